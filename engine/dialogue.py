@@ -1,0 +1,229 @@
+"""The vocabulary everybody shares: dialogue, turn, dialogue state, ontology, and the manifest that carries them.
+
+A manifest is a JSON Lines file, one dialogue a line, UTF-8:
+
+    {"dialogue_id": "MUL0001", "split": "train", "source": "spokenwoz", "licence": "CC BY-NC 4.0",
+     "turns": [{"turn_id": 0, "speaker": "user", "audio": "audio/MUL0001.wav", "start": 0.0, "end": 3.2,
+                "transcript": "i need a cheap hotel", "state": {"hotel": {"pricerange": "cheap"}}},
+               {"turn_id": 1, "speaker": "agent", "transcript": "any area?"}]}
+
+Times are seconds. Audio paths are relative to the manifest's folder. ``state`` is cumulative and stands after a user turn;
+a turn without ``state`` has no state label (an ASR-only utterance), while ``{}`` says that nothing is known yet. A value may
+be a list of accepted surface forms, the canonical one first. ``voice`` (optional) names the speaker or synthetic voice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Value = str | list[str]
+State = dict[str, dict[str, Value]]
+SPEAKERS = ("user", "agent")
+SPLITS = ("train", "dev", "test")
+DONTCARE = "dontcare"
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be used. The message names the file, the line, the reason and what to do."""
+
+
+@dataclass
+class Turn:
+    """One turn. ``audio`` is a path (absolute once read); ``start``/``end`` are seconds, ``None`` meaning the file's ends."""
+
+    turn_id: int
+    speaker: str
+    transcript: str | None = None
+    audio: str | None = None
+    start: float | None = None
+    end: float | None = None
+    channel: int | None = None
+    state: State | None = None
+    voice: str | None = None
+
+
+@dataclass
+class Dialogue:
+    """One dialogue; turns are in speaking order and ``turn_id`` rises."""
+
+    dialogue_id: str
+    turns: list[Turn] = field(default_factory=list)
+    split: str = "train"
+    source: str = ""
+    licence: str = ""
+
+    def user_turns(self) -> list[Turn]:
+        """The turns the tracker answers, in order."""
+        return [turn for turn in self.turns if turn.speaker == "user"]
+
+
+@dataclass
+class Ontology:
+    """Slots and their known values: ``{domain: {slot: [value, ...]}}``; an empty list marks an open slot.
+
+    ``built_from`` states which splits the values come from: ``train``, ``train+dev`` or ``all``. ``all`` is an oracle: scores
+    made with it must say so.
+    """
+
+    values: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    built_from: str = "train"
+
+    @classmethod
+    def from_dialogues(cls, dialogues: Iterable[Dialogue], built_from: str = "train") -> Ontology:
+        """Collect every slot and every accepted value that occurs in the dialogues' states, sorted."""
+        found: dict[str, dict[str, set[str]]] = {}
+        for dialogue in dialogues:
+            for turn in dialogue.turns:
+                for domain, slot, value in iterate_slots(turn.state or {}):
+                    found.setdefault(domain, {}).setdefault(slot, set()).update(accepted(value))
+        values = {
+            domain: {slot: sorted(forms - {DONTCARE}) for slot, forms in sorted(slots.items())}
+            for domain, slots in sorted(found.items())
+        }
+        return cls(values, built_from)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"built_from": self.built_from, "values": self.values}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Ontology:
+        return cls(data["values"], data.get("built_from", "train"))
+
+
+def accepted(value: Value) -> list[str]:
+    """All accepted surface forms of a value, the canonical one first."""
+    return [value] if isinstance(value, str) else list(value)
+
+
+def canonical(state: State) -> dict[str, dict[str, str]]:
+    """The state with the canonical form of each value."""
+    return {domain: {slot: accepted(value)[0] for slot, value in slots.items()} for domain, slots in state.items()}
+
+
+def iterate_slots(state: State) -> Iterator[tuple[str, str, Value]]:
+    """Yield ``(domain, slot, value)`` in the state's own order."""
+    for domain, slots in state.items():
+        for slot, value in slots.items():
+            yield domain, slot, value
+
+
+def check_state(state: Any) -> State:
+    """Return ``state`` if it is ``{domain: {slot: value}}`` with string values (or non-empty lists of strings).
+
+    Raises:
+        ValueError: with the offending domain or slot.
+    """
+    if not isinstance(state, dict):
+        raise ValueError(f"the state must be an object of domains, not {type(state).__name__}")
+    for domain, slots in state.items():
+        if not isinstance(slots, dict):
+            raise ValueError(f"domain {domain!r} must hold an object of slots, not {type(slots).__name__}")
+        for slot, value in slots.items():
+            forms = value if isinstance(value, list) else [value]
+            if not forms or not all(isinstance(form, str) for form in forms):
+                raise ValueError(f"slot {domain}-{slot} must hold text or a list of texts, not {value!r}")
+    return state
+
+
+def read_manifest(path: str | Path) -> list[Dialogue]:
+    """Read and check a manifest; audio paths come back absolute.
+
+    Raises:
+        ManifestError: the file is missing, a line is not valid, or a dialogue or turn id occurs twice.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ManifestError(f"{path}: no such manifest; give the path of a JSON Lines file with one dialogue a line")
+    dialogues: list[Dialogue] = []
+    seen: set[str] = set()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            dialogue = _dialogue(json.loads(line), path.parent)
+            if dialogue.dialogue_id in seen:
+                raise ValueError(f"dialogue {dialogue.dialogue_id!r} occurs twice; every dialogue needs its own id")
+        except (ValueError, TypeError, KeyError) as error:
+            reason = f"the key {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ManifestError(f"{path}, line {number}: {reason}") from error
+        seen.add(dialogue.dialogue_id)
+        dialogues.append(dialogue)
+    if not dialogues:
+        raise ManifestError(f"{path}: the manifest holds no dialogue")
+    return dialogues
+
+
+def write_manifest(path: str | Path, dialogues: Iterable[Dialogue]) -> None:
+    """Write a manifest atomically; audio paths below the manifest's folder are made relative to it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as file:
+        for dialogue in dialogues:
+            file.write(json.dumps(_to_json(dialogue, path.parent.absolute()), ensure_ascii=False) + "\n")
+    partial.replace(path)
+
+
+def _dialogue(data: Any, folder: Path) -> Dialogue:
+    if not isinstance(data, dict):
+        raise ValueError("a line must be one JSON object, a dialogue")
+    split = data.get("split", "train")
+    if split not in SPLITS:
+        raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    turns = [_turn(turn, folder) for turn in data["turns"]]
+    ids = [turn.turn_id for turn in turns]
+    if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
+        raise ValueError(f"turn ids must rise without repeats, found {ids}")
+    return Dialogue(str(data["dialogue_id"]), turns, split, data.get("source", ""), data.get("licence", ""))
+
+
+def _turn(data: Any, folder: Path) -> Turn:
+    if not isinstance(data, dict):
+        raise ValueError("a turn must be a JSON object")
+    turn = Turn(
+        turn_id=int(data["turn_id"]),
+        speaker=data["speaker"],
+        transcript=data.get("transcript"),
+        audio=data.get("audio"),
+        start=data.get("start"),
+        end=data.get("end"),
+        channel=data.get("channel"),
+        state=data.get("state"),
+        voice=data.get("voice"),
+    )
+    if turn.speaker not in SPEAKERS:
+        raise ValueError(f"turn {turn.turn_id}: speaker {turn.speaker!r} is not one of {', '.join(SPEAKERS)}")
+    if turn.transcript is not None and not isinstance(turn.transcript, str):
+        raise ValueError(f"turn {turn.turn_id}: the transcript must be text")
+    if turn.state is not None:
+        try:
+            check_state(turn.state)
+        except ValueError as error:
+            raise ValueError(f"turn {turn.turn_id}: {error}") from error
+    if turn.audio is not None:
+        turn.audio = os.path.abspath(folder / turn.audio)
+    if turn.start is not None and turn.end is not None and not 0 <= turn.start < turn.end:
+        raise ValueError(f"turn {turn.turn_id}: start {turn.start} s and end {turn.end} s make no segment")
+    return turn
+
+
+def _to_json(dialogue: Dialogue, folder: Path) -> dict[str, Any]:
+    def turn_json(turn: Turn) -> dict[str, Any]:
+        data = {key: value for key, value in vars(turn).items() if value is not None}
+        if turn.audio is not None:
+            audio = Path(turn.audio).absolute()
+            data["audio"] = audio.relative_to(folder).as_posix() if audio.is_relative_to(folder) else audio.as_posix()
+        return data
+
+    head = {"dialogue_id": dialogue.dialogue_id, "split": dialogue.split}
+    optional = {"source": dialogue.source, "licence": dialogue.licence}
+    return head | {k: v for k, v in optional.items() if v} | {"turns": [turn_json(turn) for turn in dialogue.turns]}
