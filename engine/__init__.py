@@ -1,0 +1,1 @@
+"""The speech-LLM: files in, files out."""
