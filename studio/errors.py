@@ -1,0 +1,25 @@
+"""What the studio tells people when something cannot be done: one sentence that says what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from engine.dialogue import State
+    from studio.services.dialogues import TurnView
+
+
+class StudioError(Exception):
+    """Something a person can put right. The message is one sentence that says what to do; pages and the shell show it as is."""
+
+
+class ConflictError(StudioError):
+    """Somebody else changed the turn since it was opened; nothing was saved.
+
+    ``mine`` is the value that was refused, ``theirs`` the value that stands now, ``turn`` the turn as it stands now (its
+    heads are what a second attempt must expect) and ``author`` who changed it.
+    """
+
+    def __init__(self, mine: str | State | None, theirs: str | State | None, author: str, turn: TurnView) -> None:
+        super().__init__(f"{author} changed this turn meanwhile; compare both versions and save again.")
+        self.mine, self.theirs, self.author, self.turn = mine, theirs, author, turn
