@@ -1,0 +1,200 @@
+"""Typed recipes: a TOML file says what the model is made of and what each training stage does.
+
+A stage is data, not code: which parameters train (regular expressions over parameter names), which tasks in which mix, which
+losses, learning rates per group, steps and augmentation. An unknown key is an error that names the nearest known one.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from rapidfuzz import process
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names the file, the key and what to write instead."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConnectorConfig(_Section):
+    """The bridge from encoder frames to LLM embeddings (paper 1, section on the connector)."""
+
+    kind: Literal["stacked-transformer"] = "stacked-transformer"
+    stack: int = Field(6, ge=1, description="encoder frames concatenated into one position")
+    layers: int = Field(2, ge=0, description="transformer layers")
+    width: int = Field(1024, ge=8)
+    heads: int = Field(16, ge=1)
+    ffn: int = Field(4096, ge=8)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    norm: Literal["pre", "post"] = Field("post", description="layer norm before (steadier) or after (paper 1) each block")
+    match_embeddings: bool = Field(False, description="normalise outputs to the scale of the LLM's token embeddings")
+
+
+class LoraConfig(_Section):
+    """Low-rank adapters on the LLM's linear layers; ``rank = 0`` means none."""
+
+    rank: int = Field(16, ge=0)
+    alpha: int = Field(16, ge=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | list[str] = "all-linear"
+
+
+class ModelConfig(_Section):
+    """The three parts. ``encoder`` and ``llm`` are hub ids or local folders."""
+
+    encoder: str
+    llm: str
+    llm_dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    connector: ConnectorConfig = ConnectorConfig()
+    lora: LoraConfig = LoraConfig()
+
+
+class PromptConfig(_Section):
+    """Text around the speech. ``paper``: speech, then history (paper 1); ``history_first``: history, then speech."""
+
+    layout: Literal["paper", "history_first"] = "paper"
+    asr_prefix: str = ""
+    asr_suffix: str = " Transcript:"
+    dst_prefix: str = ""
+    history: Literal["user", "user+agent"] = "user+agent"
+
+
+class AugmentConfig(_Section):
+    """Masking of encoder frames while training (SpecAugment's time and feature masks, applied to frames)."""
+
+    time_masks: int = Field(0, ge=0)
+    time_mask_frames: int = Field(10, ge=1)
+    feature_masks: int = Field(0, ge=0)
+    feature_mask_size: int = Field(32, ge=1)
+
+
+class StageConfig(_Section):
+    """One training stage."""
+
+    name: str
+    trainable: list[str] = Field(description="regular expressions over parameter names: connector, lora, encoder, ctc")
+    tasks: dict[Literal["asr", "dst"], float] = Field(description="share of rows drawn for each task")
+    ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
+    ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1, description="rows an optimiser step sees")
+    max_positions: int = Field(4096, ge=64, description="padded positions one micro-batch may hold")
+    learning_rate: float = Field(5e-5, gt=0)
+    learning_rates: dict[str, float] = Field({}, description="learning rate per regular expression, first match wins")
+    warmup: int = Field(0, ge=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    weight_decay: float = Field(1e-6, ge=0)
+    clip: float = Field(5.0, gt=0, description="gradient norm limit")
+    augment: AugmentConfig = AugmentConfig()
+
+
+class Recipe(_Section):
+    """A whole system: model, prompts, stages."""
+
+    name: str
+    description: str = ""
+    seed: int = 1
+    threads: int = Field(0, ge=0, description="CPU threads, 0 = all")
+    checkpoint_every: int = Field(100, ge=1, description="steps between resume points")
+    model: ModelConfig
+    prompt: PromptConfig = PromptConfig()
+    stages: list[StageConfig] = Field(min_length=1)
+
+    def stage(self, name: str) -> StageConfig:
+        """The stage of that name.
+
+        Raises:
+            RecipeError: naming the stages there are.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise RecipeError(f"recipe {self.name} has no stage {name!r}; it has {', '.join(s.name for s in self.stages)}")
+
+
+def available_recipes() -> dict[str, str]:
+    """Name -> description of every packaged recipe."""
+    files = sorted(resources.files("engine").joinpath("recipes").iterdir(), key=lambda item: item.name)
+    texts = [tomllib.loads(item.read_text(encoding="utf-8")) for item in files if item.name.endswith(".toml")]
+    return {text["name"]: text.get("description", "") for text in texts}
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Load a packaged recipe by name, or a TOML file by path, and apply ``key.path=value`` overrides.
+
+    A stage is addressed by its name: ``stage2.steps=20``. Values are TOML (``0.001``, ``true``, ``"text"``); bare words are text.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, an unknown key or a bad value.
+    """
+    path = Path(name_or_path)
+    packaged = resources.files("engine").joinpath("recipes", f"{name_or_path}.toml")
+    if path.suffix == ".toml" and path.is_file():
+        text = path.read_text(encoding="utf-8")
+    elif packaged.is_file():
+        text = packaged.read_text(encoding="utf-8")
+    else:
+        known = ", ".join(available_recipes())
+        raise RecipeError(f"no recipe {name_or_path!r}; name one of {known}, or give the path of a .toml file")
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{name_or_path}: not valid TOML: {error}") from error
+    for override in overrides or []:
+        _apply(data, override)
+    return parse_recipe(data, name_or_path)
+
+
+def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
+    """Check a recipe given as a dictionary.
+
+    Raises:
+        RecipeError: for the first unknown key or bad value.
+    """
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            raise RecipeError(f"{where}: unknown key {key!r}{_nearest(str(problem['loc'][-1]))}") from error
+        raise RecipeError(f"{where}: {key}: {problem['msg']} (got {problem.get('input')!r})") from error
+
+
+def _nearest(key: str) -> str:
+    known = {name for model in _SECTIONS for name in model.model_fields}
+    match = process.extractOne(key, sorted(known), score_cutoff=60)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+_SECTIONS = (Recipe, ModelConfig, ConnectorConfig, LoraConfig, PromptConfig, AugmentConfig, StageConfig)
+
+
+def _apply(data: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise RecipeError(f"override {override!r} must read key=value, for instance stage2.steps=20")
+    try:
+        value = tomllib.loads(f"v = {text}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.split(".")
+    target: Any = data
+    for depth, part in enumerate(parents):
+        stages = {stage.get("name"): stage for stage in data.get("stages", [])}
+        if depth == 0 and part in stages:
+            target = stages[part]
+        elif depth == 0 and part not in Recipe.model_fields:
+            raise RecipeError(f"override {override!r}: no stage or section {part!r}; stages are {', '.join(map(str, stages))}")
+        else:
+            target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise RecipeError(f"override {override!r}: {part!r} is not a section")
+    target[last] = value
