@@ -1,0 +1,80 @@
+"""Corpus folder to manifest:  python -m engine.data.readers woz20 FOLDER --split train --out woz_train.jsonl"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from engine.data.readers import CorpusError, readers
+from engine.dialogue import SPLITS, Dialogue, Turn, write_manifest
+
+_FAVOUR = 4.0  # how much likelier a favoured dialogue's turn is drawn
+
+
+def utterances(
+    dialogues: list[Dialogue], count: int | None, words: tuple[int, int], favour: tuple[str, ...], seed: int
+) -> list[Dialogue]:
+    """Distinct user turns as training dialogues of one turn without state, in random order, for speech recognition.
+
+    Args:
+        count: how many; ``None`` for all.
+        words: fewest and most words of a turn.
+        favour: beginnings of domain names whose dialogues' turns are drawn four times as often.
+    """
+    rng = random.Random(seed)
+    keyed: dict[str, tuple[float, Dialogue]] = {}
+    for dialogue in dialogues:
+        domains = {domain for turn in dialogue.turns for domain in turn.state or {}}
+        weight = _FAVOUR if any(domain.startswith(favour) for domain in domains) else 1.0
+        for turn in dialogue.user_turns():
+            text = turn.transcript or ""
+            if text not in keyed and words[0] <= len(text.split()) <= words[1]:
+                single = Dialogue(
+                    f"{dialogue.dialogue_id}-t{turn.turn_id}",
+                    [Turn(0, "user", text)],
+                    "train",
+                    dialogue.source,
+                    dialogue.licence,
+                )
+                keyed[text] = (rng.random() ** (1 / weight), single)
+    return [single for _, single in sorted(keyed.values(), key=lambda pair: -pair[0])[:count]]
+
+
+def command(
+    corpus: Annotated[str, typer.Argument(help=f"One of {', '.join(readers())}.")],
+    folder: Annotated[Path, typer.Argument(help="The corpus's folder, as published.")],
+    out: Annotated[Path, typer.Option(help="The manifest to write.")],
+    split: Annotated[str, typer.Option(help=f"One of {', '.join(SPLITS)}.")] = "train",
+    single_turns: Annotated[bool, typer.Option("--single-turns", help="User turns alone, without state, for stage 1.")] = False,
+    count: Annotated[int | None, typer.Option(help="At most so many dialogues or single turns.")] = None,
+    min_words: int = 1,
+    max_words: int = 40,
+    favour: Annotated[str, typer.Option(help="Beginnings of domain names to favour among single turns, by commas.")] = "",
+    seed: int = 0,
+) -> None:
+    """Read a corpus into a manifest and say what was dropped or mended."""
+    console = Console(stderr=True)
+    try:
+        if corpus not in readers():
+            raise CorpusError(f"no reader for {corpus!r}; choose of {', '.join(readers())}")
+        if split not in SPLITS:
+            raise CorpusError(f"no split {split!r}; choose of {', '.join(SPLITS)}")
+        dialogues, report = readers()[corpus](folder, split)
+    except CorpusError as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(2) from error
+    console.print("\n".join(report.lines()), markup=False)
+    if single_turns:
+        chosen = utterances(dialogues, count, (min_words, max_words), tuple(filter(None, favour.split(","))), seed)
+    else:
+        chosen = dialogues[:count]
+    write_manifest(out, chosen)
+    console.print(f"{out}: {len(chosen)} dialogues", markup=False)
+
+
+if __name__ == "__main__":
+    typer.run(command)

@@ -1,0 +1,71 @@
+"""WOZ 2.0 (Mrksic et al. 2017, "Neural Belief Tracker"): typed restaurant dialogues, Apache-2.0, 600/200/400.
+
+Folder: ``woz_train_en.json``, ``woz_validate_en.json``, ``woz_test_en.json``. A turn holds the system's words *before* the
+user's; the first system turn is empty. The state is ``belief_state``'s inform acts; requests are no state.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from engine.data.readers import CorpusError, PreparationReport, require
+from engine.data.spoken_form import to_spoken
+from engine.dialogue import Dialogue, State, Turn
+
+LICENCE = "Apache-2.0"
+_FILES = {"train": "woz_train_en.json", "dev": "woz_validate_en.json", "test": "woz_test_en.json"}
+_SLOTS = {"area": "area", "food": "food", "price range": "pricerange"}
+# Slips of the annotators; the right-hand side is what the rest of the corpus writes.
+_MENDED_VALUES = {("area", "center"): "centre", ("area", "east side"): "east", ("food", "corsican"): "corsica"}
+
+
+def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
+    """Read one split; the state has the domain ``restaurant`` with area, food and pricerange.
+
+    Raises:
+        CorpusError: the split's file is missing or is not in WOZ 2.0's layout.
+    """
+    path = require(folder, _FILES[split])
+    report = PreparationReport("WOZ 2.0", split)
+    try:
+        dialogues = [_dialogue(data, split, report) for data in json.loads(path.read_text(encoding="utf-8"))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CorpusError(f"{path}: not in the layout of WOZ 2.0 ({type(error).__name__}: {error})") from error
+    report.count(dialogues)
+    return dialogues, report
+
+
+def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Dialogue:
+    name = f"woz20-{split}-{int(data['dialogue_idx']):04d}"
+    dialogue = Dialogue(name, [], split, "woz20", LICENCE)
+    for exchange in data["dialogue"]:
+        said = {"agent": exchange["system_transcript"], "user": exchange["transcript"]}
+        for speaker, text in said.items():
+            turn_id = len(dialogue.turns)
+            transcript = to_spoken(text, f"{name}-{turn_id}")
+            if speaker == "user":
+                if not transcript:
+                    report.dropped["user turn without words"] += 1
+                    continue
+                dialogue.turns.append(Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report)))
+            elif transcript:
+                dialogue.turns.append(Turn(turn_id, speaker, transcript))
+    return dialogue
+
+
+def _state(acts: list[dict[str, Any]], report: PreparationReport) -> State:
+    slots: dict[str, str] = {}
+    for act in acts:
+        if act["act"] != "inform":
+            continue
+        for name, value in act["slots"]:
+            slot = _SLOTS[name]
+            mended = _MENDED_VALUES.get((slot, value), value)
+            if mended != value:
+                report.mended[f"{slot} {value!r} is written {mended!r} elsewhere"] += 1
+            if slot in slots:
+                report.mended[f"{slot} annotated twice in one turn"] += 1
+            slots[slot] = mended
+    return {"restaurant": dict(sorted(slots.items()))} if slots else {}
