@@ -1,0 +1,55 @@
+"""Jobs: one runs at a time, the others wait in the order they came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import Job, JobStatus, utc_now
+
+ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
+
+
+def load_many(session: Session, project_id: int | None, limit: int) -> Sequence[Job]:
+    """Jobs, newest first."""
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    return session.scalars(query if project_id is None else query.where(Job.project_id == project_id)).all()
+
+
+def active(session: Session) -> Sequence[Job]:
+    """The jobs that say they have a process."""
+    return session.scalars(select(Job).where(Job.status.in_(ACTIVE))).all()
+
+
+def next_queued(session: Session) -> Job | None:
+    """The job to start now: the first in the queue, if none runs."""
+    if active(session):
+        return None
+    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1))
+
+
+def queue_position(session: Session, job: Job) -> int | None:
+    """1 for the next to start."""
+    if job.status != JobStatus.QUEUED:
+        return None
+    return session.scalar(select(func.count(Job.id)).where(Job.status == JobStatus.QUEUED, Job.id <= job.id))
+
+
+def claim(session: Session, job_id: int, pid: int, pid_started: float) -> Job | None:
+    """Make the job this process's own and running, or return ``None``: it is another's turn or another has it."""
+    job = next_queued(session)
+    if job is None or job.id != job_id:
+        return None
+    job.status, job.phase, job.error = JobStatus.RUNNING, "starting", None
+    job.pid, job.pid_started = pid, pid_started
+    job.started = job.heartbeat = utc_now()
+    job.ended = None
+    return job
+
+
+def end(job: Job, status: JobStatus, error: str | None = None) -> None:
+    """Close the job; ``error`` is the one sentence people get."""
+    job.status, job.error, job.phase = status, error, str(status)
+    job.ended = utc_now()

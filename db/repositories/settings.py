@@ -1,0 +1,22 @@
+"""Settings of the workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import Setting
+
+CHECKPOINT_IN_USE = "checkpoint_in_use"  # the id of the checkpoint that answers
+
+
+def get(session: Session, key: str, default: Any = None) -> Any:
+    """The value of a setting."""
+    row = session.get(Setting, key)
+    return row.value if row is not None else default
+
+
+def put(session: Session, key: str, value: Any) -> None:
+    """Set a setting."""
+    session.merge(Setting(key=key, value=value))
