@@ -1,0 +1,120 @@
+"""Fuzzy matching: what may move, where to, and what must stay."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.dialogue import Ontology
+from engine.postprocess import FuzzyMatcher
+
+ONTOLOGY = Ontology(
+    {
+        "restaurant": {
+            "name": ["Curry Garden", "The Gandhi", "Pizza Hut Cherry Hinton", "Pizza Hut Fen Ditton"],
+            "food": ["chinese", "indian", "italian"],
+            "price range": ["cheap", "moderate", "expensive"],
+            "time": ["17:00"],
+            "people": ["2"],
+            "note": [],
+        },
+        "profile": {"phonenumber": ["8809", "4012369991", "4012369992"]},
+    }
+)
+PAPER, TYPED = FuzzyMatcher(ONTOLOGY, "paper"), FuzzyMatcher(ONTOLOGY, "typed")
+
+
+def entries():
+    slots = [("restaurant", slot) for slot in ("name", "food", "price range")] + [("profile", "phonenumber")]
+    return st.sampled_from([(d, s, value) for d, s in slots for value in ONTOLOGY.values[d][s]])
+
+
+@given(entries(), st.sampled_from([PAPER, TYPED]), st.booleans())
+def test_a_value_of_the_ontology_is_itself(entry, matcher, upper):
+    domain, slot, value = entry
+    state, matches = matcher.apply({domain: {slot: value.upper() if upper else value}})
+    assert state == {domain: {slot: value}}
+    assert matches[domain][slot].score == 100.0
+
+
+@given(st.text(min_size=1, max_size=15), st.sampled_from(["name", "food"]))
+def test_paper_mode_always_gives_a_known_value(value, slot):
+    match = PAPER.match("restaurant", slot, value)
+    assert match is None or (match.accepted and match.value in ONTOLOGY.values["restaurant"][slot])
+
+
+@given(st.text(max_size=15), st.sampled_from(["name", "food", "time", "note"]), st.sampled_from([PAPER, TYPED]))
+def test_applying_twice_changes_nothing(value, slot, matcher):
+    once, _ = matcher.apply({"restaurant": {slot: value}})
+    assert matcher.apply(once)[0] == once
+
+
+def test_a_misheard_name_comes_back_with_its_score_and_runner_up():
+    state, matches = TYPED.apply({"restaurant": {"name": "curry gardin"}})
+    match = matches["restaurant"]["name"]
+    assert state == {"restaurant": {"name": "Curry Garden"}}
+    assert (match.accepted, match.heard) == (True, "curry gardin")
+    assert match.score == pytest.approx(100 * 22 / 24)  # 11 of 12 characters in common
+    assert match.runner_up_score < match.score
+    assert match.runner_up != match.value
+
+
+def test_typed_mode_leaves_alone_what_nothing_known_resembles():
+    assert TYPED.apply({"restaurant": {"food": "Sushi"}})[0] == {"restaurant": {"food": "sushi"}}
+    assert (
+        PAPER.apply({"restaurant": {"food": "Sushi"}})[0]["restaurant"]["food"] in ONTOLOGY.values["restaurant"]["food"]
+    )
+
+
+def test_typed_mode_does_not_guess_between_equal_entries():
+    match = TYPED.match("restaurant", "name", "pizza hut")
+    assert match.score == match.runner_up_score == 90.0
+    assert (match.accepted, match.value) == (False, "pizza hut")
+
+
+def test_a_shortened_name_is_understood_in_typed_mode():
+    assert TYPED.apply({"restaurant": {"name": "fen ditton"}})[0]["restaurant"]["name"] == "Pizza Hut Fen Ditton"
+
+
+def test_a_code_needs_nearly_all_of_its_digits():
+    assert TYPED.match("profile", "phonenumber", "40 1236 9993").accepted is False, "one digit from two: undecided"
+    assert TYPED.match("profile", "phonenumber", "401236992").value == "4012369992"
+    assert TYPED.match("profile", "phonenumber", "88").value == "88"
+
+
+@pytest.mark.parametrize("matcher", [PAPER, TYPED])
+def test_dontcare_times_counts_and_open_slots_are_not_matched(matcher):
+    state, matches = matcher.apply(
+        {"restaurant": {"name": "don't care", "time": "5:01 pm", "people": "three", "note": "By The Window"}}
+    )
+    assert state == {"restaurant": {"name": "dontcare", "time": "17:01", "people": "3", "note": "by the window"}}
+    assert matches == {}
+
+
+@pytest.mark.parametrize("matcher", [PAPER, TYPED])
+def test_unknown_names_are_repaired_or_dropped(matcher):
+    state, _ = matcher.apply(
+        {"restaurants": {"food": "indian", "pricerang": "cheap", "colour": "red"}, "police": {"name": "parkside"}}
+    )
+    assert state == {"restaurant": {"food": "indian", "price range": "cheap"}}
+
+
+@pytest.mark.parametrize("names", [["food", "foods"], ["foods", "food"]])
+def test_a_properly_named_slot_wins_over_a_repaired_one(names):
+    values = {"food": "indian", "foods": "italian"}
+    assert TYPED.apply({"restaurant": {name: values[name] for name in names}})[0] == {"restaurant": {"food": "indian"}}
+
+
+def test_without_an_ontology_values_are_only_normalised():
+    state, matches = FuzzyMatcher(Ontology()).apply({"hotel": {"leaveAt": "4 PM", "name": "Avalon"}})
+    assert (state, matches) == ({"hotel": {"leaveAt": "16:00", "name": "avalon"}}, {})
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(ValueError, match="'paper' nor 'typed'"):
+        FuzzyMatcher(ONTOLOGY, "exact")
+
+
+def test_entries_that_look_alike_are_one():
+    matcher = FuzzyMatcher(Ontology({"hotel": {"name": ["Rosa's", "rosas"]}}))
+    match = matcher.match("hotel", "name", "ROSAS")
+    assert (match.value, match.runner_up) == ("Rosa's", None)
