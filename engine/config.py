@@ -161,7 +161,7 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problem = error.errors()[0]
+        problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             raise RecipeError(f"{where}: unknown key {key!r}{_nearest(str(problem['loc'][-1]))}") from error

@@ -56,7 +56,7 @@ class StackedTransformer(nn.Module):
     def match(self, embeddings: Tensor) -> None:
         """Start the output norm at the scale of the LLM's token embeddings ``(V, llm width)``."""
         if isinstance(self.norm, nn.LayerNorm):
-            nn.init.constant_(self.norm.weight, float(embeddings.float().std()))
+            nn.init.constant_(self.norm.weight, float(embeddings.detach().float().std()))
 
 
 CONNECTORS: dict[str, type[StackedTransformer]] = {"stacked-transformer": StackedTransformer}

@@ -111,7 +111,11 @@ class SpeechLLM(nn.Module):
         folder = resolve(config.llm)
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self.encoder = build_encoder(config.encoder)
-        llm = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, config.llm_dtype))
+        # On a CPU eager attention trains these short rows a third faster than SDPA (tests/bench/attention.py).
+        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        llm = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, config.llm_dtype), attn_implementation=attention
+        )
         width = llm.get_input_embeddings().embedding_dim
         self.connector = build_connector(config.connector, self.encoder.width, width)
         self.connector.match(llm.get_input_embeddings().weight)

@@ -1,0 +1,69 @@
+"""The manifest: what is written is read back, and what is wrong is refused with file, line and reason."""
+
+import json
+
+import pytest
+
+from engine.dialogue import Dialogue, ManifestError, Ontology, Turn, read_manifest, write_manifest
+
+
+def line(**changes):
+    turn = {"turn_id": 0, "speaker": "user", "audio": "a/1.wav", "transcript": "hi", "state": {"hotel": {"area": "north"}}}
+    return json.dumps({"dialogue_id": "d1", "split": "train", "turns": [turn | changes]})
+
+
+def test_round_trip_keeps_everything_and_relative_audio(tmp_path):
+    turns = [
+        Turn(0, "user", "a cheap hotel", str(tmp_path / "audio" / "x.wav"), 0.5, 2.25, 0, {"hotel": {"time": ["8pm", "20:00"]}}),
+        Turn(1, "agent", "any area?"),
+    ]
+    dialogues = [Dialogue("MUL0001", turns, "test", "spokenwoz", "CC BY-NC 4.0")]
+    write_manifest(tmp_path / "m.jsonl", dialogues)
+    assert read_manifest(tmp_path / "m.jsonl") == dialogues
+    assert '"audio": "audio/x.wav"' in (tmp_path / "m.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("not json", "line 1"),
+        ('{"turns": []}', "'dialogue_id' is missing"),
+        (line(speaker="system"), "speaker 'system' is not one of user, agent"),
+        (line(state={"hotel": "cheap"}), "domain 'hotel' must hold an object"),
+        (line(state={"hotel": {"stars": 4}}), "hotel-stars must hold text"),
+        (line(start=3.0, end=2.0), "make no segment"),
+        (line().replace('"train"', '"training"'), "split 'training'"),
+        (line() + "\n" + line(), "line 2: dialogue 'd1' occurs twice"),
+        ("", "holds no dialogue"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_number_and_reason(tmp_path, text, reason):
+    path = tmp_path / "m.jsonl"
+    path.write_text(text)
+    with pytest.raises(ManifestError, match="m.jsonl") as error:
+        read_manifest(path)
+    assert reason in str(error.value)
+
+
+def test_other_encodings_and_missing_files_say_so(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_bytes(line().replace("hi", "café").encode("latin-1").replace(b"\\u00e9", b"\xe9"))
+    with pytest.raises(ManifestError, match="UTF-8"):
+        read_manifest(path)
+    with pytest.raises(ManifestError, match="no such manifest"):
+        read_manifest(tmp_path / "other.jsonl")
+
+
+def test_turn_ids_must_rise(tmp_path):
+    data = json.loads(line())
+    data["turns"] *= 2
+    (tmp_path / "m.jsonl").write_text(json.dumps(data))
+    with pytest.raises(ManifestError, match="must rise"):
+        read_manifest(tmp_path / "m.jsonl")
+
+
+def test_ontology_collects_every_accepted_form_but_not_dontcare():
+    turns = [Turn(0, "user", state={"hotel": {"area": "dontcare", "time": ["8pm", "20:00"]}})]
+    ontology = Ontology.from_dialogues([Dialogue("d", turns)])
+    assert ontology.values == {"hotel": {"area": [], "time": ["20:00", "8pm"]}}
+    assert ontology.built_from == "train"

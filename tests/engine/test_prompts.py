@@ -1,0 +1,57 @@
+"""Prompt layouts and the JSON target, character by character."""
+
+import json
+
+import pytest
+
+from engine.config import PromptConfig
+from engine.prompts import HistoryTurn, dst_prompt, dst_target, parse_output
+
+HISTORY = [HistoryTurn("user", "a cheap hotel"), HistoryTurn("agent", 'the "acorn"')]
+
+
+def test_paper_layout_is_speech_then_history():
+    prompt = dst_prompt(PromptConfig(), HISTORY)
+    assert prompt.prefix == ""
+    assert prompt.suffix == ' {"dialogue_history": "USER: a cheap hotel AGENT: the \\"acorn\\"", "current_turn":'
+
+
+@pytest.mark.parametrize("layout", ["paper", "history_first"])
+def test_prompt_and_target_together_are_one_json_object(layout):
+    prompt = dst_prompt(PromptConfig(layout=layout), HISTORY)
+    speech = '"<speech>"' if layout == "history_first" else ""
+    target = dst_target("in the north", {"hotel": {"area": "north"}})
+    whole = json.loads(prompt.prefix + speech + prompt.suffix + target + "}")
+    assert whole["dialogue_history"] == 'USER: a cheap hotel AGENT: the "acorn"'
+    assert whole["current_turn"]["slots"] == {"hotel": {"area": "north"}}
+
+
+def test_user_history_leaves_the_agent_out():
+    assert "AGENT" not in dst_prompt(PromptConfig(history="user"), HISTORY).suffix
+
+
+def test_target_order_and_canonical_value():
+    target = dst_target("at eight", {"restaurant": {"time": ["20:00", "8pm"]}, "taxi": {}})
+    expected = {"transcript": "at eight", "domains": ["restaurant", "taxi"], "slots": {"restaurant": {"time": "20:00"}, "taxi": {}}}
+    assert target == " " + json.dumps(expected)
+
+
+def test_output_round_trip():
+    parsed = parse_output(dst_target('say "hi"', {"hotel": {"name": "é"}}))
+    assert parsed.transcript == 'say "hi"' and parsed.state == {"hotel": {"name": "é"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "transcript"),
+    [
+        ('{"transcript": "a b", "domains": ["hotel"], "slots": {"hotel": {"are', "a b"),
+        ('{"transcript": "a b", "slots": {"hotel": "north"}}', "a b"),
+        ('{"transcript": "a b", "slots": {"hotel": {"stars": 4}}}', "a b"),
+        ('["transcript"]', ""),
+        ("garbage", ""),
+        ('{"transcript": "broken', ""),
+    ],
+)
+def test_broken_output_has_no_state_but_keeps_the_transcript(text, transcript):
+    parsed = parse_output(text)
+    assert parsed.state is None and parsed.transcript == transcript
