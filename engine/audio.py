@@ -33,8 +33,8 @@ def load(
     """Decode one file, or the segment ``start``..``end`` seconds of it, at ``sample_rate`` Hz.
 
     Args:
-        start, end: seconds; ``None`` means the file's ends. An ``end`` up to 50 ms past the file's is taken as the file's end,
-            because word times are often rounded up.
+        start, end: seconds; ``None`` means the file's ends. An ``end`` up to 50 ms past the file's is taken as the
+            file's end, because word times are often rounded up.
         channel: which channel, from 0; ``None`` averages all of them. Choose one where each speaker has an own channel.
         max_seconds: refuse longer segments; raise it only with memory to match (64 kB a second at 16 kHz).
 
@@ -42,14 +42,16 @@ def load(
         float32 samples, shape (samples,).
 
     Raises:
-        AudioError: the file is missing, empty or not decodable, the segment or channel does not exist, or it is too long.
+        AudioError: the file is missing, empty or not decodable; no such segment or channel; too long.
     """
     path = Path(path)
     with _open(path) as file:
         rate, frames = file.samplerate, file.frames
         first, last = _segment(path, frames, rate, start, end)
         if (last - first) / rate > max_seconds:
-            raise AudioError(f"{path}: {(last - first) / rate:.0f} s of audio is longer than {max_seconds:.0f} s; cut it")
+            raise AudioError(
+                f"{path}: {(last - first) / rate:.0f} s of audio is longer than {max_seconds:.0f} s; cut it"
+            )
         if channel is not None and not 0 <= channel < file.channels:
             raise AudioError(f"{path}: no channel {channel}; the file has {file.channels} (counted from 0)")
         try:
@@ -90,7 +92,7 @@ def save_flac(path: str | Path, samples: np.ndarray, rate: int = SAMPLE_RATE) ->
 
 
 def audio_hash(samples: np.ndarray) -> str:
-    """sha256 (hex) over the decoded samples as 16-bit values: the same sound has the same name in any lossless container."""
+    """sha256 (hex) of the decoded samples as 16-bit values: one name for a sound, whatever lossless file holds it."""
     pcm = np.round(np.clip(samples, -1.0, 1.0) * 32_767).astype("<i2")
     return hashlib.sha256(pcm.tobytes()).hexdigest()
 

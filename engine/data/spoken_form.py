@@ -1,8 +1,8 @@
 """The spoken form of written text: what a person says, lower-case, no punctuation but the apostrophe.
 
-Transcripts are normalised as the spoken DST papers do (punctuation except ' removed); numbers, times, prices, dates, phone and
-reference numbers are read out. Where people read the same thing in several ways, a seed decides, so a corpus is varied and
-still the same on every run. Dialogue state values are not touched: they stay in their written form.
+Transcripts are normalised as the spoken DST papers do (punctuation except ' removed); numbers, times, prices, dates,
+phone and reference numbers are read out. Where people read the same thing in several ways, a seed decides, so a corpus is
+varied and still the same on every run. Dialogue state values are not touched: they stay in their written form.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from collections.abc import Callable
 Match = re.Match[str]
 
 _ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
-).split()
-_TENS = ("", "", *"twenty thirty forty fifty sixty seventy eighty ninety".split())
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
+    *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"),
+)
+_TENS = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _SCALES = ((1_000_000_000, "billion"), (1_000_000, "million"), (1_000, "thousand"), (100, "hundred"))
 _ORDINALS = {
     "one": "first",
@@ -28,10 +29,16 @@ _ORDINALS = {
     "nine": "ninth",
     "twelve": "twelfth",
 }
-_MONTHS = "january february march april may june july august september october november december".split()
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
 _MONTH = "|".join(_MONTHS) + "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
 _CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "pence"), "€": ("euro", "cent")}
-_STREET = "street|st|road|rd|avenue|ave|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|plaza|parkway|highway|terrace|circle"
+_STREET = (
+    "street|st|road|rd|avenue|ave|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|plaza|parkway|highway|"
+    "terrace|circle"
+)
 _ABBREVIATIONS = {
     "mr": "mister",
     "mrs": "missus",
@@ -66,7 +73,7 @@ _STATES = {
     "TX": "texas",
     "WA": "washington",
 }
-_SPELLED = "ATM|BA|DC|FM|GB|ID|LA|LAX|NYC|SF|SFO|SD|TV|UA|UK|US|USA"  # initialisms with a vowel; those without are spelled anyway
+_SPELLED = "ATM|BA|DC|FM|ID|LA|LAX|NYC|SFO|UA|UK|US|USA"  # initialisms; capitals without a vowel are spelled anyway
 
 
 def normalise_transcript(text: str) -> str:
@@ -85,8 +92,8 @@ def to_spoken(text: str, seed: int | str = 0) -> str:
     """``text`` as a person would say it, normalised like `normalise_transcript`.
 
     Args:
-        seed: chooses among several readings ("17:45": "seventeen forty five", "quarter to six in the evening", ...). The
-            same text and seed always give the same words.
+        seed: chooses among several readings ("17:45": "seventeen forty five", "quarter to six in the evening", ...).
+            The same text and seed always give the same words.
 
     Returns:
         Lower-case words (a-z, ', and letters of other scripts), single spaces; no digits.
@@ -126,6 +133,8 @@ def _untokenise(text: str) -> str:
     text = re.sub(r"[’‘`]", "'", text)
     text = re.sub(r"(?<=\bo)\"(?=\s*clock)", "'", text, flags=re.I)
     text = re.sub(r"\s+(n't|'(?:s|d|m|re|ve|ll|clock))\b", r"\1", text, flags=re.I)
+    text = re.sub(r"\b(that|what|it|there|here|where|who|how|let) s\b", r"\1's", text, flags=re.I)
+    text = re.sub(r"\b(do|does|did|is|was|are|would|could|should|ca|wo)n t\b", r"\1n't", text, flags=re.I)
     return re.sub(r"\b(can|gon|wan)\s(not|na)\b(?<!can na)", r"\1\2", text, flags=re.I)
 
 
@@ -183,7 +192,9 @@ def _clock(hour: int, minute: int, half_follows: bool) -> str:
 def _fraction(hour: int, minute: int) -> str:
     next_hour = number_words(_hour12(hour + 1))
     this_hour = number_words(_hour12(hour))
-    return {15: f"quarter past {this_hour}", 30: f"half past {this_hour}", 45: f"quarter to {next_hour}"}.get(minute, "")
+    return {15: f"quarter past {this_hour}", 30: f"half past {this_hour}", 45: f"quarter to {next_hour}"}.get(
+        minute, ""
+    )
 
 
 def _hour12(hour: int) -> int:
@@ -246,8 +257,9 @@ def _spell(match: Match, rng: random.Random) -> str:
 
 def _plain(match: Match, rng: random.Random) -> str:
     digits = match[0].replace(",", "")
-    spelled = len(digits) > 4 and "," not in match[0] or len(digits) > 1 and digits[0] == "0" or len(digits) > 12
-    return _digits(digits, rng) if spelled else number_words(int(digits))
+    if (len(digits) > 4 and "," not in match[0]) or (len(digits) > 1 and digits[0] == "0") or len(digits) > 12:
+        return _digits(digits, rng)  # nobody reads a phone number as a quantity
+    return number_words(int(digits))
 
 
 Reader = Callable[[Match, random.Random], str]
@@ -258,32 +270,50 @@ def _rule(pattern: str, read: Reader, flags: int = re.I) -> tuple[re.Pattern[str
     return re.compile(pattern, flags | re.A), read
 
 
+def _phone(match: Match, rng: random.Random) -> str:
+    return _digits(match[0], rng)
+
+
+def _month_day(match: Match, rng: random.Random) -> str:
+    return f"{_month(match['name'])} {ordinal_words(int(match['day']))}"
+
+
+def _abbreviation(match: Match, rng: random.Random) -> str:
+    return _ABBREVIATIONS[match[0].lower().rstrip(".")]
+
+
+def _words(form: str) -> Reader:
+    """The same words for every match; ``\\1`` stands for a group."""
+    return lambda match, rng: match.expand(form)
+
+
 # From the specific to the general: a later rule sees only what the earlier ones left.
 _RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
-    _rule(r"(?P<name>[\w.+-]+)@(?P<host>[\w-]+(?:\.[\w-]+)+)", lambda m, r: m[0].replace("@", " at ").replace(".", " dot ")),
+    _rule(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", lambda m, r: m[0].replace("@", " at ").replace(".", " dot ")),
     _rule(r"\bwww\.[\w.-]+\b|\b[a-z][\w-]*\.(?:com|org|net|co\.uk)\b", lambda m, r: m[0].replace(".", " dot ")),
+    _rule(r"([$£€]\s?\d+(?:\.\d{2})?)\s?-\s?(?=[$£€]?\d)", _words(r"\1 to ")),
     _rule(r"(?P<sign>[$£€])\s?(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.(?P<cents>\d{2}))?(?![\d.]*\d)", _price),
-    _rule(r"(?<![\d:])(?P<hour>\d{1,2})\s?:\s?(?P<minute>\d{2})(?!\d)\s*" + _HALF + "?", _time),
-    _rule(r"(?<![\d.])(?P<hour>\d{1,2})\.(?P<minute>\d{2})\s*" + _HALF, _time),
-    _rule(r"(?<![\d.:])(?P<hour>\d{1,2})\s*" + _HALF, _hour_half),
+    _rule(rf"(?<![\d:])(?P<hour>\d{{1,2}})\s?:\s?(?P<minute>\d{{2}})(?!\d)\s*{_HALF}?", _time),
+    _rule(rf"(?<![\d.])(?P<hour>\d{{1,2}})\.(?P<minute>\d{{2}})\s*{_HALF}", _time),
+    _rule(rf"(?<![\d.:])(?P<hour>\d{{1,2}})\s*{_HALF}", _hour_half),
     _rule(r"(?<![\d/])(?P<month>\d{1,2})/(?P<day>\d{1,2})(?:/(?P<year>\d{4}))?(?![\d/])", _date),
     _rule(r"\b(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})\b", _date),
-    _rule(r"\b(?P<day>\d{1,9})\s?(?:st|nd|rd|th)\b", lambda m, r: ordinal_words(int(m["day"]))),
-    _rule(rf"\b(?P<name>{_MONTH})\.?\s+(?P<day>\d{{1,2}})\b(?!\s?:)", lambda m, r: f"{_month(m['name'])} {ordinal_words(int(m['day']))}"),
-    _rule(r"(?<![\d-])\+?\(?\d{2,5}\)?(?:[\s-]\d{2,7}){1,4}(?![\d-])(?<=\d{4})", lambda m, r: _digits(m[0], r)),
+    _rule(r"\b(\d{1,9})\s?(?:st|nd|rd|th)\b", lambda m, r: ordinal_words(int(m[1]))),
+    _rule(rf"\b(?P<name>{_MONTH})\.?\s+(?P<day>\d{{1,2}})\b(?!\s?:)", _month_day),
+    _rule(r"(?<![\d-])\+?\(?\d{2,5}\)?(?:[\s-]\d{2,7}){1,4}(?![\d-])(?<=\d{4})", _phone),
     _rule(rf"\b\d{{3,4}}\b(?=(?:\s+\w+){{0,3}}\s+(?:{_STREET})\b)", lambda m, r: _pairs(m[0])),
     _rule(r"\b(?:19|20)\d{2}\b", lambda m, r: _year(m[0])),
     _rule(r"(?<![\w.])(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,9})\.(?P<rest>\d+)(?![\w.]*\d)", _decimal),
     _rule(r"\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]+\b", _mixed),
-    _rule(r"(?<=,)\s*(?:" + "|".join(_STATES) + r")\b", lambda m, r: _STATES[m[0].strip()], 0),
+    _rule(rf"(?<=,)\s*(?:{'|'.join(_STATES)})\b", lambda m, r: _STATES[m[0].strip()], 0),
     _rule(rf"\b(?:{_SPELLED}|[BCDFGHJKLMNPQRSTVWXZ]{{2,5}})\b", _spell, 0),
     _rule(r"\b(?:[A-Za-z]\.){2,}", _spell),
-    _rule(r"\bSt\.?(?=\s+[A-Z])", lambda m, r: "saint", 0),
-    _rule(r"\bst\b\.?", lambda m, r: "street"),
-    _rule(r"(?<!\w)(?:" + "|".join(_ABBREVIATIONS) + r")(?!\w)\.?", lambda m, r: _ABBREVIATIONS[m[0].lower().rstrip(".")]),
+    _rule(r"\bSt\.?(?=\s+[A-Z])", _words("saint"), 0),
+    _rule(r"\bst\b\.?", _words("street")),
+    _rule(rf"(?<!\w)(?:{'|'.join(_ABBREVIATIONS)})(?!\w)\.?", _abbreviation),
     _rule(r"\d{1,3}(?:,\d{3})+(?!\d)|\d+", _plain),
-    _rule(r"&", lambda m, r: "and"),
-    _rule(r"%", lambda m, r: "percent"),
-    _rule(r"#", lambda m, r: "number"),
-    _rule(r"\+", lambda m, r: "plus"),
+    _rule(r"&", _words("and")),
+    _rule(r"%", _words("percent")),
+    _rule(r"#", _words("number")),
+    _rule(r"\+", _words("plus")),
 )

@@ -1,9 +1,9 @@
 """Speak the user turns of manifests: speech with several voices, varied in speed and noise, as a new manifest.
 
-    python -m engine.data.synthesis woz_train.jsonl --out DIR --voices flite,espeak,festival --copies 2 --noise NOISE_DIR
+    python -m engine.data.synthesis woz_train.jsonl --out DIR --voices flite,espeak,festival --copies 2 --noise NOISE
 
-Everything random is drawn from the seed and the dialogue's id, so a run that was stopped goes on where it was, and a longer
-run begins with the same files. ``DIR/manifest.jsonl`` is complete after each write: the run may be stopped at any time.
+Everything random is drawn from the seed and the dialogue's id, so a run that was stopped goes on where it was, and a
+longer run begins with the same files. The run may be stopped at any time: ``DIR/manifest.jsonl`` is always whole.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ def synthesise(
         raise SynthesisError(f"{settings.noise}: no sound files (wav, flac, ogg) in it; give a folder of noise clips")
     _claim(out, settings)
     jobs = ((copied, voice) for dialogue in dialogues for copied, voice in _copies(dialogue, settings))
-    with ProcessPoolExecutor(workers or os.cpu_count() or 1, get_context("spawn"), _start_worker, (out, settings, models)) as pool:
+    count, arguments = workers or os.cpu_count() or 1, (out, settings, models)
+    with ProcessPoolExecutor(count, get_context("spawn"), _start_worker, arguments) as pool:
         pending: list[Future[Dialogue]] = []
         for job in jobs:
             pending.append(pool.submit(_speak, *job))
@@ -105,13 +106,15 @@ def _claim(out: Path, settings: Settings) -> None:
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
         if changed := sorted(key for key in wanted if found.get(key) != wanted[key]):
-            raise SynthesisError(f"{out} was made with another {', '.join(changed)}; choose a new folder, or the settings in {file}")
+            raise SynthesisError(
+                f"{out} was made with another {', '.join(changed)} (see {file.name}); choose a new folder"
+            )
     out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
 
 
 def _copies(dialogue: Dialogue, settings: Settings) -> Iterator[tuple[Dialogue, Voice]]:
-    """The dialogue once for each copy, each with another voice (while there are enough), drawn by the voices' shares."""
+    """The dialogue once for each copy, each with another voice while there are enough, drawn by the voices' shares."""
     rng = random.Random(f"{settings.seed}|{dialogue.dialogue_id}")
     voices = sorted((VOICES[name] for name in settings.voices), key=lambda voice: -(rng.random() ** (1 / voice.share)))
     for copy in range(settings.copies):
@@ -175,12 +178,18 @@ def _interleaved(manifests: list[Path]) -> list[Dialogue]:
 
 
 def command(
-    manifests: Annotated[list[Path], typer.Argument(help="Manifests whose user turns have transcripts in spoken form.")],
+    manifests: Annotated[
+        list[Path], typer.Argument(help="Manifests whose user turns have transcripts in spoken form.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the audio; a stopped run goes on in it.")],
     voices: Annotated[str, typer.Option(help="seen, unseen, engines and voice names, separated by commas.")] = "seen",
-    copies: Annotated[int, typer.Option(min=1, help="How often each dialogue is spoken, each time with another voice.")] = 1,
+    copies: Annotated[
+        int, typer.Option(min=1, help="How often each dialogue is spoken, each time with another voice.")
+    ] = 1,
     seed: int = 0,
-    noise: Annotated[Path | None, typer.Option(help="Folder of noise clips; without it the speech stays clean.")] = None,
+    noise: Annotated[
+        Path | None, typer.Option(help="Folder of noise clips; without it the speech stays clean.")
+    ] = None,
     noise_share: Annotated[float, typer.Option(min=0, max=1, help="Fraction of the turns that get noise.")] = 0.3,
     models: Annotated[Path | None, typer.Option(help="Folder of the kokoro and piper models.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many dialogues.")] = None,
@@ -199,9 +208,17 @@ def command(
         if not usable:
             raise SynthesisError("none of these voices can speak here")
         dialogues = _interleaved(manifests)[:limit]
-        settings = Settings(tuple(voice.name for voice in usable), copies, seed, str(noise) if noise else None, noise_share)
+        settings = Settings(
+            tuple(voice.name for voice in usable), copies, seed, str(noise) if noise else None, noise_share
+        )
         spoken = write_spoken(synthesise(dialogues, out, settings, models, workers), out)
-        columns = (TextColumn("speaking"), BarColumn(), MofNCompleteColumn(), TextColumn("dialogues"), TimeRemainingColumn())
+        columns = (
+            TextColumn("speaking"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("dialogues"),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=console) as progress:
             for _ in progress.track(spoken, total=len(dialogues) * copies):
                 pass

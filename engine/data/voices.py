@@ -1,12 +1,13 @@
 """Synthetic voices behind one interface: ``Speech(models).say(text, voice) -> (samples, rate)``.
 
-flite, espeak-ng and festival are programs of the operating system; Kokoro, Piper and Hibari are Python packages or model
-folders, each needed only for its own voices. A *held-out* voice is never used in training, in no stage: it stands for a
-speaker the model has not heard. Voices of one person are held out together.
+flite, espeak-ng and festival are programs of the operating system; Kokoro, Piper and Hibari are Python packages or
+model folders, each needed only for its own voices. A *held-out* voice is never used in training, in no stage: it stands
+for a speaker the model has not heard. Voices of one person are held out together.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
 import json
@@ -32,7 +33,7 @@ class VoiceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Voice:
-    """``name`` is ``engine-variant``; ``share`` weighs how often the voice is drawn; ``person`` is whose voice it is."""
+    """``name`` is ``engine-variant``; ``person`` whose voice it is; ``share`` weighs how often it is drawn."""
 
     name: str
     person: str
@@ -50,12 +51,14 @@ class Voice:
 
 # Natural voices are drawn more often than formant synthesis: espeak has many variants but one sound.
 _ESPEAK = (
-    "en-us en-gb en-gb-scotland en-gb-x-rp en-us-nyc en-us+m1 en-us+m3 en-us+m5 en-gb+m7 en-us+f1 en-us+f2 en-gb+f3 en-gb+f4 en-029+f5"
-).split()
+    *("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-us+m1", "en-us+m3", "en-us+m5", "en-gb+m7"),
+    *("en-us+f1", "en-us+f2", "en-gb+f3", "en-gb+f4", "en-029+f5"),
+)
 _KOKORO = (
-    "af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_river af_sarah af_sky am_adam am_echo am_eric am_liam "
-    "am_michael am_onyx am_santa bf_alice bf_emma bf_lily bm_daniel bm_fable bm_george"
-).split()
+    *("af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "af_river", "af_sarah"),
+    *("af_sky", "am_adam", "am_echo", "am_eric", "am_liam", "am_michael", "am_onyx", "am_santa"),
+    *("bf_alice", "bf_emma", "bf_lily", "bm_daniel", "bm_fable", "bm_george"),
+)
 _KOKORO_HELD_OUT = {"af_heart", "am_michael", "bf_emma"}
 
 VOICES: dict[str, Voice] = {
@@ -76,7 +79,7 @@ VOICES: dict[str, Voice] = {
 }
 _FESTIVAL = {"kal": "kal_diphone", "ked": "ked_diphone", "slt": "cmu_us_slt_arctic_hts"}
 _PROGRAMS = {"flite": "flite", "espeak": "espeak-ng", "festival": "festival"}
-_PACKAGES = {"kokoro": "hibari", "hibari": "hibari", "piper": "piper"}  # hibari also turns Kokoro's text into phonemes
+_PACKAGES = {"kokoro": "hibari", "hibari": "hibari", "piper": "piper"}  # hibari turns Kokoro's text into phonemes
 
 
 def choose(names: str) -> list[Voice]:
@@ -105,8 +108,8 @@ class Speech:
     """Speaks with every engine; programs and models are started on first use and then kept.
 
     Args:
-        models: folder with ``kokoro/`` (``model.onnx``, ``vocab.json``, ``voices/*.bin``) and ``piper/en_US-joe-medium.onnx``
-            (with its ``.onnx.json``); needed for those voices only.
+        models: folder with ``kokoro/`` (``model.onnx``, ``vocab.json``, ``voices/*.bin``) and ``piper/``
+            (``en_US-joe-medium.onnx`` with its ``.onnx.json``); needed for those voices only.
     """
 
     def __init__(self, models: Path | None = None) -> None:
@@ -159,7 +162,9 @@ class Speech:
         """Kokoro-82M: phonemes by Hibari's front end; the style vector is chosen by the number of phonemes."""
         folder = (self.models or Path("models")) / "kokoro"
         session, vocabulary = _kokoro_model(folder)
-        tokens = [vocabulary[char] for char in _phonemes(british=name.startswith("b"))(text) if char in vocabulary][:509]
+        tokens = [vocabulary[char] for char in _phonemes(british=name.startswith("b"))(text) if char in vocabulary][
+            :509
+        ]
         styles = np.fromfile(self._kokoro_style(name), np.float32).reshape(-1, 256)
         feed = {
             "tokens": np.array([[0, *tokens, 0]], np.int64),
@@ -211,10 +216,12 @@ class _Festival:
 
     def __call__(self, text: str, name: str) -> Audio:
         if self._process is None or self._process.poll() is not None:
+            pipe = subprocess.PIPE
             self._process = subprocess.Popen(
-                ["festival", "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                ["festival", "--pipe"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
             )
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         quoted = re.sub(r'[\\"]', "", text)
         with tempfile.NamedTemporaryFile(suffix=".wav") as file:
             self._process.stdin.write(
@@ -237,22 +244,17 @@ def _hibari(text: str, name: str) -> Audio:
 
 @cache
 def _hibari_voice(name: str) -> Any:
-    import hibari
-
-    return hibari.Hibari(name)
+    return importlib.import_module("hibari").Hibari(name)
 
 
 @cache
 def _phonemes(british: bool) -> Callable[[str], str]:
-    from hibari.g2p import G2P
-
-    return G2P(british=british)
+    return importlib.import_module("hibari.g2p").G2P(british=british)
 
 
 @cache
 def _kokoro_model(folder: Path) -> tuple[Any, dict[str, int]]:
-    import onnxruntime
-
+    onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # the synthesis runs one process a core
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
@@ -262,6 +264,4 @@ def _kokoro_model(folder: Path) -> tuple[Any, dict[str, int]]:
 
 @cache
 def _piper_voice(model: Path) -> Any:
-    import piper
-
-    return piper.PiperVoice.load(model)
+    return importlib.import_module("piper").PiperVoice.load(model)

@@ -1,7 +1,8 @@
 """Corpus folders in their published layout, read into dialogues.
 
 Every reader is a function ``read(folder, split) -> (dialogues, report)``. Transcripts are in spoken form
-(`engine.data.spoken_form`), states are cumulative and in written form. What a reader drops or mends is counted in its report.
+(`engine.data.spoken_form`), states are cumulative and in written form. What a reader drops or mends is counted in its
+report.
 """
 
 from __future__ import annotations

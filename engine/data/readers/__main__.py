@@ -49,11 +49,15 @@ def command(
     folder: Annotated[Path, typer.Argument(help="The corpus's folder, as published.")],
     out: Annotated[Path, typer.Option(help="The manifest to write.")],
     split: Annotated[str, typer.Option(help=f"One of {', '.join(SPLITS)}.")] = "train",
-    single_turns: Annotated[bool, typer.Option("--single-turns", help="User turns alone, without state, for stage 1.")] = False,
+    single_turns: Annotated[
+        bool, typer.Option("--single-turns", help="User turns alone, without state, for stage 1.")
+    ] = False,
     count: Annotated[int | None, typer.Option(help="At most so many dialogues or single turns.")] = None,
     min_words: int = 1,
     max_words: int = 40,
-    favour: Annotated[str, typer.Option(help="Beginnings of domain names to favour among single turns, by commas.")] = "",
+    favour: Annotated[
+        str, typer.Option(help="Beginnings of domain names to favour among single turns, by commas.")
+    ] = "",
     seed: int = 0,
 ) -> None:
     """Read a corpus into a manifest and say what was dropped or mended."""

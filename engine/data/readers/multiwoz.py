@@ -1,7 +1,7 @@
 """MultiWOZ 2.1 (Eric et al. 2020) in the original log layout, as ConvLab distributes it; MIT.
 
-Folder: ``multiwoz21_val.json.gz``, ``multiwoz21_test.json.gz``, ``multiwoz21_train.json.gz`` (or ConvLab's ``val.json`` and so
-on). User and system turns alternate from the user's; the state after user turn 2k stands in ``metadata`` of entry 2k+1.
+Folder: ``multiwoz21_train.json.gz``, ``..._val...``, ``..._test...`` (or ConvLab's ``train.json`` and so on). User and
+system turns alternate from the user's; the state after user turn 2k stands in ``metadata`` of entry 2k+1.
 """
 
 from __future__ import annotations

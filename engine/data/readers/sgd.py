@@ -1,7 +1,7 @@
 """Schema-Guided Dialogue (Rastogi et al. 2020), CC BY-SA 4.0.
 
-Folder: ``train``, ``dev``, ``test``, each with ``dialogues_*.json``, as published, or each packed as ``train.tgz``. The state
-is cumulative in each service's frame of a user turn; a slot's value is a list of accepted forms.
+Folder: ``train``, ``dev``, ``test``, each with ``dialogues_*.json``, as published, or each packed as ``train.tgz``. The
+state is cumulative in each service's frame of a user turn; a slot's value is a list of accepted forms.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def _files(path: Path) -> Iterator[bytes]:
     with tarfile.open(path) as archive:
         members = [member for member in archive.getmembers() if Path(member.name).match("dialogues_*.json")]
         for member in sorted(members, key=lambda member: member.name):
-            if file := archive.extractfile(member):
-                yield file.read()
+            if content := archive.extractfile(member):
+                yield content.read()
 
 
 def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Dialogue:
@@ -58,7 +58,9 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
         speaker = "user" if entry["speaker"] == "USER" else "agent"
         if speaker == "user":
             state = state | {
-                frame["service"].lower(): {slot: forms for slot, forms in sorted(frame["state"]["slot_values"].items()) if forms}
+                frame["service"].lower(): {
+                    slot: forms for slot, forms in sorted(frame["state"]["slot_values"].items()) if forms
+                }
                 for frame in entry["frames"]
             }
         turn = Turn(turn_id, speaker, to_spoken(entry["utterance"], f"{name}-{turn_id}"))

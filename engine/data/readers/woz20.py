@@ -1,7 +1,7 @@
 """WOZ 2.0 (Mrksic et al. 2017, "Neural Belief Tracker"): typed restaurant dialogues, Apache-2.0, 600/200/400.
 
-Folder: ``woz_train_en.json``, ``woz_validate_en.json``, ``woz_test_en.json``. A turn holds the system's words *before* the
-user's; the first system turn is empty. The state is ``belief_state``'s inform acts; requests are no state.
+Folder: ``woz_train_en.json``, ``woz_validate_en.json``, ``woz_test_en.json``. A turn holds the system's words *before*
+the user's; the first system turn is empty. The state is ``belief_state``'s inform acts; requests are no state.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
                 if not transcript:
                     report.dropped["user turn without words"] += 1
                     continue
-                dialogue.turns.append(Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report)))
+                dialogue.turns.append(
+                    Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report))
+                )
             elif transcript:
                 dialogue.turns.append(Turn(turn_id, speaker, transcript))
     return dialogue
