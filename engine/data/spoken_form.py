@@ -1,7 +1,7 @@
 """The spoken form of written text: what a person says, lower-case, no punctuation but the apostrophe.
 
 Transcripts are normalised as the spoken DST papers do (punctuation except ' removed); numbers, times, prices, dates,
-phone and reference numbers are read out. Where people read the same thing in several ways, a seed decides, so a corpus is
+phone and reference numbers are read out. Where people read the same thing in several ways, a seed decides: a corpus is
 varied and still the same on every run. Dialogue state values are not touched: they stay in their written form.
 """
 
