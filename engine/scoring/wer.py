@@ -1,0 +1,81 @@
+"""Word error rate, with what kind of errors it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jiwer
+
+from engine.data.spoken_form import normalise_transcript
+from engine.scoring.bootstrap import Interval, bootstrap_interval
+
+
+@dataclass(frozen=True)
+class WerResult:
+    """``wer`` in percent, over all reference words; None where the references hold no word. The rest are counts.
+
+    ``nonspeech`` utterances have an empty reference: words written for them are ``nonspeech_insertions``, and are among
+    ``insertions`` (and so in ``wer``) too.
+    """
+
+    wer: float | None
+    wer_interval: Interval | None
+    utterances: int
+    reference_words: int
+    insertions: int
+    deletions: int
+    substitutions: int
+    nonspeech: int
+    nonspeech_insertions: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequence[str] | None = None) -> WerResult:
+    """Compare transcripts utterance by utterance, both sides as `normalise_transcript` writes them.
+
+    Args:
+        references: what was said; empty for noise or silence.
+        hypotheses: what was recognised, in the same order.
+        dialogues: the dialogue of each utterance, for the 95 % interval; without it each utterance stands for itself.
+
+    Raises:
+        ValueError: the sequences differ in length.
+    """
+    if len(references) != len(hypotheses):
+        raise ValueError(
+            f"{len(references)} reference transcripts cannot be compared with {len(hypotheses)} hypotheses"
+        )
+    said = [normalise_transcript(text) for text in references]
+    heard = [normalise_transcript(text) for text in hypotheses]
+    errors: dict[str, int] = {}
+    words: dict[str, int] = {}
+    kinds = {"insert": 0, "delete": 0, "substitute": 0}
+    nonspeech_insertions = 0
+    alignments = jiwer.process_words(said, heard).alignments if said else []
+    groups = dialogues if dialogues is not None else [str(number) for number in range(len(said))]
+    for reference, alignment, dialogue in zip(said, alignments, groups, strict=True):
+        errors.setdefault(dialogue, 0)
+        words[dialogue] = words.get(dialogue, 0) + len(reference.split())
+        for chunk in alignment:
+            if chunk.type == "equal":
+                continue
+            length = max(chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx)
+            kinds[chunk.type] += length
+            errors[dialogue] += length
+            nonspeech_insertions += 0 if reference else length
+    total = sum(words.values())
+    return WerResult(
+        wer=100 * sum(errors.values()) / total if total else None,
+        wer_interval=bootstrap_interval(list(errors.values()), list(words.values())),
+        utterances=len(said),
+        reference_words=total,
+        insertions=kinds["insert"],
+        deletions=kinds["delete"],
+        substitutions=kinds["substitute"],
+        nonspeech=said.count(""),
+        nonspeech_insertions=nonspeech_insertions,
+    )
