@@ -184,7 +184,7 @@ def run_logged(command: list, show, failure: str, lock=None) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=str(ROOT), env=environment, pass_fds=shared
     )
     with process, LOG.open("a", encoding="utf-8") as log:
-        for raw in process.stdout:
+        for raw in process.stdout or ():
             line = raw.decode("utf-8", "replace")
             output.append(line)
             log.write(line)
