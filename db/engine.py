@@ -22,7 +22,7 @@ class NewerDatabaseError(Exception):
 
 
 def connect(url: str) -> Engine:
-    """An engine for ``url``. On SQLite: write-ahead log, foreign keys, and every commit on the disk before it returns."""
+    """An engine for ``url``. On SQLite: write-ahead log, foreign keys, every commit on the disk before it returns."""
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
@@ -39,8 +39,11 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """A session that is committed when the block ends, rolled back when it raises. On SQLite writers come one after another,
-    from the block's first statement on: what it reads cannot change before it writes."""
+    """A session that is committed when the block ends, rolled back when it raises.
+
+    On SQLite writers come one after another, from the block's first statement on: what it reads cannot change before it
+    writes.
+    """
     with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
         yield session
 
@@ -83,6 +86,6 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A writer that first reads must hold the write lock while reading, or SQLite may refuse its write ("database is locked")
+    # A writer that first reads must hold the lock while reading, or SQLite may refuse its write ("database is locked")
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

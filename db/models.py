@@ -1,10 +1,10 @@
-"""The tables. Times are UTC, paths are relative to the workspace, JSON is plain JSON; nothing here is of one database only."""
+"""The tables. Times are UTC, paths relative to the workspace; nothing here is of one database only."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -88,7 +88,7 @@ class JobStatus(StrEnum):
 
 
 class Base(DeclarativeBase):
-    """Names every constraint, so that later migrations can address it; stores enums by value, not as a type of the database."""
+    """Names every constraint, so that later migrations can address it; stores enums as their values."""
 
     metadata = MetaData(
         naming_convention={
@@ -99,7 +99,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcDateTime,
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
@@ -137,7 +137,7 @@ class Ontology(Base):
 
 
 class Recording(Base):
-    """A sound, stored once as ``recordings/ab/ab12….flac``. ``channels`` is what the upload had; the stored file is mono."""
+    """A sound, stored once as ``recordings/ab/ab12….flac``. ``channels`` is the upload's; the file is mono."""
 
     __tablename__ = "recordings"
 
@@ -188,7 +188,7 @@ class Turn(Base):
 
 
 class Checkpoint(Base):
-    """A checkpoint folder. ``path`` is ``None`` for the demo checkpoint: it lies in the package, wherever that is installed."""
+    """A checkpoint folder. ``path`` is ``None`` for the demo checkpoint: it lies in the package, wherever that is."""
 
     __tablename__ = "checkpoints"
 
@@ -299,7 +299,7 @@ class Job(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
-    snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id"))
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshots.id"))
     base_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), unique=True)
     kind: Mapped[JobKind] = mapped_column(default=JobKind.TRAIN)
@@ -308,7 +308,6 @@ class Job(Base):
     recipe: Mapped[str] = mapped_column(String(200))
     overrides: Mapped[list[str]]
     use_when_finished: Mapped[bool]
-    folder: Mapped[str] = mapped_column(String(200), unique=True)
     pid: Mapped[int | None]
     pid_started: Mapped[float | None]
     heartbeat: Mapped[datetime | None]
@@ -316,9 +315,14 @@ class Job(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
-    snapshot: Mapped[Snapshot] = relationship()
+    snapshot: Mapped[Snapshot | None] = relationship()
     base: Mapped[Checkpoint] = relationship(foreign_keys=[base_id])
     checkpoint: Mapped[Checkpoint | None] = relationship(foreign_keys=[checkpoint_id], back_populates="job")
+
+    @property
+    def folder(self) -> str:
+        """The job's folder in the workspace."""
+        return f"runs/{self.id}"
 
 
 class Setting(Base):

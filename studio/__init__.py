@@ -1,1 +1,1 @@
-"""The studio: services (plain functions, no Gradio) under pages (Gradio, thin), the job process and the command line."""
+"""The studio: services (plain functions, no Gradio) under pages (Gradio, thin), the job process, the command line."""

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class StudioError(Exception):
-    """Something a person can put right. The message is one sentence that says what to do; pages and the shell show it as is."""
+    """Something a person can put right. The message is one sentence that says what to do, shown as it is."""
 
 
 class ConflictError(StudioError):
     """Somebody else changed the turn since it was opened; nothing was saved.
 
-    ``mine`` is the value that was refused, ``theirs`` the value that stands now, ``turn`` the turn as it stands now (its
-    heads are what a second attempt must expect) and ``author`` who changed it.
+    ``mine`` is the text or state that was refused, ``theirs`` the one that stands now, ``author`` who changed it and
+    ``turn`` the turn as it stands now: its heads are what a second attempt must expect.
     """
 
     def __init__(self, mine: str | State | None, theirs: str | State | None, author: str, turn: TurnView) -> None:

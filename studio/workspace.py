@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy import Engine
+from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
+
+from db.engine import NewerDatabaseError, connect, migrate, reading, writing
+from engine import base_models
+from studio.errors import StudioError
+
+FOLDERS = ("recordings", "runs", "cache/frames", "tmp")
 
 
 @dataclass(frozen=True)
@@ -15,16 +24,31 @@ class Workspace:
     """Where everything lies. Make one with ``open_workspace``; every service takes it first."""
 
     home: Path
+    database: Engine
 
-    @contextmanager
-    def read(self) -> Iterator[Session]:
+    def path(self, relative: str) -> Path:
+        """A path as the database has it (relative, so that the folder can be moved), made absolute."""
+        return self.home / relative
+
+    def read(self) -> AbstractContextManager[Session]:
         """A session for reading."""
-        raise NotImplementedError
+        return reading(self.database)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session whose changes are committed together when the block ends, and not at all if it raises."""
-        raise NotImplementedError
+        """A session whose changes are committed together when the block ends, and not at all if it raises.
+
+        Raises:
+            StudioError: the disk is full or the database cannot be written.
+        """
+        with disk_errors(self.home), writing(self.database) as session:
+            yield session
+
+
+def attach(home: str | Path) -> Workspace:
+    """The workspace in ``home`` as it is, for a process that another one started on it."""
+    folder = Path(home).expanduser().absolute()
+    return Workspace(folder, connect(f"sqlite:///{folder / 'studio.db'}"))
 
 
 def open_workspace(home: str | Path | None = None) -> Workspace:
@@ -35,4 +59,45 @@ def open_workspace(home: str | Path | None = None) -> Workspace:
     Raises:
         StudioError: the folder cannot be written, the disk is full, or the database is of a newer version.
     """
-    raise NotImplementedError
+    # The services import this module; only opening needs them
+    from studio.services import checkpoints, training
+
+    ws = attach(base_models.home() if home is None else home)
+    with disk_errors(ws.home):
+        for folder in FOLDERS:
+            ws.path(folder).mkdir(parents=True, exist_ok=True)
+        try:
+            migrate(ws.database)
+        except NewerDatabaseError as error:
+            raise StudioError(
+                f"{ws.home} was made by a newer version of Spoken DST Studio; update the program or choose another "
+                "folder with --home."
+            ) from error
+    checkpoints.register_demo(ws)
+    training.reconcile(ws)
+    return ws
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what a disk or database can refuse into a sentence that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StudioError(_sentence(folder, error.errno, str(error.strerror or error))) from error
+    except (IntegrityError, ProgrammingError):
+        raise  # a mistake of this program, not of the disk
+    except DatabaseError as error:
+        raise StudioError(_sentence(folder, None, str(error.orig))) from error
+
+
+def _sentence(folder: Path, number: int | None, reason: str) -> str:
+    if number == errno.ENOSPC or "disk is full" in reason:
+        return f"The disk of {folder} is full: make room there, or choose another folder with --home."
+    if number in (errno.EACCES, errno.EROFS, errno.EPERM) or "readonly" in reason or "unable to open" in reason:
+        return f"{folder} cannot be written: make it writable, or choose another folder with --home."
+    if "locked" in reason:
+        return "The database is busy with somebody else's change: try again in a moment."
+    if "not a database" in reason or "malformed" in reason:
+        return f"{folder / 'studio.db'} is damaged: put back a copy of it, or choose another folder with --home."
+    return f"{folder} cannot be used ({reason}): choose another folder with --home."

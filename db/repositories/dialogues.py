@@ -19,7 +19,7 @@ _WITH_TURNS = (
 
 @dataclass(frozen=True)
 class DialogueCounts:
-    """A dialogue and how many of its turns there are, the user's, with a prediction at least, and corrected."""
+    """A dialogue, its turns, its user turns, and how many of those have a prediction at least, and are corrected."""
 
     dialogue: Dialogue
     turns: int
@@ -67,13 +67,13 @@ def counts(
 ) -> list[DialogueCounts]:
     """Dialogues with their counts, newest first, in one query."""
 
-    def count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-        return func.count(Turn.id).filter(condition)
+    def user_turns(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
+        return func.count(Turn.id).filter(Turn.speaker == Speaker.USER, *conditions)
 
-    predicted = count(Turn.status != TurnStatus.NEW)
-    corrected = count(Turn.status == TurnStatus.CORRECTED)
+    predicted = user_turns(Turn.status != TurnStatus.NEW)
+    corrected = user_turns(Turn.status == TurnStatus.CORRECTED)
     query: Select[Dialogue, int, int, int, int] = (
-        select(Dialogue, func.count(Turn.id), count(Turn.speaker == Speaker.USER), predicted, corrected)
+        select(Dialogue, func.count(Turn.id), user_turns(), predicted, corrected)
         .outerjoin(Turn, Turn.dialogue_id == Dialogue.id)
         .where(Dialogue.project_id == project_id)
         .group_by(Dialogue.id)

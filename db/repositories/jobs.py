@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobStatus, utc_now
+from db.models import Job, JobStatus, Snapshot, utc_now
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 
@@ -35,6 +35,17 @@ def queue_position(session: Session, job: Job) -> int | None:
     if job.status != JobStatus.QUEUED:
         return None
     return session.scalar(select(func.count(Job.id)).where(Job.status == JobStatus.QUEUED, Job.id <= job.id))
+
+
+def any_of(session: Session, project_id: int) -> bool:
+    """Whether the project has a job, whatever became of it."""
+    return session.scalar(select(Job.id).where(Job.project_id == project_id).limit(1)) is not None
+
+
+def trained_on(session: Session, project_id: int, dialogue: str) -> bool:
+    """Whether a snapshot of the project holds the dialogue of that name."""
+    snapshots = session.scalars(select(Snapshot.dialogues).where(Snapshot.project_id == project_id))
+    return any(dialogue in names for names in snapshots)
 
 
 def claim(session: Session, job_id: int, pid: int, pid_started: float) -> Job | None:

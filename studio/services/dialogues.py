@@ -2,116 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
-from engine.dialogue import State, Value
+from sqlalchemy.orm import Session
+
+from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
+from db.models import Split as SplitColumn
+from db.repositories import dialogues, jobs, revisions
+from engine.dialogue import State, Value, accepted, check_state
+from studio.errors import ConflictError, StudioError
+from studio.services.recordings import StoredAudio, recording_row, store
+from studio.services.views import (
+    DialogueRow,
+    DialogueView,
+    RevisionView,
+    Split,
+    Status,
+    TurnView,
+    dialogue_row,
+    dialogue_view,
+    revision_view,
+)
 from studio.workspace import Workspace
-
-Status = Literal["new", "predicted", "corrected"]
-Split = Literal["train", "dev", "test"]
-
-
-@dataclass(frozen=True)
-class TurnView:
-    """One turn as a page shows it.
-
-    A value somebody corrected stands before the model's; ``transcript`` and ``state`` are what stands now. ``state`` is
-    ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the user
-    turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never changed): hand
-    them back as ``expected`` when saving.
-    """
-
-    id: int
-    dialogue_id: int
-    turn_id: int
-    speaker: Literal["user", "agent"]
-    status: Status
-    audio: Path | None
-    start: float | None
-    end: float | None
-    seconds: float | None
-    model_transcript: str | None
-    corrected_transcript: str | None
-    previous_state: State
-    predicted_state: State | None
-    corrected_state: State | None
-    confidence: dict[str, dict[str, float]]
-    raw: str | None
-    valid: bool
-    checkpoint: str | None
-    compute_seconds: float | None
-    transcript_head: int | None
-    state_head: int | None
-
-    @property
-    def transcript(self) -> str | None:
-        """What was said, as far as known: corrected, else the model's."""
-        return self.corrected_transcript if self.corrected_transcript is not None else self.model_transcript
-
-    @property
-    def state(self) -> State | None:
-        """The dialogue state after this turn: corrected, else predicted."""
-        return self.corrected_state if self.corrected_state is not None else self.predicted_state
-
-    @property
-    def head(self) -> int | None:
-        """The id of the turn's newest revision of either kind: what ``undo`` expects."""
-        return max((head for head in (self.transcript_head, self.state_head) if head is not None), default=None)
-
-
-@dataclass(frozen=True)
-class DialogueRow:
-    """A dialogue as lists show it: ``turns``, ``user_turns``, ``predicted`` and ``corrected`` are counts of turns."""
-
-    id: int
-    name: str
-    split: Split
-    status: Status
-    turns: int
-    user_turns: int
-    predicted: int
-    corrected: int
-    created: datetime
-
-
-@dataclass(frozen=True)
-class DialogueView:
-    """A dialogue with its turns in speaking order."""
-
-    id: int
-    project_id: int
-    name: str
-    split: Split
-    turns: tuple[TurnView, ...]
-
-    @property
-    def state(self) -> State:
-        """The dialogue state after the last turn that has one."""
-        return next((turn.state for turn in reversed(self.turns) if turn.state is not None), {})
-
-
-@dataclass(frozen=True)
-class RevisionView:
-    """One entry of a turn's history. ``source`` says where the new value came from."""
-
-    id: int
-    kind: Literal["transcript", "state"]
-    old: str | State | None
-    new: str | State | None
-    author: str
-    source: Literal["model", "user", "import", "undo"]
-    created: datetime
 
 
 def list_dialogues(
     ws: Workspace, project_id: int, search: str = "", status: Status | None = None, split: Split | None = None
 ) -> list[DialogueRow]:
-    """Dialogues of a project, newest first. ``search`` looks in names and transcripts; ``status`` asks for the whole dialogue:
-    ``corrected`` (at least one turn is), ``predicted`` (none is, at least one has a prediction), ``new``."""
-    raise NotImplementedError
+    """Dialogues of a project, newest first. ``search`` looks in names and transcripts.
+
+    ``status`` is the whole dialogue's: ``corrected`` (at least one user turn is), ``predicted`` (none is, but one has a
+    prediction), ``new``.
+    """
+    with ws.read() as session:
+        rows = dialogues.counts(
+            session, project_id, search, TurnStatus(status) if status else None, SplitColumn(split) if split else None
+        )
+        return [dialogue_row(row) for row in rows]
 
 
 def create_dialogue(ws: Workspace, project_id: int, name: str | None = None, split: Split = "train") -> DialogueView:
@@ -120,7 +52,34 @@ def create_dialogue(ws: Workspace, project_id: int, name: str | None = None, spl
     Raises:
         StudioError: the project is gone or the name is taken.
     """
-    raise NotImplementedError
+    with ws.write() as session:
+        if session.get(Project, project_id) is None:
+            raise StudioError("This project does not exist any more: choose another one.")
+        taken = dialogues.names(session, project_id)
+        wanted = (name or "").strip()
+        if wanted in taken:
+            raise StudioError(f"There is a dialogue called {wanted!r} already: choose another name.")
+        dialogue = Dialogue(project_id=project_id, name=wanted or _free_name(taken), split=SplitColumn(split))
+        session.add(dialogue)
+        session.flush()
+        return dialogue_view(ws, dialogue)
+
+
+def set_split(ws: Workspace, dialogue_id: int, split: Split, author: str) -> DialogueView:
+    """Hold a dialogue out for scoring (``test``) or give it back to training, while that cannot spoil a score.
+
+    Raises:
+        StudioError: a run was trained on it, or scores were made with it held out; or no such dialogue.
+    """
+    with ws.write() as session:
+        dialogue = _dialogue(session, dialogue_id)
+        if str(dialogue.split) != split:
+            if split == "test" and jobs.trained_on(session, dialogue.project_id, dialogue.name):
+                raise StudioError("A run was trained on this dialogue: hold out one that no run has seen.")
+            if dialogue.split == SplitColumn.TEST and jobs.any_of(session, dialogue.project_id):
+                raise StudioError("Runs were scored on this dialogue: it has to stay held out.")
+            dialogue.split = SplitColumn(split)
+        return dialogue_view(ws, dialogue)
 
 
 def add_user_turn(ws: Workspace, dialogue_id: int, audio: str | Path, original_name: str | None = None) -> TurnView:
@@ -132,7 +91,7 @@ def add_user_turn(ws: Workspace, dialogue_id: int, audio: str | Path, original_n
     Raises:
         StudioError: no such dialogue, not a readable recording, empty, too long, or the disk is full.
     """
-    raise NotImplementedError
+    return _append(ws, dialogue_id, Speaker.USER, store(ws, audio, original_name=original_name))
 
 
 def add_agent_turn(
@@ -143,7 +102,10 @@ def add_agent_turn(
     Raises:
         StudioError: neither text nor audio, or as ``add_user_turn``.
     """
-    raise NotImplementedError
+    words = (text or "").strip()
+    if not words and audio is None:
+        raise StudioError("The agent said nothing: type the answer or record it.")
+    return _append(ws, dialogue_id, Speaker.AGENT, store(ws, audio) if audio is not None else None, words, author)
 
 
 def get_dialogue(ws: Workspace, dialogue_id: int) -> DialogueView:
@@ -152,7 +114,8 @@ def get_dialogue(ws: Workspace, dialogue_id: int) -> DialogueView:
     Raises:
         StudioError: no such dialogue.
     """
-    raise NotImplementedError
+    with ws.read() as session:
+        return dialogue_view(ws, _dialogue(session, dialogue_id))
 
 
 def get_turn(ws: Workspace, turn_id: int) -> TurnView:
@@ -161,29 +124,52 @@ def get_turn(ws: Workspace, turn_id: int) -> TurnView:
     Raises:
         StudioError: no such turn.
     """
-    raise NotImplementedError
+    with ws.read() as session:
+        turn = session.get(Turn, turn_id)
+        if turn is None:
+            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        return _view(ws, session, turn)
 
 
 def save_transcript(ws: Workspace, turn_id: int, text: str, author: str, expected: int | None) -> TurnView:
-    """Correct what was said. ``expected`` is ``TurnView.transcript_head`` as the author saw it. An unchanged text saves nothing.
+    """Correct what was said. ``expected`` is ``TurnView.transcript_head`` as the author saw it. An unchanged text saves
+    nothing.
 
     Raises:
         ConflictError: somebody changed the transcript since.
         StudioError: no such turn.
     """
-    raise NotImplementedError
+    with _editing(ws, turn_id) as edit:
+        edit.save(RevisionKind.TRANSCRIPT, edit.view.transcript, " ".join(text.split()), author, expected)
+    return edit.view
 
 
 def save_slot(
     ws: Workspace, turn_id: int, domain: str, slot: str, value: Value | None, author: str, expected: int | None
 ) -> TurnView:
-    """Correct one slot of the state after a user turn; ``None`` takes the slot away. ``expected`` is ``TurnView.state_head``.
+    """Correct one slot of the state after a user turn; ``None`` takes the slot away. ``expected`` is
+    ``TurnView.state_head``.
 
     Raises:
         ConflictError: somebody changed the state since.
         StudioError: an agent turn, an empty name or value, or no such turn.
     """
-    raise NotImplementedError
+    domain, slot = domain.strip(), slot.strip()
+    forms = None if value is None else [form.strip() for form in accepted(value)]
+    if not (domain and slot) or (forms is not None and not (forms and all(forms))):
+        raise StudioError("A slot needs a domain, a name and a value: fill them in, or remove the slot.")
+    with _editing(ws, turn_id) as edit:
+        view = edit.view
+        base = view.state if view.state is not None else view.previous_state
+        state = {name: dict(slots) for name, slots in base.items()}
+        if forms is None:
+            state.get(domain, {}).pop(slot, None)
+        else:
+            state.setdefault(domain, {})[slot] = forms[0] if isinstance(value, str) else forms
+        edit.save(
+            RevisionKind.STATE, view.state, {name: slots for name, slots in state.items() if slots}, author, expected
+        )
+    return edit.view
 
 
 def save_state(ws: Workspace, turn_id: int, state: State, author: str, expected: int | None) -> TurnView:
@@ -193,7 +179,13 @@ def save_state(ws: Workspace, turn_id: int, state: State, author: str, expected:
         ConflictError: somebody changed the state since.
         StudioError: not a state, an agent turn, or no such turn.
     """
-    raise NotImplementedError
+    try:
+        check_state(state)
+    except ValueError as error:
+        raise StudioError(f"This is no dialogue state: {error}.") from error
+    with _editing(ws, turn_id) as edit:
+        edit.save(RevisionKind.STATE, edit.view.state, state, author, expected)
+    return edit.view
 
 
 def accept_turn(ws: Workspace, turn_id: int, author: str, expected: int | None) -> TurnView:
@@ -205,16 +197,28 @@ def accept_turn(ws: Workspace, turn_id: int, author: str, expected: int | None) 
         ConflictError: somebody changed the turn since.
         StudioError: there is no prediction to accept, or no such turn.
     """
-    raise NotImplementedError
+    with _editing(ws, turn_id) as edit:
+        view = edit.view
+        edit.check(view.head, expected, None, None)
+        if view.model_transcript is None:
+            raise StudioError("There is nothing to accept yet: let the model answer this turn first.")
+        if view.corrected_transcript is None:
+            edit.append(RevisionKind.TRANSCRIPT, view.transcript, view.transcript, author, RevisionSource.MODEL)
+        if view.speaker == "user" and view.corrected_state is None:
+            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL)
+    return edit.view
 
 
 def history(ws: Workspace, turn_id: int) -> list[RevisionView]:
     """Every change of a turn, newest first."""
-    raise NotImplementedError
+    with ws.read() as session:
+        turn = session.get(Turn, turn_id)
+        return [revision_view(revision) for revision in reversed(turn.revisions)] if turn is not None else []
 
 
 def undo(ws: Workspace, turn_id: int, author: str, expected: int | None) -> TurnView:
-    """Take back the newest change that still stands, by appending its inverse; the last undo returns to the model's value.
+    """Take back the newest change that still stands, by appending its inverse; the last undo returns to the model's
+    value.
 
     ``expected`` is ``TurnView.head``.
 
@@ -222,4 +226,98 @@ def undo(ws: Workspace, turn_id: int, author: str, expected: int | None) -> Turn
         ConflictError: somebody changed the turn since.
         StudioError: nothing to undo, or no such turn.
     """
-    raise NotImplementedError
+    with _editing(ws, turn_id) as edit:
+        view = edit.view
+        edit.check(view.head, expected, None, None)
+        standing = [stack for kind in RevisionKind if (stack := revisions.standing(edit.turn, kind))]
+        if not standing:
+            raise StudioError("There is nothing to undo in this turn.")
+        stack = max(standing, key=lambda stack: stack[-1].id)
+        kind = stack[-1].kind
+        model = view.model_transcript if kind == RevisionKind.TRANSCRIPT else view.predicted_state
+        before = stack[-2].new if len(stack) > 1 else model
+        edit.append(kind, stack[-1].new, before, author, RevisionSource.UNDO)
+    return edit.view
+
+
+@dataclass
+class _Edit:
+    """A turn under change. ``view`` is the turn as it stands, and after the block the turn as it was saved."""
+
+    ws: Workspace
+    session: Session
+    turn: Turn
+    view: TurnView
+
+    def save(self, kind: RevisionKind, old: Any, new: Any, author: str, expected: int | None) -> None:
+        if kind == RevisionKind.STATE and self.view.speaker != "user":
+            raise StudioError("The dialogue state stands after a user turn: choose one.")
+        head = self.view.transcript_head if kind == RevisionKind.TRANSCRIPT else self.view.state_head
+        self.check(head, expected, new, old)
+        if new != old:
+            self.append(kind, old, new, author, RevisionSource.USER)
+
+    def check(self, head: int | None, expected: int | None, mine: Any, theirs: Any) -> None:
+        if head != expected:
+            newest = max(self.turn.revisions, key=lambda revision: revision.id, default=None)
+            raise ConflictError(mine, theirs, newest.author if newest else "Somebody", self.view)
+
+    def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
+        revisions.append(self.session, self.turn, kind, old, new, author, source)
+
+
+@contextmanager
+def _editing(ws: Workspace, turn_id: int) -> Iterator[_Edit]:
+    """One committed transaction on one turn that nobody else can change meanwhile."""
+    with ws.write() as session:
+        turn = dialogues.lock_turn(session, turn_id)
+        if turn is None:
+            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        edit = _Edit(ws, session, turn, _view(ws, session, turn))
+        yield edit
+        edit.view = _view(ws, session, turn)
+
+
+def _append(
+    ws: Workspace,
+    dialogue_id: int,
+    speaker: Speaker,
+    stored: StoredAudio | None,
+    text: str = "",
+    author: str = "user",
+) -> TurnView:
+    with ws.write() as session:
+        dialogue = _dialogue(session, dialogue_id)
+        turn = Turn(
+            dialogue_id=dialogue_id,
+            turn_id=dialogues.next_turn_id(session, dialogue_id),
+            speaker=speaker,
+            recording_id=recording_row(session, stored).id if stored else None,
+        )
+        dialogue.turns.append(turn)
+        session.flush()
+        if text:
+            revisions.append(session, turn, RevisionKind.TRANSCRIPT, None, text, author, RevisionSource.USER)
+        return _view(ws, session, turn)
+
+
+def _view(ws: Workspace, session: Session, turn: Turn) -> TurnView:
+    view = dialogue_view(ws, _dialogue(session, turn.dialogue_id))
+    return next(candidate for candidate in view.turns if candidate.id == turn.id)
+
+
+def _dialogue(session: Session, dialogue_id: int) -> Dialogue:
+    dialogue = dialogues.load(session, dialogue_id)
+    if dialogue is None:
+        raise StudioError("This dialogue does not exist any more: choose another one.")
+    return dialogue
+
+
+def _free_name(taken: set[str]) -> str:
+    name = f"{datetime.now():%Y-%m-%d %H:%M:%S}"  # local time: it is read by people
+    number = 2
+    free = name
+    while free in taken:
+        free = f"{name} ({number})"
+        number += 1
+    return free

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from studio.workspace import Workspace
+from sqlalchemy.orm import Session
+
+from db import models
+from db.models import RevisionKind, RevisionSource, Speaker, Split, TurnStatus
+from db.repositories import dialogues as rows
+from db.repositories import revisions
+from engine.dialogue import Dialogue, ManifestError, Turn, read_manifest, write_manifest
+from studio.errors import StudioError
+from studio.services.recordings import StoredAudio, place, recording_row, store
+from studio.services.views import TurnView, dialogue_view
+from studio.workspace import Workspace, disk_errors
+
+Stored = Mapping[tuple[str, int], StoredAudio]  # by dialogue and turn
 
 
 def import_manifest(ws: Workspace, project_id: int, manifest: str | Path, author: str = "import") -> int:
@@ -16,7 +29,17 @@ def import_manifest(ws: Workspace, project_id: int, manifest: str | Path, author
     Raises:
         StudioError: the manifest or a recording cannot be used, or a dialogue of that name is there already.
     """
-    raise NotImplementedError
+    dialogues = read(manifest)
+    stored = store_audio(ws, dialogues)
+    with ws.write() as session:
+        taken = rows.names(session, project_id) & {dialogue.dialogue_id for dialogue in dialogues}
+        if taken:
+            raise StudioError(
+                f"{len(taken)} of these dialogues are in the project already, for instance {min(taken)!r}: "
+                "take them out of the manifest, or import into another project."
+            )
+        add_dialogues(session, project_id, dialogues, stored, author)
+    return len(dialogues)
 
 
 def export_manifest(ws: Workspace, project_id: int, folder: str | Path) -> Path:
@@ -25,4 +48,87 @@ def export_manifest(ws: Workspace, project_id: int, folder: str | Path) -> Path:
     Raises:
         StudioError: nothing to export, or the folder cannot be written.
     """
-    raise NotImplementedError
+    folder = Path(folder)
+    with ws.read() as session, disk_errors(folder):
+        loaded = rows.load_many(session, project_id)
+        if not loaded:
+            raise StudioError("There is no dialogue to export: record or import one first.")
+        dialogues = [manifest_dialogue(ws, dialogue, folder) for dialogue in loaded]
+        write_manifest(folder / "manifest.jsonl", dialogues)
+    return folder / "manifest.jsonl"
+
+
+def read(manifest: str | Path) -> list[Dialogue]:
+    """Read a manifest.
+
+    Raises:
+        StudioError: it cannot be used.
+    """
+    try:
+        return read_manifest(manifest)
+    except ManifestError as error:
+        raise StudioError(str(error)) from error
+
+
+def store_audio(ws: Workspace, dialogues: Sequence[Dialogue]) -> Stored:
+    """Put every turn's recording on disk.
+
+    Raises:
+        StudioError: a recording cannot be used.
+    """
+    return {
+        (dialogue.dialogue_id, turn.turn_id): store(ws, turn.audio, turn.start, turn.end, turn.channel)
+        for dialogue in dialogues
+        for turn in dialogue.turns
+        if turn.audio is not None
+    }
+
+
+def add_dialogues(
+    session: Session, project_id: int, dialogues: Sequence[Dialogue], stored: Stored, author: str
+) -> None:
+    """Write the rows of a manifest's dialogues."""
+    for dialogue in dialogues:
+        row = models.Dialogue(
+            project_id=project_id,
+            name=dialogue.dialogue_id,
+            split=Split(dialogue.split),
+            source=dialogue.source,
+            licence=dialogue.licence,
+        )
+        session.add(row)
+        for turn in dialogue.turns:
+            audio = stored.get((dialogue.dialogue_id, turn.turn_id))
+            turn_row = models.Turn(
+                turn_id=turn.turn_id,
+                speaker=Speaker(turn.speaker),
+                voice=turn.voice,
+                recording=recording_row(session, audio) if audio else None,
+            )
+            row.turns.append(turn_row)
+            session.flush()
+            labels = ((RevisionKind.TRANSCRIPT, turn.transcript), (RevisionKind.STATE, turn.state))
+            for kind, value in labels:
+                if value is not None:
+                    revisions.append(session, turn_row, kind, None, value, author, RevisionSource.IMPORT)
+
+
+def manifest_dialogue(ws: Workspace, row: models.Dialogue, folder: Path, corrected_only: bool = False) -> Dialogue:
+    """A loaded dialogue as the engine reads it, its recordings placed in ``folder/audio``.
+
+    With ``corrected_only`` a user turn nobody has corrected keeps what was said, for the history, but neither audio nor
+    state: there is nothing to learn from it.
+    """
+    turns = []
+    for view, turn in zip(dialogue_view(ws, row).turns, row.turns, strict=True):
+        label = not corrected_only or turn.status == TurnStatus.CORRECTED
+        turns.append(_manifest_turn(ws, view, turn, folder if label else None))
+    return Dialogue(row.name, turns, str(row.split), row.source, row.licence)
+
+
+def _manifest_turn(ws: Workspace, view: TurnView, turn: models.Turn, folder: Path | None) -> Turn:
+    audio = None
+    if folder is not None and turn.recording is not None:
+        audio = str(place(ws, turn.recording, folder / "audio"))
+    state = view.state if folder is not None else None
+    return Turn(view.turn_id, view.speaker, view.transcript, audio, state=state, voice=turn.voice)

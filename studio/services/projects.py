@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
+from db.models import Project
+from db.repositories import projects
 from engine.dialogue import Ontology
+from studio.errors import StudioError
+from studio.services import manifests
+from studio.services.ontology import add_version
 from studio.workspace import Workspace
 
 SAMPLE_NAME = "Sample: restaurants"
+SAMPLE = Path(__file__).parent.parent / "assets" / "sample"
 
 
 @dataclass(frozen=True)
 class ProjectView:
-    """A project as lists show it. ``dialogues`` and ``corrected_turns`` are counts."""
+    """A project as lists show it. ``dialogues`` and ``corrected_turns`` (of the user) are counts."""
 
     id: int
     name: str
@@ -24,7 +32,11 @@ class ProjectView:
 
 def list_projects(ws: Workspace) -> list[ProjectView]:
     """All projects, oldest first (the sample project comes first in a new workspace)."""
-    raise NotImplementedError
+    with ws.read() as session:
+        return [
+            ProjectView(project.id, project.name, dialogues, turns, project.created)
+            for project, dialogues, turns in projects.counts(session)
+        ]
 
 
 def create_project(ws: Workspace, name: str, ontology: Ontology | None = None) -> ProjectView:
@@ -33,9 +45,40 @@ def create_project(ws: Workspace, name: str, ontology: Ontology | None = None) -
     Raises:
         StudioError: the name is empty or taken.
     """
-    raise NotImplementedError
+    name = name.strip()
+    if not name:
+        raise StudioError("A project needs a name: type one.")
+    with ws.write() as session:
+        if projects.by_name(session, name) is not None:
+            raise StudioError(f"There is a project called {name!r} already: choose another name.")
+        project = Project(name=name)
+        session.add(project)
+        session.flush()
+        add_version(session, project.id, ontology or _sample_ontology())
+    return _project(ws, name)
 
 
 def seed_sample(ws: Workspace) -> ProjectView:
     """Create the sample project from the package if it is not there; calling it again changes nothing."""
-    raise NotImplementedError
+    with ws.read() as session:
+        there = projects.by_name(session, SAMPLE_NAME) is not None
+    if not there:
+        dialogues = manifests.read(SAMPLE / "manifest.jsonl")
+        stored = manifests.store_audio(ws, dialogues)
+        with ws.write() as session:
+            # A start that was killed leaves no half a sample: project and dialogues are one transaction
+            if projects.by_name(session, SAMPLE_NAME) is None:
+                project = Project(name=SAMPLE_NAME)
+                session.add(project)
+                session.flush()
+                add_version(session, project.id, _sample_ontology())
+                manifests.add_dialogues(session, project.id, dialogues, stored, author="sample")
+    return _project(ws, SAMPLE_NAME)
+
+
+def _sample_ontology() -> Ontology:
+    return Ontology.from_json(json.loads((SAMPLE / "ontology.json").read_text(encoding="utf-8")))
+
+
+def _project(ws: Workspace, name: str) -> ProjectView:
+    return next(project for project in list_projects(ws) if project.name == name)

@@ -1,52 +1,60 @@
 """Fine-tuning jobs: what would be trained on, freezing it, starting, watching, stopping and resuming.
 
-A job is a process of its own (``studio.worker``); everything here reads the database and the job's folder, so a page may
-come and go. Statuses: queued, running, saving, finished, stopped, failed, interrupted.
+A job is a process of its own (``studio.worker``); everything here reads the database and the job's folder, so a page
+may come and go. Statuses: queued, running, saving, finished, stopped, failed, interrupted.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from studio.workspace import Workspace
+from sqlalchemy.orm import Session
 
-JobStatus = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
+from db.models import Checkpoint, Job, JobStatus, Project
+from db.repositories import checkpoints as checkpoint_rows
+from db.repositories import jobs
+from studio.errors import StudioError
+from studio.services import checkpoints, runs
+from studio.services.runs import MetricPoint
+from studio.services.snapshots import Preview, freeze, preview
+from studio.workspace import Workspace, disk_errors
 
+__all__ = [
+    "JobView",
+    "MetricPoint",
+    "Preview",
+    "RecipeView",
+    "job_view",
+    "list_jobs",
+    "metrics",
+    "preview",
+    "recipes",
+    "reconcile",
+    "resume_job",
+    "start_job",
+    "start_next",
+    "stop_job",
+]
 
-@dataclass(frozen=True)
-class Preview:
-    """What a snapshot taken now would hold. ``problem`` is the sentence that says why training cannot start, if so."""
-
-    dialogues: int
-    turns: int
-    hours: float
-    held_out_dialogues: int
-    held_out_turns: int
-    problem: str | None
-
-
-@dataclass(frozen=True)
-class SnapshotView:
-    """A frozen set of corrections: ``sha256`` of the manifest, which names every recording by its own hash."""
-
-    id: int
-    sha256: str
-    manifest: Path
-    dialogues: tuple[str, ...]
-    revisions: int
-    created: datetime
+Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
 class RecipeView:
-    """A recipe one can start: its name, one line about it, and its TOML text."""
+    """A recipe one can start: its name, one line about it, its steps over all stages, and its TOML text."""
 
     name: str
     description: str
+    steps: int
     toml: str
 
 
@@ -60,7 +68,7 @@ class JobView:
 
     id: int
     project_id: int
-    status: JobStatus
+    status: Status
     phase: str
     recipe: str
     overrides: tuple[str, ...]
@@ -85,10 +93,12 @@ class JobView:
 
     @property
     def can_stop(self) -> bool:
+        """Whether ``stop_job`` would be heard."""
         return self.status in ("queued", "running")
 
     @property
     def can_resume(self) -> bool:
+        """Whether ``resume_job`` may be asked."""
         return self.status in ("stopped", "failed", "interrupted")
 
     @property
@@ -97,25 +107,16 @@ class JobView:
         return self.status in ("queued", "running", "saving")
 
 
-@dataclass(frozen=True)
-class MetricPoint:
-    """One point of the curves."""
-
-    step: int
-    stage: str
-    loss: float
-    lr: float
-    seconds: float
-
-
-def preview(ws: Workspace, project_id: int) -> Preview:
-    """Count what would be trained on: corrected user turns of the split ``train``; held-out dialogues are split ``test``."""
-    raise NotImplementedError
-
-
 def recipes() -> list[RecipeView]:
-    """The recipes of the engine, fine-tuning ones first."""
-    raise NotImplementedError
+    """The recipes of the engine, the quickest first: those are the ones to adapt a checkpoint with."""
+    from engine.config import available_recipes, load_recipe
+
+    folder = resources.files("engine").joinpath("recipes")
+    views = []
+    for name, description in available_recipes().items():
+        steps = sum(stage.steps for stage in load_recipe(name).stages)
+        views.append(RecipeView(name, description, steps, folder.joinpath(f"{name}.toml").read_text(encoding="utf-8")))
+    return sorted(views, key=lambda view: (view.steps, view.name))
 
 
 def start_job(
@@ -128,18 +129,45 @@ def start_job(
 ) -> JobView:
     """Freeze the corrections, queue a fine-tune on them and start it if no other job runs.
 
-    ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``. With ``use_when_finished`` the
-    new checkpoint becomes the one in use as soon as it is there.
+    ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``. With ``use_when_finished``
+    the new checkpoint becomes the one in use as soon as it is there.
 
     Raises:
         StudioError: nothing is corrected, no such recipe or checkpoint, or the disk is full.
     """
-    raise NotImplementedError
+    _check_recipe(recipe, overrides)
+    with ws.write() as session:
+        base = session.get(Checkpoint, base_checkpoint_id)
+        if session.get(Project, project_id) is None or base is None:
+            raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
+        missing = checkpoints.missing_files(checkpoints.folder(ws, base))
+        if missing:
+            raise StudioError(f"{base.name} cannot be trained on, {missing[0]} is missing: choose another checkpoint.")
+        job = Job(
+            project_id=project_id,
+            base=base,
+            recipe=recipe,
+            overrides=list(overrides),
+            use_when_finished=use_when_finished,
+        )
+        session.add(job)
+        session.flush()
+        folder = ws.path(job.folder)
+        shutil.rmtree(folder, ignore_errors=True)  # what a start left that was killed before it committed
+        try:
+            freeze(ws, session, job)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        job_id = job.id
+    start_next(ws)
+    return job_view(ws, job_id)
 
 
 def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobView]:
     """Jobs, newest first."""
-    raise NotImplementedError
+    with ws.read() as session:
+        return [_view(ws, session, job) for job in jobs.load_many(session, project_id, limit)]
 
 
 def job_view(ws: Workspace, job_id: int) -> JobView:
@@ -148,12 +176,18 @@ def job_view(ws: Workspace, job_id: int) -> JobView:
     Raises:
         StudioError: no such job.
     """
-    raise NotImplementedError
+    with ws.read() as session:
+        job = _job(session, job_id)
+        lost = job.status in jobs.ACTIVE and not runs.alive(job.pid, job.pid_started)
+    if lost:
+        reconcile(ws)
+    with ws.read() as session:
+        return _view(ws, session, _job(session, job_id))
 
 
 def metrics(ws: Workspace, job_id: int, after_step: int = 0, max_points: int = 500) -> list[MetricPoint]:
     """The points after ``after_step``, thinned evenly to at most ``max_points``; the newest is always among them."""
-    raise NotImplementedError
+    return runs.read_metrics(ws.path(f"runs/{job_id}"), after_step, max_points)
 
 
 def stop_job(ws: Workspace, job_id: int) -> JobView:
@@ -162,7 +196,16 @@ def stop_job(ws: Workspace, job_id: int) -> JobView:
     Raises:
         StudioError: no such job, or it has ended already.
     """
-    raise NotImplementedError
+    with ws.write() as session:
+        job = _job(session, job_id)
+        if job.status == JobStatus.QUEUED:
+            jobs.end(job, JobStatus.STOPPED)
+        elif job.status == JobStatus.RUNNING:
+            (ws.path(job.folder) / "stop").touch()
+            job.status, job.phase = JobStatus.SAVING, "saving, to stop"
+        else:
+            raise StudioError(f"Job {job_id} cannot be stopped: it is {job.status}.")
+    return job_view(ws, job_id)
 
 
 def resume_job(ws: Workspace, job_id: int) -> JobView:
@@ -171,7 +214,16 @@ def resume_job(ws: Workspace, job_id: int) -> JobView:
     Raises:
         StudioError: no such job, or its status or folder does not allow it (the message says why).
     """
-    raise NotImplementedError
+    with ws.write() as session:
+        job = _job(session, job_id)
+        if job.status not in (JobStatus.STOPPED, JobStatus.FAILED, JobStatus.INTERRUPTED):
+            raise StudioError(f"Job {job_id} cannot be resumed: it is {job.status}.")
+        if job.snapshot is None or not ws.path(job.snapshot.path).is_file():
+            raise StudioError(f"Job {job_id} cannot be resumed: its snapshot is gone; start a new job.")
+        (ws.path(job.folder) / "stop").unlink(missing_ok=True)
+        job.status, job.phase, job.error, job.ended = JobStatus.QUEUED, "waiting", None, None
+    start_next(ws)
+    return job_view(ws, job_id)
 
 
 def reconcile(ws: Workspace) -> list[int]:
@@ -179,4 +231,91 @@ def reconcile(ws: Workspace) -> list[int]:
 
     Returns the ids of the jobs that were found interrupted.
     """
-    raise NotImplementedError
+    with ws.read() as session:
+        lost = [job for job in jobs.active(session) if not runs.alive(job.pid, job.pid_started)]
+    for job in lost:
+        runs.end_orphans(cast(int, job.pid), ws.path(job.folder))
+    if lost:
+        with ws.write() as session:
+            for job in jobs.active(session):
+                if not runs.alive(job.pid, job.pid_started):
+                    jobs.end(job, JobStatus.INTERRUPTED, "Its process was killed or the machine went down: resume it.")
+    start_next(ws)
+    return [job.id for job in lost]
+
+
+def start_next(ws: Workspace) -> None:
+    """Start a process for the first queued job if none runs. One too many does no harm: only one gets the job."""
+    with ws.read() as session:
+        job = jobs.next_queued(session)
+    if job is None:
+        return
+    folder = ws.path(job.folder)
+    command = [sys.executable, "-m", "studio.worker", str(job.id), "--home", str(ws.home)]
+    with disk_errors(ws.home), (folder / "log.txt").open("ab") as log:
+        # A session of its own: neither the studio's end nor a closed terminal reaches it
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(ws),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def environment(ws: Workspace) -> dict[str, str]:
+    """What a process of a job needs: this workspace, and this program wherever it was started from."""
+    package_root = str(Path(__file__).parents[2])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"DST_STUDIO_HOME": str(ws.home), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return os.environ | own
+
+
+def _check_recipe(recipe: str, overrides: Sequence[str]) -> None:
+    from engine.config import RecipeError, load_recipe
+
+    try:
+        load_recipe(recipe, list(overrides))
+    except RecipeError as error:
+        raise StudioError(str(error)) from error
+
+
+def _job(session: Session, job_id: int) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise StudioError(f"There is no job {job_id}: choose one of the list.")
+    return job
+
+
+def _view(ws: Workspace, session: Session, job: Job) -> JobView:
+    folder = ws.path(job.folder)
+    newest = runs.last_metrics(folder)
+    after, before = checkpoint_rows.compare(session, job.checkpoint) if job.checkpoint else (None, None)
+    return JobView(
+        id=job.id,
+        project_id=job.project_id,
+        status=cast(Status, str(job.status)),
+        phase=job.phase,
+        recipe=job.recipe,
+        overrides=tuple(job.overrides),
+        base_checkpoint=job.base.name,
+        checkpoint=job.checkpoint.name if job.checkpoint else None,
+        checkpoint_id=job.checkpoint_id,
+        use_when_finished=job.use_when_finished,
+        folder=folder,
+        stage=newest.get("stage"),
+        step=newest.get("step", 0),
+        total_steps=newest.get("total_steps"),
+        eta_seconds=newest.get("eta_seconds"),
+        loss=newest.get("loss"),
+        error=job.error,
+        log_tail=runs.log_tail(folder),
+        scores_before=before,
+        scores_after=after,
+        queue_position=jobs.queue_position(session, job),
+        created=job.created,
+        started=job.started,
+        ended=job.ended,
+    )

@@ -1,32 +1,117 @@
-"""What the model in use hears and understands. One tracker is kept per process; it changes with the checkpoint in use."""
+"""What the model in use hears and understands. One tracker is kept, that of the checkpoint in use."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from studio.services.dialogues import DialogueView, TurnView
+from db.models import Prediction
+from db.repositories import dialogues, revisions
+from studio.errors import StudioError
+from studio.services import checkpoints
+from studio.services.dialogues import get_dialogue, get_turn
+from studio.services.views import DialogueView, TurnView
 from studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from engine.tracking import Tracker
+
+# The one thing a process keeps between calls: loading takes seconds. The lock also keeps turns from computing side by
+# side, which on one machine makes both slower.
+_lock = threading.Lock()
+_loaded: tuple[Path, Tracker] | None = None
 
 
 def predict_turn(ws: Workspace, turn_id: int) -> TurnView:
     """Transcribe a turn and, for a user turn, work out the state after it; store and return it.
 
-    The history is what stands in earlier turns (corrected before the model's) and so is the previous state. Earlier turns
-    without a prediction are predicted first. Seconds on a CPU: call it where the page can show progress.
+    The history is what stands in earlier turns (corrected before the model's) and so is the previous state. Earlier
+    turns without a prediction are predicted first. Seconds on a CPU: call it where the page can show progress.
 
     Raises:
         StudioError: no such turn, no recording, or the model cannot be loaded or run.
     """
-    raise NotImplementedError
+    turn = get_turn(ws, turn_id)
+    if turn.audio is None:
+        raise StudioError("This turn has no recording: record or upload one first.")
+    for earlier in get_dialogue(ws, turn.dialogue_id).turns:
+        if earlier.turn_id < turn.turn_id and _unheard(earlier):
+            _predict(ws, earlier)
+    _predict(ws, turn)
+    return get_turn(ws, turn_id)
 
 
 def predict_dialogue(
     ws: Workspace, dialogue_id: int, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> DialogueView:
     """Predict every turn that has a recording and no prediction yet, in order; ``progress(done, total)`` after each."""
-    raise NotImplementedError
+    turns = [turn for turn in get_dialogue(ws, dialogue_id).turns if _unheard(turn)]
+    for done, turn in enumerate(turns, 1):
+        _predict(ws, turn)
+        progress(done, len(turns))
+    return get_dialogue(ws, dialogue_id)
 
 
 def warm_up(ws: Workspace) -> None:
-    """Load the checkpoint in use, so that the first turn does not wait for it. Safe to call from a background thread."""
-    raise NotImplementedError
+    """Load the checkpoint in use, so that the first turn does not wait for it. Safe to call from a background thread.
+
+    Raises:
+        StudioError: it cannot be loaded.
+    """
+    with _lock:
+        _tracker(checkpoints.in_use(ws).path)
+
+
+def _unheard(turn: TurnView) -> bool:
+    return turn.audio is not None and turn.transcript is None
+
+
+def _predict(ws: Workspace, turn: TurnView) -> None:
+    from engine.tracking import HistoryTurn
+
+    with _lock:
+        checkpoint = checkpoints.in_use(ws)
+        tracker = _tracker(checkpoint.path)
+        # read behind the lock: the turn before may have been answered while this one waited
+        earlier = [view for view in get_dialogue(ws, turn.dialogue_id).turns if view.turn_id < turn.turn_id]
+        history = [HistoryTurn(view.speaker, view.transcript) for view in earlier if view.transcript]
+        previous = next((view.state for view in reversed(earlier) if view.state is not None), {})
+        try:
+            answer = tracker.turn(str(turn.audio), history=history, previous=previous)
+        except (
+            Exception
+        ) as error:  # whatever the model raises, the page needs a sentence and the rows stay as they were
+            raise StudioError(
+                f"The model could not answer this turn ({error}): try again or use another checkpoint."
+            ) from error
+    with ws.write() as session:
+        row = dialogues.lock_turn(session, turn.id)
+        if row is None:
+            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        row.predictions.append(
+            Prediction(
+                checkpoint_id=checkpoint.id,
+                raw=answer.raw,
+                transcript=answer.transcript,
+                state=answer.state,
+                confidence=answer.confidence,
+                valid=answer.valid,
+                seconds=answer.seconds,
+            )
+        )
+        revisions.update_status(row)
+
+
+def _tracker(folder: Path) -> Tracker:
+    """The tracker of a checkpoint; only with the lock held."""
+    global _loaded
+    if _loaded is None or _loaded[0] != folder:
+        from engine import tracking
+
+        try:
+            _loaded = (folder, tracking.Tracker.load(folder))
+        except Exception as error:
+            raise StudioError(f"The checkpoint in {folder} cannot be loaded: {error}") from error
+    return _loaded[1]

@@ -121,7 +121,7 @@ def upgrade() -> None:
         "jobs",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.Integer(), nullable=False),
-        sa.Column("snapshot_id", sa.Integer(), nullable=False),
+        sa.Column("snapshot_id", sa.Integer(), nullable=True),
         sa.Column("base_id", sa.Integer(), nullable=False),
         sa.Column("checkpoint_id", sa.Integer(), nullable=True),
         sa.Column("kind", sa.Enum("train", name="jobkind", native_enum=False, length=16), nullable=False),
@@ -145,7 +145,6 @@ def upgrade() -> None:
         sa.Column("recipe", sa.String(length=200), nullable=False),
         sa.Column("overrides", sa.JSON(), nullable=False),
         sa.Column("use_when_finished", sa.Boolean(), nullable=False),
-        sa.Column("folder", sa.String(length=200), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("pid_started", sa.Double(), nullable=True),
         sa.Column("heartbeat", sa.DateTime(), nullable=True),
@@ -159,7 +158,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["snapshot_id"], ["snapshots.id"], name="fk_jobs_snapshot_id_snapshots"),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         sa.UniqueConstraint("checkpoint_id", name="uq_jobs_checkpoint_id"),
-        sa.UniqueConstraint("folder", name="uq_jobs_folder"),
     )
     op.create_index("ix_jobs_status", "jobs", ["status"])
 

@@ -1,0 +1,120 @@
+"""What a job's folder tells: metrics, log, and whether its process still lives.
+
+runs/<job id>/train/      the engine's own: metrics.jsonl, resume/, checkpoint/, result.json
+runs/<job id>/log.txt     everything the job's processes said
+runs/<job id>/stop        somebody asked it to end
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+_CLOCK = 2.0  # seconds; two processes may read the same start time that much apart when the clock is being set
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One point of the curves."""
+
+    step: int
+    stage: str
+    loss: float
+    lr: float
+    seconds: float
+
+
+def read_metrics(folder: Path, after_step: int, max_points: int) -> list[MetricPoint]:
+    """The points after ``after_step``, thinned evenly; the newest is always among them.
+
+    The engine logs one line a step, so the lines already known are skipped without being read as JSON.
+    """
+    try:
+        with (folder / "train" / "metrics.jsonl").open(encoding="utf-8") as file:
+            lines = list(islice(file, after_step, None))
+    except FileNotFoundError:
+        return []
+    lines = [line for line in lines if line.endswith("\n")]  # the last one may be half written
+    stride = max(1, -(-len(lines) // max(1, max_points)))
+    points = [json.loads(line) for line in lines[::-1][::stride]]
+    fields = MetricPoint.__dataclass_fields__
+    return [MetricPoint(**{key: point[key] for key in fields}) for point in reversed(points)]
+
+
+def last_metrics(folder: Path) -> dict[str, Any]:
+    """The newest line of ``metrics.jsonl``, empty before the first step."""
+    lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    return json.loads(whole[-1]) if whole and whole[-1].startswith("{") else {}
+
+
+def log_tail(folder: Path, lines: int = 40) -> str:
+    """The end of the job's log."""
+    return "\n".join(_tail(folder / "log.txt", 16_384).splitlines()[-lines:])
+
+
+def result(folder: Path) -> dict[str, Any]:
+    """The engine's ``result.json``, empty when training ended without one."""
+    try:
+        return json.loads((folder / "train" / "result.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def why_failed(folder: Path, exit_code: int) -> str:
+    """One sentence on a training process that failed: the engine's own, or what can be told from outside."""
+    own = result(folder).get("error")
+    if own:
+        return str(own)
+    log = log_tail(folder)
+    if "out of memory" in log.lower():
+        return "Memory ran out: lower the stage's max_positions, or free the GPU, and resume."
+    if "No space left on device" in log:
+        return "The disk is full: make room and resume."
+    if exit_code < 0:
+        return f"Training was killed (signal {-exit_code}), often because memory ran out: free some and resume."
+    last = log.splitlines()[-1].strip() if log else "it wrote nothing"
+    return f"Training broke off ({last}): see the log, then resume or start anew."
+
+
+def alive(pid: int | None, started: float | None) -> bool:
+    """Whether the process is there and is still the same one: process ids are used again."""
+    if pid is None or started is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - started) < _CLOCK and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end_orphans(pid: int, folder: Path) -> None:
+    """End what a dead job process left running: members of its process group that work in the job's folder."""
+    orphans = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != pid and os.getpgid(process.pid) == pid and _works_in(process, folder):
+                process.kill()
+                orphans.append(process)
+        except (psutil.Error, OSError):
+            continue
+    psutil.wait_procs(orphans, timeout=10)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    return any(argument.startswith(str(folder) + os.sep) for argument in process.cmdline())
+
+
+def _tail(path: Path, size: int) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - size))
+            return file.read().decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""

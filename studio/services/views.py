@@ -1,0 +1,179 @@
+"""Dialogues and turns as pages show them, built from the rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, cast
+
+from db.models import Dialogue, Revision, RevisionKind, Speaker, Turn
+from db.repositories import revisions
+from db.repositories.dialogues import DialogueCounts
+from engine.dialogue import State
+from studio.workspace import Workspace
+
+Status = Literal["new", "predicted", "corrected"]
+Split = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True)
+class TurnView:
+    """One turn as a page shows it.
+
+    A value somebody corrected stands before the model's; ``transcript`` and ``state`` are what stands now. ``state`` is
+    ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the
+    user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
+    changed): hand them back as ``expected`` when saving.
+    """
+
+    id: int
+    dialogue_id: int
+    turn_id: int
+    speaker: Literal["user", "agent"]
+    status: Status
+    audio: Path | None
+    original_name: str | None
+    seconds: float | None
+    model_transcript: str | None
+    corrected_transcript: str | None
+    previous_state: State
+    predicted_state: State | None
+    corrected_state: State | None
+    confidence: dict[str, dict[str, float]]
+    raw: str | None
+    valid: bool
+    checkpoint: str | None
+    compute_seconds: float | None
+    transcript_head: int | None
+    state_head: int | None
+
+    @property
+    def transcript(self) -> str | None:
+        """What was said, as far as known: corrected, else the model's."""
+        return self.corrected_transcript if self.corrected_transcript is not None else self.model_transcript
+
+    @property
+    def state(self) -> State | None:
+        """The dialogue state after this turn: corrected, else predicted."""
+        return self.corrected_state if self.corrected_state is not None else self.predicted_state
+
+    @property
+    def head(self) -> int | None:
+        """The id of the turn's newest revision of either kind: what ``undo`` expects."""
+        return max((head for head in (self.transcript_head, self.state_head) if head is not None), default=None)
+
+
+@dataclass(frozen=True)
+class DialogueRow:
+    """A dialogue as lists show it. ``turns`` counts all, ``predicted`` (at least) and ``corrected`` the user's."""
+
+    id: int
+    name: str
+    split: Split
+    status: Status
+    turns: int
+    user_turns: int
+    predicted: int
+    corrected: int
+    created: datetime
+
+
+@dataclass(frozen=True)
+class DialogueView:
+    """A dialogue with its turns in speaking order."""
+
+    id: int
+    project_id: int
+    name: str
+    split: Split
+    turns: tuple[TurnView, ...]
+
+    @property
+    def state(self) -> State:
+        """The dialogue state after the last turn that has one."""
+        return next((turn.state for turn in reversed(self.turns) if turn.state is not None), {})
+
+
+@dataclass(frozen=True)
+class RevisionView:
+    """One entry of a turn's history. ``source`` says where the new value came from."""
+
+    id: int
+    kind: Literal["transcript", "state"]
+    old: str | State | None
+    new: str | State | None
+    author: str
+    source: Literal["model", "user", "import", "undo"]
+    created: datetime
+
+
+def dialogue_row(counts: DialogueCounts) -> DialogueRow:
+    """A list's row."""
+    dialogue = counts.dialogue
+    status: Status = "corrected" if counts.corrected else "predicted" if counts.predicted else "new"
+    return DialogueRow(
+        id=dialogue.id,
+        name=dialogue.name,
+        split=cast(Split, str(dialogue.split)),
+        status=status,
+        turns=counts.turns,
+        user_turns=counts.user_turns,
+        predicted=counts.predicted,
+        corrected=counts.corrected,
+        created=dialogue.created,
+    )
+
+
+def dialogue_view(ws: Workspace, dialogue: Dialogue) -> DialogueView:
+    """A loaded dialogue."""
+    turns: list[TurnView] = []
+    state: State = {}
+    for turn in dialogue.turns:
+        view = _turn_view(ws, turn, state)
+        turns.append(view)
+        state = view.state if view.state is not None else state
+    split = cast(Split, str(dialogue.split))
+    return DialogueView(dialogue.id, dialogue.project_id, dialogue.name, split, tuple(turns))
+
+
+def revision_view(revision: Revision) -> RevisionView:
+    """A history's entry."""
+    return RevisionView(
+        id=revision.id,
+        kind=cast(Literal["transcript", "state"], str(revision.kind)),
+        old=revision.old,
+        new=revision.new,
+        author=revision.author,
+        source=cast(Literal["model", "user", "import", "undo"], str(revision.source)),
+        created=revision.created,
+    )
+
+
+def _turn_view(ws: Workspace, turn: Turn, previous: State) -> TurnView:
+    prediction = turn.predictions[-1] if turn.predictions else None
+    recording = turn.recording
+    transcript_head = revisions.head(turn, RevisionKind.TRANSCRIPT)
+    state_head = revisions.head(turn, RevisionKind.STATE)
+    return TurnView(
+        id=turn.id,
+        dialogue_id=turn.dialogue_id,
+        turn_id=turn.turn_id,
+        speaker=cast(Literal["user", "agent"], str(turn.speaker)),
+        status=cast(Status, str(turn.status)),
+        audio=ws.path(recording.path) if recording else None,
+        original_name=recording.original_name if recording else None,
+        seconds=recording.seconds if recording else None,
+        model_transcript=prediction.transcript if prediction else None,
+        corrected_transcript=revisions.corrected(turn, RevisionKind.TRANSCRIPT),
+        previous_state=previous,
+        predicted_state=prediction.state if prediction and turn.speaker == Speaker.USER else None,
+        corrected_state=revisions.corrected(turn, RevisionKind.STATE),
+        confidence=prediction.confidence if prediction else {},
+        raw=prediction.raw if prediction else None,
+        valid=prediction.valid if prediction else True,
+        checkpoint=prediction.checkpoint.name if prediction else None,
+        compute_seconds=prediction.seconds if prediction else None,
+        transcript_head=transcript_head.id if transcript_head else None,
+        state_head=state_head.id if state_head else None,
+    )
