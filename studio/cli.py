@@ -1,0 +1,108 @@
+"""The command line: ``dst-studio [start]`` opens the studio, ``dst-studio setup`` prepares everything and opens nothing.
+
+What people can put right ends in one sentence on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from engine import base_models
+from studio.errors import StudioError
+from studio.workspace import Workspace, open_workspace
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(help="The workspace folder; DST_STUDIO_HOME, or this platform's place for user data, if not given."),
+]
+
+
+@app.command()
+def start(
+    host: Annotated[
+        str, typer.Option(help="The address to serve on; there is no login yet, so only this machine's.")
+    ] = ("127.0.0.1"),
+    port: Annotated[
+        int, typer.Option(help="The port to serve on; the next free one if it is taken.", max=65_535)
+    ] = 7860,
+    home: Home = None,
+    browser: Annotated[bool, typer.Option(help="Open the studio in the browser.")] = True,
+) -> None:
+    """Prepare what is missing and open the studio."""
+    with _sentences():
+        _refuse_others(host)
+        ws = prepare(home)
+        _say("Opening the studio")
+        from studio.app import launch  # Gradio takes seconds to import
+
+        launch(ws, host, port, open_browser=browser)
+
+
+@app.command()
+def setup(home: Home = None) -> None:
+    """Prepare base models, workspace, database and sample project."""
+    with _sentences():
+        _say(f"Ready: {prepare(home).home}")
+
+
+def prepare(home: Path | None) -> Workspace:
+    """Do what a first start has to do, naming each step; quick and without network when all of it is there."""
+    if home is not None:
+        os.environ["DST_STUDIO_HOME"] = str(home.expanduser().absolute())  # the engine and the jobs read it too
+    for name in base_models.FIRST_START:
+        _say(f"Base model {name}")
+        base_models.ensure(name, progress=lambda message: print(f"    {message}", flush=True))
+    _say(f"Workspace and database in {base_models.home()}")
+    ws = open_workspace()
+    _say("Sample project")
+    from studio.services.projects import seed_sample
+
+    seed_sample(ws)
+    return ws
+
+
+def main() -> None:
+    """The console command; without a command it starts the studio."""
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0].startswith("-") and arguments[0] != "--help"):
+        arguments = ["start", *arguments]
+    app(arguments)
+
+
+def _refuse_others(host: str) -> None:
+    try:
+        here = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        here = False
+    if not here:
+        raise StudioError(
+            f"The studio has no login yet and serves this machine only: start it without --host {host}, "
+            "and reach it from elsewhere through an SSH tunnel."
+        )
+
+
+def _say(step: str) -> None:
+    print(f"==> {step}", flush=True)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    try:
+        yield
+    except (StudioError, base_models.BaseModelError) as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from error
+
+
+if __name__ == "__main__":
+    main()
