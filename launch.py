@@ -130,7 +130,7 @@ def read_stamp():
 def works() -> bool:
     """Whether the environment's Python starts and finds its packages: not after its base Python was replaced."""
     try:
-        found = subprocess.run([str(PYTHON), "-c", "import pip"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        found = subprocess.run([str(PYTHON), "-c", "import pip"], capture_output=True)
     except OSError:
         return False
     return found.returncode == 0
