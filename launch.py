@@ -152,7 +152,8 @@ def make_venv() -> None:
 
 def pip_install(project: str, lock) -> None:
     """Install the project, editable, and its dependencies at the locked versions, naming what takes long."""
-    say("Installing the packages (about 3 GB to fetch; 3 to 15 minutes the first time)")
+    first = not STAMP.exists()
+    say("Installing the packages" + (" (about 3 GB to fetch: 3 to 15 minutes)" if first else " that changed"))
     write_durably(INSTALLING, "")
     command = [str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check"]
     command += ["-c", str(ROOT / "requirements.lock"), "-e", project]
@@ -169,7 +170,7 @@ def show_pip_line(line: str) -> None:
     if fetched and (fetched.group(4) == "GB" or float(fetched.group(3)) >= 10):
         print("    {} {} ({} {})".format(*fetched.groups()), flush=True)
     elif line.startswith("Installing collected packages:"):
-        print(f"    unpacking {line.count(',') + 1} packages: about 2 minutes", flush=True)
+        print(f"    unpacking and compiling ({line.count(',') + 1} in all)", flush=True)
 
 
 def run_logged(command: list, show, failure: str, lock=None) -> None:
