@@ -85,19 +85,24 @@ def synthesise(
 
 
 def write_spoken(spoken: Iterator[Dialogue], out: Path) -> Iterator[Dialogue]:
-    """Pass dialogues on while keeping ``out/manifest.jsonl`` at most ten seconds behind."""
+    """Pass dialogues on while keeping ``out/manifest.jsonl`` at most ten seconds behind.
+
+    A run that goes on first passes what is there already; the manifest never becomes shorter meanwhile.
+    """
+    manifest = out / "manifest.jsonl"
+    before = len(manifest.read_text(encoding="utf-8").splitlines()) if manifest.is_file() else 0
     done: list[Dialogue] = []
     written = time.monotonic()
     try:
         for dialogue in spoken:
             done.append(dialogue)
-            if time.monotonic() - written > _MANIFEST_EVERY_SECONDS:
-                write_manifest(out / "manifest.jsonl", done)
+            if len(done) >= before and time.monotonic() - written > _MANIFEST_EVERY_SECONDS:
+                write_manifest(manifest, done)
                 written = time.monotonic()
             yield dialogue
     finally:
-        if done:
-            write_manifest(out / "manifest.jsonl", done)
+        if done and len(done) >= before:
+            write_manifest(manifest, done)
 
 
 def _claim(out: Path, settings: Settings) -> None:
@@ -177,6 +182,10 @@ def _interleaved(manifests: list[Path]) -> list[Dialogue]:
     return [dialogue for dialogue in chain.from_iterable(columns) if dialogue is not None]
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def command(
     manifests: Annotated[
         list[Path], typer.Argument(help="Manifests whose user turns have transcripts in spoken form.")
@@ -200,7 +209,7 @@ def command(
     try:
         speech = Speech(models)
         wanted = choose(voices)
-        named = voices.split(",")
+        named = [name.strip() for name in voices.split(",")]
         usable = [voice for voice in wanted if voice.name in named or not speech.missing(voice)]
         for voice in wanted:
             if voice not in usable:
@@ -228,4 +237,4 @@ def command(
 
 
 if __name__ == "__main__":
-    typer.run(command)
+    app()

@@ -51,8 +51,8 @@ class Voice:
 
 # Natural voices are drawn more often than formant synthesis: espeak has many variants but one sound.
 _ESPEAK = (
-    *("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-us+m1", "en-us+m3", "en-us+m5", "en-gb+m7"),
-    *("en-us+f1", "en-us+f2", "en-gb+f3", "en-gb+f4", "en-029+f5"),
+    *("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-us-nyc", "en-us+m1", "en-us+m3", "en-us+m5", "en+m7"),
+    *("en-us+f1", "en-us+f2", "en+f3", "en+f4", "en-029+f5"),
 )
 _KOKORO = (
     *("af_alloy", "af_aoede", "af_bella", "af_heart", "af_jessica", "af_kore", "af_nicole", "af_river", "af_sarah"),

@@ -44,6 +44,10 @@ def utterances(
     return [single for _, single in sorted(keyed.values(), key=lambda pair: -pair[0])[:count]]
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def command(
     corpus: Annotated[str, typer.Argument(help=f"One of {', '.join(readers())}.")],
     folder: Annotated[Path, typer.Argument(help="The corpus's folder, as published.")],
@@ -81,4 +85,4 @@ def command(
 
 
 if __name__ == "__main__":
-    typer.run(command)
+    app()

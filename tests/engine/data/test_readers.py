@@ -1,0 +1,249 @@
+"""The corpora in their published layout; a wrong folder says what was expected and what was found."""
+
+import gzip
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.data.readers import CorpusError, multiwoz, readers, sgd, woz20
+from engine.data.readers.__main__ import app, utterances
+from engine.dialogue import read_manifest
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+needs_corpora = pytest.mark.skipif(not SHARED.is_dir(), reason="the corpora (../shared/data) are not here")
+
+# Two turns of WOZ 2.0 (Mrksic et al. 2017, Apache-2.0), with the slips its annotators made elsewhere.
+WOZ = [
+    {
+        "dialogue_idx": 7,
+        "dialogue": [
+            {
+                "turn_idx": 0,
+                "system_transcript": "",
+                "transcript": "Are there any eritrean restaurants in town?",
+                "asr": [["Are there any eritrean restaurants in town?", 1.0]],
+                "turn_label": [["food", "eritrean"]],
+                "belief_state": [{"slots": [["food", "eritrean"]], "act": "inform"}],
+                "system_acts": [],
+            },
+            {
+                "turn_idx": 1,
+                "system_transcript": "No, there are no eritrean restaurants. Phone is 01223 356666. ",
+                "transcript": "In the Center please, price doesn't matter. What's the postcode?",
+                "asr": [["", 1.0]],
+                "turn_label": [["area", "center"]],
+                "belief_state": [
+                    {"slots": [["slot", "postcode"]], "act": "request"},
+                    {"slots": [["food", "corsican"]], "act": "inform"},
+                    {"slots": [["area", "center"]], "act": "inform"},
+                    {"slots": [["price range", "dontcare"]], "act": "inform"},
+                    {"slots": [["food", "corsican"]], "act": "inform"},
+                ],
+                "system_acts": [],
+            },
+            {
+                "turn_idx": 2,
+                "system_transcript": "Good bye.",
+                "transcript": " ",
+                "asr": [["", 1.0]],
+                "turn_label": [],
+                "belief_state": [],
+                "system_acts": [],
+            },
+        ],
+    }
+]
+
+
+def woz_folder(folder: Path, data: object = WOZ) -> Path:
+    (folder / "woz_validate_en.json").write_text(json.dumps(data), encoding="utf-8")
+    return folder
+
+
+def test_woz_system_words_precede_the_users(tmp_path: Path) -> None:
+    (dialogue,), _ = woz20.read(woz_folder(tmp_path), "dev")
+    assert dialogue.dialogue_id == "woz20-dev-0007"
+    assert (dialogue.split, dialogue.source, dialogue.licence) == ("dev", "woz20", "Apache-2.0")
+    assert [turn.speaker for turn in dialogue.turns] == ["user", "agent", "user", "agent"]
+    assert dialogue.turns[0].transcript == "are there any eritrean restaurants in town"
+    assert dialogue.turns[3].transcript == "good bye"
+    assert dialogue.turns[1].transcript is not None
+    assert not any(char.isdigit() for char in dialogue.turns[1].transcript)
+
+
+def test_woz_state_is_informs_only_and_mended(tmp_path: Path) -> None:
+    (dialogue,), report = woz20.read(woz_folder(tmp_path), "dev")
+    first, second = dialogue.user_turns()
+    assert first.state == {"restaurant": {"food": "eritrean"}}
+    assert second.state == {"restaurant": {"area": "centre", "food": "corsica", "pricerange": "dontcare"}}
+    assert dialogue.turns[1].state is None
+    assert (report.dialogues, report.user_turns) == (1, 2)
+    assert report.dropped == {"user turn without words": 1}
+    assert "  mended 1: area 'center' is written 'centre' elsewhere" in report.lines()
+    assert "  mended 1: food annotated twice in one turn" in report.lines()
+
+
+# One exchange in the layout of MultiWOZ 2.1 (MIT), the metadata cut down to what differs.
+METADATA = {
+    "hotel": {
+        "book": {"booked": [{"name": "x", "reference": "7GAWK763"}], "day": "Monday", "people": "3", "stay": ""},
+        "semi": {"name": "not mentioned", "type": "hotel|guesthouse", "area": "do n't care", "internet": "none"},
+    },
+    "train": {"book": {"booked": [], "people": ""}, "semi": {"leaveAt": "17:45", "destination": "", "departure": ""}},
+    "police": {"book": {"booked": []}, "semi": {}},
+}
+MULTIWOZ = {
+    "SNG0001.json": {
+        "goal": {},
+        "log": [
+            {"text": "I 'd like a train after 17:45 .", "metadata": {}, "dialog_act": {}, "span_info": []},
+            {"text": "Sure .", "metadata": METADATA, "dialog_act": {}, "span_info": []},
+            {"text": "Thanks .", "metadata": {}, "dialog_act": {}, "span_info": []},
+        ],
+    }
+}
+
+
+def test_multiwoz_state_comes_from_the_next_system_turn(tmp_path: Path) -> None:
+    (tmp_path / "multiwoz21_val.json.gz").write_bytes(gzip.compress(json.dumps(MULTIWOZ).encode()))
+    (dialogue,), report = multiwoz.read(tmp_path, "dev")
+    assert dialogue.dialogue_id == "multiwoz-sng0001"
+    assert dialogue.turns[0].state == {
+        "hotel": {"area": "dontcare", "day": "monday", "people": "3", "type": ["hotel", "guesthouse"]},
+        "train": {"leaveat": "17:45"},
+    }
+    assert (dialogue.turns[0].transcript or "").startswith("i'd like a train after ")
+    assert report.dropped == {"last user turn without a state": 1}
+    assert report.mended == {"value \"do n't care\" is 'dontcare'": 1, "value with several forms": 1}
+
+
+def test_multiwoz_is_read_unpacked_too(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text(json.dumps(MULTIWOZ), encoding="utf-8")
+    assert multiwoz.read(tmp_path, "test")[1].user_turns == 1
+
+
+def sgd_turn(speaker: str, utterance: str, service: str = "", **values: list[str]) -> dict[str, object]:
+    state = {"active_intent": "x", "requested_slots": [], "slot_values": values}
+    frame = {"service": service, "slots": [], "actions": []} | ({"state": state} if speaker == "USER" else {})
+    return {"speaker": speaker, "utterance": utterance, "frames": [frame]}
+
+
+SGD = [
+    {
+        "dialogue_id": "1_00000",
+        "services": ["Boats_1", "Huts_1"],
+        "turns": [
+            sgd_turn("USER", "A boat at 5 pm, for 3.", "Boats_1", time=["17:00", "5 pm"], crew=["3"]),
+            sgd_turn("SYSTEM", "Done.", "Boats_1"),
+            sgd_turn("USER", "And a hut in Oslo.", "Huts_1", place=["Oslo"]),
+        ],
+    }
+]
+
+
+def test_sgd_state_is_kept_while_another_service_is_spoken_about(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "dialogues_001.json").write_text(json.dumps(SGD), encoding="utf-8")
+    (dialogue,), report = sgd.read(tmp_path, "train")
+    assert dialogue.turns[0].transcript == "a boat at five p m for three"
+    assert dialogue.turns[0].state == {"boats_1": {"crew": "3", "time": ["17:00", "5 pm"]}}
+    assert dialogue.turns[2].state == {"boats_1": {"crew": "3", "time": ["17:00", "5 pm"]}, "huts_1": {"place": "oslo"}}
+    assert (report.dialogues, report.user_turns) == (1, 2)
+
+
+def test_sgd_packed_is_the_same_as_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "a" / "dev").mkdir(parents=True)
+    (tmp_path / "a" / "dev" / "dialogues_001.json").write_text(json.dumps(SGD), encoding="utf-8")
+    (tmp_path / "b").mkdir()
+    with tarfile.open(tmp_path / "b" / "dev.tgz", "w:gz") as archive:
+        for name, data in (("dev/schema.json", b"[]"), ("dev/dialogues_001.json", json.dumps(SGD).encode())):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    assert sgd.read(tmp_path / "b", "dev")[0] == sgd.read(tmp_path / "a", "dev")[0]
+
+
+@pytest.mark.parametrize("corpus", list(readers()))
+def test_a_missing_folder_says_what_was_expected(corpus: str, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"no such folder; expected one with .*(train|woz)"):
+        readers()[corpus](tmp_path / "gone", "train")
+
+
+@pytest.mark.parametrize("corpus", list(readers()))
+def test_a_wrong_folder_says_what_was_found(corpus: str, tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(CorpusError, match=r"expected .*train.*, found holiday\.jpg"):
+        readers()[corpus](tmp_path, "train")
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1}', '[{"dialogue": []}]', "[1]"])
+def test_a_file_in_another_layout_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "woz_test_en.json").write_text(content, encoding="utf-8")
+    (tmp_path / "test.json").write_text(content, encoding="utf-8")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "dialogues_001.json").write_text(content, encoding="utf-8")
+    for reader in readers().values():
+        with pytest.raises(CorpusError, match="not in the layout"):
+            reader(tmp_path, "test")
+
+
+def test_a_broken_download_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(json.dumps(MULTIWOZ).encode())
+    (tmp_path / "multiwoz21_val.json.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "dev.tgz").write_bytes(whole[: len(whole) // 2])
+    for reader in (multiwoz.read, sgd.read):
+        with pytest.raises(CorpusError, match="not in the layout"):
+            reader(tmp_path, "dev")
+
+
+def test_single_turns_are_distinct_stateless_and_within_the_words(tmp_path: Path) -> None:
+    dialogues, _ = woz20.read(woz_folder(tmp_path, [*WOZ, WOZ[0] | {"dialogue_idx": 8}]), "dev")
+    singles = utterances(dialogues, None, (1, 8), (), seed=0)
+    assert [(single.dialogue_id, len(single.turns), single.turns[0].state) for single in singles] == [
+        ("woz20-dev-0007-t0", 1, None)
+    ]
+    assert len(utterances(dialogues, 1, (1, 40), (), seed=0)) == 1
+
+
+def test_the_command_writes_a_manifest_and_its_report(tmp_path: Path) -> None:
+    out = tmp_path / "dev.jsonl"
+    done = CliRunner().invoke(app, ["woz20", str(woz_folder(tmp_path)), "--split", "dev", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert "WOZ 2.0 dev: 1 dialogues, 2 user turns" in done.output
+    assert read_manifest(out) == woz20.read(tmp_path, "dev")[0]
+
+
+@pytest.mark.parametrize("arguments", [["woz3"], ["woz20", "--split", "validation"], ["sgd"]])
+def test_the_command_ends_with_2_and_one_sentence(tmp_path: Path, arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, [arguments[0], str(tmp_path), *arguments[1:], "--out", str(tmp_path / "x.jsonl")])
+    assert done.exit_code == 2
+    assert "Traceback" not in done.output
+    assert not (tmp_path / "x.jsonl").exists()
+
+
+@needs_corpora
+@pytest.mark.parametrize(
+    ("corpus", "split", "dialogues", "user_turns"),
+    [
+        ("woz20", "train", 600, 2536),
+        ("woz20", "dev", 200, 830),
+        ("woz20", "test", 400, 1646),
+        ("multiwoz", "dev", 999, 7365),
+    ],
+)
+def test_the_published_corpora_are_read_whole(corpus: str, split: str, dialogues: int, user_turns: int) -> None:
+    _, report = readers()[corpus](SHARED / corpus, split)
+    assert (report.dialogues, report.user_turns, report.dropped) == (dialogues, user_turns, {})
+
+
+@needs_corpora
+def test_woz_has_its_known_slots_and_areas() -> None:
+    dialogues, _ = woz20.read(SHARED / "woz20", "test")
+    states = [turn.state or {} for dialogue in dialogues for turn in dialogue.user_turns()]
+    assert {slot for state in states for slot in state.get("restaurant", {})} == {"area", "food", "pricerange"}
+    areas = {str(state["restaurant"]["area"]) for state in states if "area" in state.get("restaurant", {})}
+    assert areas == {"centre", "north", "south", "east", "west", "dontcare"}
