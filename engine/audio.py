@@ -1,6 +1,7 @@
 """Decode, resample, cut, write and augment audio. Samples are float32, mono, in [-1, 1], shape (samples,).
 
-Files are decoded with soundfile; torchaudio does the signal work (resampling, speed, noise).
+Files are decoded with soundfile; torchaudio does the signal work (resampling, speed, noise). It is imported only there:
+its import takes seconds, which a program that merely stores recordings need not wait for.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
-from torchaudio import functional as F
 
 SAMPLE_RATE = 16_000  # Hz; what the speech encoders expect
 MAX_SECONDS = 3_600.0  # one segment longer than this is a mistake, and would fill the memory
@@ -79,7 +78,10 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """Resample (samples,) from ``rate`` to ``new_rate`` Hz."""
     if rate == new_rate:
         return samples
-    return F.resample(torch.from_numpy(samples), rate, new_rate).numpy()
+    import torch
+    from torchaudio import functional
+
+    return functional.resample(torch.from_numpy(samples), rate, new_rate).numpy()
 
 
 def save_flac(path: str | Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
@@ -102,7 +104,10 @@ def change_speed(samples: np.ndarray, factor: float, rate: int = SAMPLE_RATE) ->
     steps = max(1, round(factor * _SPEED_STEP))
     if steps == _SPEED_STEP:
         return samples
-    faster, _ = F.speed(torch.from_numpy(samples), rate, steps / _SPEED_STEP)
+    import torch
+    from torchaudio import functional
+
+    faster, _ = functional.speed(torch.from_numpy(samples), rate, steps / _SPEED_STEP)
     return faster.numpy()
 
 
@@ -115,7 +120,10 @@ def add_noise(samples: np.ndarray, noise: np.ndarray, snr_db: float) -> np.ndarr
     fitted = np.resize(noise, samples.shape).astype(np.float32)
     if not samples.any() or not fitted.any():
         return samples
-    mixed = F.add_noise(torch.from_numpy(samples), torch.from_numpy(fitted), torch.tensor(snr_db)).numpy()
+    import torch
+    from torchaudio import functional
+
+    mixed = functional.add_noise(torch.from_numpy(samples), torch.from_numpy(fitted), torch.tensor(snr_db)).numpy()
     return mixed / max(1.0, float(np.abs(mixed).max()))
 
 

@@ -51,7 +51,7 @@ def test_a_missing_voice_model_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "en_US-joe-medium.onnx" in Speech(tmp_path).missing(VOICES["piper-joe"])
 
 
-@pytest.mark.parametrize("name", ["flite-awb", "flite-rms", "festival-kal", "festival-slt", "espeak-en-gb+f3"])
+@pytest.mark.parametrize("name", ["flite-awb", "flite-rms", "festival-kal", "festival-slt", "espeak-en+f3"])
 def test_every_installed_voice_speaks(name: str) -> None:
     speech = Speech()
     if lacking := speech.missing(VOICES[name]):
