@@ -35,10 +35,10 @@ _MONTHS = (
 )
 _MONTH = "|".join(_MONTHS) + "|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec"
 _CURRENCIES = {"$": ("dollar", "cent"), "£": ("pound", "pence"), "€": ("euro", "cent")}
-_STREET = (
-    "street|st|road|rd|avenue|ave|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|plaza|parkway|highway|"
-    "terrace|circle"
-)
+_ADDRESS = (
+    r"(?:\s+\w+){0,3}\s+(?:street|st|road|rd|avenue|ave|lane|ln|drive|dr|boulevard|blvd|way|court|ct|place|pl|plaza|"
+    r"parkway|highway|terrace|circle)\b"
+)  # what follows a house number
 _ABBREVIATIONS = {
     "mr": "mister",
     "mrs": "missus",
@@ -293,6 +293,7 @@ _RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     _rule(r"\bwww\.[\w.-]+\b|\b[a-z][\w-]*\.(?:com|org|net|co\.uk)\b", lambda m, r: m[0].replace(".", " dot ")),
     _rule(r"([$£€]\s?\d+(?:\.\d{2})?)\s?-\s?(?=[$£€]?\d)", _words(r"\1 to ")),
     _rule(r"(?P<sign>[$£€])\s?(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.(?P<cents>\d{2}))?(?![\d.]*\d)", _price),
+    _rule(rf"\b(at|by|after|before|around)\s+([01]\d|2[0-3])([0-5]\d)\b(?!{_ADDRESS})", _words(r"\1 \2:\3")),
     _rule(rf"(?<![\d:])(?P<hour>\d{{1,2}})\s?:\s?(?P<minute>\d{{2}})(?!\d)\s*{_HALF}?", _time),
     _rule(rf"(?<![\d.])(?P<hour>\d{{1,2}})\.(?P<minute>\d{{2}})\s*{_HALF}", _time),
     _rule(rf"(?<![\d.:])(?P<hour>\d{{1,2}})\s*{_HALF}", _hour_half),
@@ -301,13 +302,14 @@ _RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     _rule(r"\b(\d{1,9})\s?(?:st|nd|rd|th)\b", lambda m, r: ordinal_words(int(m[1]))),
     _rule(rf"\b(?P<name>{_MONTH})\.?\s+(?P<day>\d{{1,2}})\b(?!\s?:)", _month_day),
     _rule(r"(?<![\d-])\+?\(?\d{2,5}\)?(?:[\s-]\d{2,7}){1,4}(?![\d-])(?<=\d{4})", _phone),
-    _rule(rf"\b\d{{3,4}}\b(?=(?:\s+\w+){{0,3}}\s+(?:{_STREET})\b)", lambda m, r: _pairs(m[0])),
+    _rule(rf"\b\d{{3,4}}\b(?={_ADDRESS})", lambda m, r: _pairs(m[0])),
     _rule(r"\b(?:19|20)\d{2}\b", lambda m, r: _year(m[0])),
     _rule(r"(?<![\w.])(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,9})\.(?P<rest>\d+)(?![\w.]*\d)", _decimal),
     _rule(r"\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]+\b", _mixed),
     _rule(rf"(?<=,)\s*(?:{'|'.join(_STATES)})\b", lambda m, r: _STATES[m[0].strip()], 0),
     _rule(rf"\b(?:{_SPELLED}|[BCDFGHJKLMNPQRSTVWXZ]{{2,5}})\b", _spell, 0),
     _rule(r"\b(?:[A-Za-z]\.){2,}", _spell),
+    _rule(rf"\b({'|'.join(_ONES)}|thirty|forty|fifty|o'clock)\s+([ap])m\b", _words(r"\1 \2 m")),
     _rule(r"\bSt\.?(?=\s+[A-Z])", _words("saint"), 0),
     _rule(r"\bst\b\.?", _words("street")),
     _rule(rf"(?<!\w)(?:{'|'.join(_ABBREVIATIONS)})(?!\w)\.?", _abbreviation),
