@@ -1,10 +1,10 @@
 """A checkpoint folder: what was trained, and all that is needed to use it again on the same base models.
 
-    checkpoint.json          format, name, model and prompt sections, stages done
-    connector.safetensors    connector and CTC parameters
-    adapter.safetensors      LoRA (absent when rank is 0)
-    ontology.json            slots and values of the training states
-    MODEL_CARD.md            optional
+checkpoint.json          format, name, model and prompt sections, stages done
+connector.safetensors    connector and CTC parameters
+adapter.safetensors      LoRA (absent when rank is 0)
+ontology.json            slots and values of the training states
+MODEL_CARD.md            optional
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def read_info(folder: str | Path) -> CheckpointInfo:
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{folder}: the checkpoint's description is damaged: {error}") from error
     if head.get("format") != FORMAT:
-        raise CheckpointError(f"{folder}: checkpoint format {head.get('format')} is not {FORMAT}; use a matching version")
+        raise CheckpointError(
+            f"{folder}: checkpoint format {head.get('format')} is not {FORMAT}; use a matching version"
+        )
     try:
         model, prompt = ModelConfig.model_validate(head["model"]), PromptConfig.model_validate(head["prompt"])
     except (KeyError, ValueError) as error:
@@ -98,7 +100,9 @@ def load_weights(model: SpeechLLM, folder: str | Path) -> None:
     """
     folder = Path(folder)
     parts = _load(folder / "connector.safetensors")
-    own = {"connector." + key for key in model.connector.state_dict()} | {"ctc." + key for key in model.ctc.state_dict()}
+    own = {"connector." + key for key in model.connector.state_dict()} | {
+        "ctc." + key for key in model.ctc.state_dict()
+    }
     if own != set(parts):
         raise CheckpointError(f"{folder}: the connector's parameters are not this model's; the recipe's model differs")
     try:
@@ -106,7 +110,9 @@ def load_weights(model: SpeechLLM, folder: str | Path) -> None:
         if model.config.lora.rank:
             set_peft_model_state_dict(model.llm, _load(folder / "adapter.safetensors"))
     except RuntimeError as error:
-        raise CheckpointError(f"{folder}: the weights do not fit this model: {str(error).splitlines()[-1].strip()}") from error
+        raise CheckpointError(
+            f"{folder}: the weights do not fit this model: {str(error).splitlines()[-1].strip()}"
+        ) from error
 
 
 def load_checkpoint(folder: str | Path | None = None) -> tuple[SpeechLLM, CheckpointInfo]:

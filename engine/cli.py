@@ -17,7 +17,12 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.data.readers.__main__ import command as prepare
+from engine.data.synthesis import command as synthesise
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command("prepare")(prepare)
+app.command("synthesise")(synthesise)
 
 Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; the demo checkpoint if not given.")]
 Manifests = Annotated[list[Path], typer.Option("--manifest", help="Manifest (JSON Lines); may be given several times.")]
@@ -32,7 +37,9 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder.")],
     base: Annotated[Path | None, typer.Option(help="Checkpoint to start from, in place of the recipe's model.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last resume point.")] = False,
-    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance stage2.steps=20")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, for instance stage2.steps=20")
+    ] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
     device: Device = "auto",
 ) -> None:
@@ -116,7 +123,9 @@ def evaluate(
     as_json: AsJson = False,
     oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
     limit: Annotated[int | None, typer.Option(help="Score only the first N dialogues.")] = None,
-    predictions: Annotated[Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Dialogues decoded together.")] = 16,
     device: Device = "auto",
 ) -> None:
@@ -134,7 +143,10 @@ def evaluate(
         else:
             for key in ("wer", "jga", "ser", "slot_f1"):
                 fuzzy = report.get("fuzzy", {}).get(key)
-                print(f"{key:8} {_percent(report.get(key))}" + (f"   with fuzzy matching {_percent(fuzzy)}" if fuzzy else ""))
+                print(
+                    f"{key:8} {_percent(report.get(key))}"
+                    + (f"   with fuzzy matching {_percent(fuzzy)}" if fuzzy else "")
+                )
 
 
 @app.command()
@@ -201,7 +213,9 @@ def _read(manifests: list[Path]) -> list[Any]:
     seen: set[str] = set()
     for dialogue in dialogues:
         if dialogue.dialogue_id in seen:
-            raise ManifestError(f"dialogue {dialogue.dialogue_id!r} is in two of the manifests; every dialogue needs its own id")
+            raise ManifestError(
+                f"dialogue {dialogue.dialogue_id!r} is in two of the manifests; every dialogue needs its own id"
+            )
         seen.add(dialogue.dialogue_id)
     return dialogues
 

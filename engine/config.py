@@ -33,7 +33,9 @@ class ConnectorConfig(_Section):
     heads: int = Field(16, ge=1)
     ffn: int = Field(4096, ge=8)
     dropout: float = Field(0.1, ge=0, lt=1)
-    norm: Literal["pre", "post"] = Field("post", description="layer norm before (steadier) or after (paper 1) each block")
+    norm: Literal["pre", "post"] = Field(
+        "post", description="layer norm before (steadier) or after (paper 1) each block"
+    )
     match_embeddings: bool = Field(False, description="normalise outputs to the scale of the LLM's token embeddings")
 
 
@@ -192,7 +194,9 @@ def _apply(data: dict[str, Any], override: str) -> None:
         if depth == 0 and part in stages:
             target = stages[part]
         elif depth == 0 and part not in Recipe.model_fields:
-            raise RecipeError(f"override {override!r}: no stage or section {part!r}; stages are {', '.join(map(str, stages))}")
+            raise RecipeError(
+                f"override {override!r}: no stage or section {part!r}; stages are {', '.join(map(str, stages))}"
+            )
         else:
             target = target.setdefault(part, {})
         if not isinstance(target, dict):

@@ -76,7 +76,9 @@ class Sampler:
             examples = build_examples(dialogues, task)
             if not examples:
                 need = "a transcript" if task == "asr" else "a transcript and a state"
-                raise DataError(f"stage {stage.name!r}: no user turn has audio, {need}; task {task!r} cannot be trained")
+                raise DataError(
+                    f"stage {stage.name!r}: no user turn has audio, {need}; task {task!r} cannot be trained"
+                )
             self.parts.append((examples, max(1, round(stage.batch * share / total))))
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
 

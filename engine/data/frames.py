@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,7 @@ def turn_seconds(turn: Turn) -> float:
     return _file_seconds(turn.audio) - (turn.start or 0.0)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_seconds(path: str) -> float:
     return audio.duration(path)
 
@@ -87,7 +87,7 @@ class FrameCache:
         return self.folder / key[:2] / f"{key}.npy"
 
 
-@lru_cache(maxsize=None)
+@cache
 def _file_hash(path: str, size: int, modified: int) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.dialogue import Dialogue, State, Turn
-from engine.postprocess import FuzzyMatcher
 from engine.scoring import TurnResult, report
 from engine.tracking.tracker import HistoryTurn, Tracker, TurnPrediction, TurnRequest
 

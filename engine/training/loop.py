@@ -101,7 +101,12 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         previous = signal.signal(signal.SIGTERM, self._on_signal)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"))
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         try:
             with Progress(*columns, TimeRemainingColumn()) as self.progress:
                 for index in range(self.state["stage"] if self.state else 0, len(self.recipe.stages)):
@@ -286,7 +291,12 @@ class _Run:
 
     def _result(self, status: str) -> dict[str, Any]:
         lines = (self.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return {"status": status, "steps": len(lines), "seconds": round(time.monotonic() - self.started, 1), "error": None}
+        return {
+            "status": status,
+            "steps": len(lines),
+            "seconds": round(time.monotonic() - self.started, 1),
+            "error": None,
+        }
 
 
 class _CtcTable:

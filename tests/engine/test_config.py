@@ -26,7 +26,11 @@ def test_overrides_reach_stages_by_name_and_sections_by_path():
 
 @pytest.mark.parametrize(
     ("override", "reason"),
-    [("stage2.steps", "must read key=value"), ("stage9.steps=1", "no stage or section 'stage9'"), ("stage2.steps=0", "steps")],
+    [
+        ("stage2.steps", "must read key=value"),
+        ("stage9.steps=1", "no stage or section 'stage9'"),
+        ("stage2.steps=0", "steps"),
+    ],
 )
 def test_bad_overrides_are_refused(override, reason):
     with pytest.raises(RecipeError, match=reason):

@@ -8,13 +8,28 @@ from engine.dialogue import Dialogue, ManifestError, Ontology, Turn, read_manife
 
 
 def line(**changes):
-    turn = {"turn_id": 0, "speaker": "user", "audio": "a/1.wav", "transcript": "hi", "state": {"hotel": {"area": "north"}}}
+    turn = {
+        "turn_id": 0,
+        "speaker": "user",
+        "audio": "a/1.wav",
+        "transcript": "hi",
+        "state": {"hotel": {"area": "north"}},
+    }
     return json.dumps({"dialogue_id": "d1", "split": "train", "turns": [turn | changes]})
 
 
 def test_round_trip_keeps_everything_and_relative_audio(tmp_path):
     turns = [
-        Turn(0, "user", "a cheap hotel", str(tmp_path / "audio" / "x.wav"), 0.5, 2.25, 0, {"hotel": {"time": ["8pm", "20:00"]}}),
+        Turn(
+            0,
+            "user",
+            "a cheap hotel",
+            str(tmp_path / "audio" / "x.wav"),
+            0.5,
+            2.25,
+            0,
+            {"hotel": {"time": ["8pm", "20:00"]}},
+        ),
         Turn(1, "agent", "any area?"),
     ]
     dialogues = [Dialogue("MUL0001", turns, "test", "spokenwoz", "CC BY-NC 4.0")]

@@ -32,7 +32,11 @@ def test_user_history_leaves_the_agent_out():
 
 def test_target_order_and_canonical_value():
     target = dst_target("at eight", {"restaurant": {"time": ["20:00", "8pm"]}, "taxi": {}})
-    expected = {"transcript": "at eight", "domains": ["restaurant", "taxi"], "slots": {"restaurant": {"time": "20:00"}, "taxi": {}}}
+    expected = {
+        "transcript": "at eight",
+        "domains": ["restaurant", "taxi"],
+        "slots": {"restaurant": {"time": "20:00"}, "taxi": {}},
+    }
     assert target == " " + json.dumps(expected)
 
 
