@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from studio.services import checkpoints, runs, training
 from studio.services.snapshots import HELD_OUT, TRAIN, sha256
 from studio.workspace import Workspace, attach
 
-POLL_SECONDS = 0.5
+POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 120.0  # what a trainer gets to save after it was asked to stop
 STOPPED = 3  # the engine's exit code for "saved and stopped on request"
@@ -180,10 +181,12 @@ def _last_object(output: Path) -> dict[str, Any] | None:
 
 def _end_tree(process: subprocess.Popen[bytes]) -> None:
     """End the process and its children, and nothing else of the group: this process is in it."""
-    tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for member in tree:
-        member.kill()
-    psutil.wait_procs(tree, timeout=10)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    process.wait()
 
 
 if __name__ == "__main__":

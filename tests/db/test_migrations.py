@@ -1,0 +1,79 @@
+"""The database is what the models say, whichever version it comes from."""
+
+import io
+import threading
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, text
+
+from db.engine import NewerDatabaseError, alembic_config, connect, migrate, writing
+from db.models import Base, Project
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return connect(f"sqlite:///{tmp_path / 'studio.db'}")
+
+
+def differences(engine: Engine) -> list:
+    with engine.connect() as connection:
+        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+
+
+def test_migrations_make_exactly_what_the_models_say(engine: Engine) -> None:
+    migrate(engine)
+    assert differences(engine) == []
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_a_database_of_any_earlier_version_is_upgraded_with_its_rows(engine: Engine, revision: str) -> None:
+    config = alembic_config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.execute(text("INSERT INTO projects (name, created) VALUES ('old', '2026-01-01 00:00:00.000000')"))
+    migrate(engine)
+    assert differences(engine) == []
+    with writing(engine) as session:
+        assert session.get_one(Project, 1).name == "old"
+
+
+def test_two_starts_at_once_migrate_once(engine: Engine, tmp_path: Path) -> None:
+    failures: list[Exception] = []
+
+    def start() -> None:
+        try:
+            migrate(connect(f"sqlite:///{tmp_path / 'studio.db'}"))
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert differences(engine) == []
+
+
+def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(engine: Engine) -> None:
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(NewerDatabaseError):
+        migrate(engine)
+
+
+def test_the_same_migrations_are_valid_for_postgresql() -> None:
+    config = alembic_config()
+    config.attributes["dialect"] = "postgresql"
+    config.output_buffer = io.StringIO()
+    command.upgrade(config, "head", sql=True)
+    assert "CREATE TRIGGER revisions_no_change" in config.output_buffer.getvalue()

@@ -1,0 +1,100 @@
+"""A workspace of its own for every test, recordings to put into it, and an engine that only pretends."""
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from engine.dialogue import Ontology
+from studio.services import checkpoints, dialogues, projects
+from studio.workspace import Workspace, open_workspace
+
+ONTOLOGY = Ontology({"restaurant": {"area": ["north", "south"], "food": ["chinese", "thai"], "name": []}})
+FAKE_ENGINE = Path(__file__).parent / "fake_engine.py"
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return open_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def project(ws: Workspace) -> int:
+    return projects.create_project(ws, "Restaurants", ONTOLOGY).id
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Callable[..., Path]:
+    """Make a recording; another ``seed`` is another sound."""
+
+    def make(seed: int = 0, seconds: float = 0.5, rate: int = 16_000, channels: int = 1, name: str = "") -> Path:
+        path = tmp_path / (name or f"sound-{seed}.wav")
+        samples = np.random.default_rng(seed).uniform(-0.5, 0.5, (round(seconds * rate), channels))
+        soundfile.write(path, samples, rate, subtype="PCM_16")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def corrected(ws: Workspace, project: int, sound: Callable[..., Path]) -> Callable[..., int]:
+    """Make a dialogue of ``turns`` user turns, each corrected; its id comes back."""
+
+    def make(name: str = "d1", turns: int = 1, split: dialogues.Split = "train") -> int:
+        dialogue = dialogues.create_dialogue(ws, project, name, split)
+        for number in range(turns):
+            turn = dialogues.add_user_turn(ws, dialogue.id, sound(sum(name.encode()) * 100 + number))
+            turn = dialogues.save_transcript(ws, turn.id, f"turn {number} of {name}", "anna", None)
+            dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+        return dialogue.id
+
+    return make
+
+
+@dataclass
+class FakeTracker:
+    """Hears ``heard`` and understands ``understood``, and remembers what it was asked."""
+
+    heard: str = "a place in the north"
+    understood: dict | None = None
+    valid: bool = True
+    asked: list[SimpleNamespace] = field(default_factory=list)
+    loaded: list[Path] = field(default_factory=list)
+
+    def turn(self, audio: str, history: list, previous: dict) -> SimpleNamespace:
+        self.asked.append(SimpleNamespace(audio=audio, history=list(history), previous=previous))
+        state = previous if self.understood is None else self.understood
+        confidence = {domain: dict.fromkeys(slots, 0.9) for domain, slots in state.items()}
+        return SimpleNamespace(
+            transcript=self.heard, state=state, confidence=confidence, raw="{...}", valid=self.valid, seconds=0.01
+        )
+
+
+@pytest.fixture
+def tracker(monkeypatch: pytest.MonkeyPatch) -> FakeTracker:
+    """The tracker every checkpoint loads as."""
+    from engine import tracking
+    from studio.services import understanding
+
+    fake = FakeTracker(understood={"restaurant": {"area": "north"}})
+
+    def load(folder: Path) -> FakeTracker:
+        fake.loaded.append(folder)
+        return fake
+
+    monkeypatch.setattr(tracking.Tracker, "load", load)
+    monkeypatch.setattr(understanding, "_loaded", None)
+    return fake
+
+
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Jobs call ``fake_engine.py``; the demo checkpoint has files whether or not one is in the package."""
+    monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")
+    monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
+    yield

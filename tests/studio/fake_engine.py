@@ -1,0 +1,81 @@
+"""Stands in for ``python -m engine``: keeps the promises of docs/architecture.md about files and exit codes, learns nothing.
+
+``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash`` or ``deaf`` (does not hear a wish to stop);
+``FAKE_STEP`` is the seconds a step takes.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+MODE = os.environ.get("FAKE_ENGINE", "")
+SECONDS = float(os.environ.get("FAKE_STEP", "0.01"))
+
+
+def train(arguments: argparse.Namespace) -> int:
+    out = arguments.out
+    resume = out / "resume" / "step"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "stop").unlink(missing_ok=True)
+    done = int(resume.read_text()) if arguments.resume and resume.exists() else 0
+    metrics = out / "metrics.jsonl"
+    lines = metrics.read_text().splitlines() if metrics.exists() else []
+    metrics.write_text("".join(line + "\n" for line in lines[:done]))
+    total = sum(int(setting.split("=")[1]) for setting in arguments.set if ".steps=" in setting)
+    for step in range(done + 1, total + 1):
+        time.sleep(SECONDS)
+        line = {"stage": "stage2", "step": step, "total_steps": total, "loss": 1 / step, "lr": 0.1, "grad_norm": 1.0}
+        line |= {"tokens": 10, "seconds": SECONDS, "eta_seconds": SECONDS * (total - step)}
+        with metrics.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        resume.parent.mkdir(exist_ok=True)
+        resume.with_suffix(".partial").write_text(str(step))
+        resume.with_suffix(".partial").replace(resume)
+        if MODE == "fail" and step == 2:
+            return finish(out, "failed", step, "the loss became nan; lower the learning rate, then resume", 1)
+        if MODE == "crash" and step == 2:
+            raise RuntimeError("CUDA out of memory")
+        if (out / "stop").exists() and MODE != "deaf":
+            return finish(out, "stopped", step, None, 3)
+    for name in ("checkpoint.json", "connector.safetensors", "ontology.json"):
+        (out / "checkpoint").mkdir(exist_ok=True)
+        (out / "checkpoint" / name).write_text("{}")
+    return finish(out, "finished", total, None, 0)
+
+
+def finish(out: Path, status: str, steps: int, error: str | None, code: int) -> int:
+    (out / "result.json").write_text(json.dumps({"status": status, "steps": steps, "seconds": 1.0, "error": error}))
+    return code
+
+
+def evaluate(arguments: argparse.Namespace) -> int:
+    print(f"a library says something about {arguments.checkpoint}")
+    print(json.dumps({"wer": 10.0, "jga": 50.0, "of": Path(arguments.checkpoint).name}))
+    return 4 if MODE == "unscored" else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("train")
+    command.add_argument("recipe")
+    command.add_argument("--manifest", type=Path, required=True)
+    command.add_argument("--out", type=Path, required=True)
+    command.add_argument("--base", type=Path)
+    command.add_argument("--resume", action="store_true")
+    command.add_argument("--set", action="append", default=[])
+    command.set_defaults(run=train)
+    command = commands.add_parser("evaluate")
+    command.add_argument("--checkpoint", required=True)
+    command.add_argument("--manifest", required=True)
+    command.add_argument("--json", action="store_true")
+    command.set_defaults(run=evaluate)
+    arguments = parser.parse_args()
+    return arguments.run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

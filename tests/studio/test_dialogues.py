@@ -1,0 +1,228 @@
+"""Recording and correcting: nothing is overwritten, nothing is stored twice, nobody's change is lost."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from engine.dialogue import State
+from studio.errors import ConflictError, StudioError
+from studio.services import dialogues, understanding
+from studio.services.dialogues import TurnView
+from studio.workspace import Workspace
+
+Sound = Callable[..., Path]
+
+
+@pytest.fixture
+def turn(ws: Workspace, project: int, sound: Sound) -> TurnView:
+    return dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d1").id, sound())
+
+
+def recordings(ws: Workspace) -> list[Path]:
+    return [path for path in (ws.home / "recordings").rglob("*") if path.is_file()]
+
+
+def test_a_turn_keeps_the_sound_it_was_given(ws: Workspace, turn: TurnView, sound: Sound) -> None:
+    assert turn.audio is not None
+    stored, rate = soundfile.read(turn.audio, dtype="int16")
+    original, original_rate = soundfile.read(sound(), dtype="int16")
+    assert rate == original_rate
+    assert (stored == original).all()
+    assert (turn.speaker, turn.turn_id, turn.status, turn.original_name) == ("user", 0, "new", "sound-0.wav")
+
+
+def test_the_same_sound_is_stored_once_whatever_file_it_comes_in(ws: Workspace, turn: TurnView, sound: Sound) -> None:
+    samples, rate = soundfile.read(sound(), dtype="int16")
+    soundfile.write(ws.home / "again.flac", samples, rate)
+    again = dialogues.add_user_turn(ws, turn.dialogue_id, ws.home / "again.flac")
+    assert again.audio == turn.audio
+    assert recordings(ws) == [turn.audio]
+
+
+def test_a_sound_at_another_rate_is_another_sound(ws: Workspace, turn: TurnView, sound: Sound) -> None:
+    samples, _ = soundfile.read(sound(), dtype="int16")
+    soundfile.write(ws.home / "faster.wav", samples, 8_000)
+    assert dialogues.add_user_turn(ws, turn.dialogue_id, ws.home / "faster.wav").audio != turn.audio
+
+
+@pytest.mark.parametrize("content", [b"", b"no sound at all"])
+def test_what_is_no_recording_is_refused_in_a_sentence_and_leaves_nothing(
+    ws: Workspace, project: int, tmp_path: Path, content: bytes
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d1")
+    (tmp_path / "broken.wav").write_bytes(content)
+    with pytest.raises(StudioError, match=r"broken\.wav"):
+        dialogues.add_user_turn(ws, dialogue.id, tmp_path / "broken.wav")
+    assert dialogues.get_dialogue(ws, dialogue.id).turns == ()
+    assert recordings(ws) == []
+
+
+def test_the_agent_can_be_typed_or_recorded_but_not_silent(ws: Workspace, turn: TurnView, sound: Sound) -> None:
+    typed = dialogues.add_agent_turn(ws, turn.dialogue_id, text="  any area? ")
+    recorded = dialogues.add_agent_turn(ws, turn.dialogue_id, audio=sound(1))
+    assert (typed.turn_id, typed.transcript, typed.state) == (1, "any area?", None)
+    assert (recorded.turn_id, recorded.transcript) == (2, None)
+    with pytest.raises(StudioError, match="type the answer or record it"):
+        dialogues.add_agent_turn(ws, turn.dialogue_id, text=" ")
+
+
+def test_correcting_a_slot_starts_from_what_stands_and_keeps_the_rest(ws: Workspace, turn: TurnView, tracker) -> None:
+    predicted = understanding.predict_turn(ws, turn.id)
+    corrected = dialogues.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", predicted.state_head)
+    assert corrected.state == {"restaurant": {"area": "north", "food": "thai"}}
+    assert corrected.predicted_state == {"restaurant": {"area": "north"}}
+    assert (predicted.status, corrected.status) == ("predicted", "corrected")
+
+
+def test_correcting_before_any_prediction_starts_from_the_turn_before(ws: Workspace, turn: TurnView, sound) -> None:
+    dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    later = dialogues.add_user_turn(ws, turn.dialogue_id, sound(1))
+    assert later.state is None
+    later = dialogues.save_slot(ws, later.id, "restaurant", "food", ["thai", "thai food"], "anna", None)
+    assert later.state == {"restaurant": {"area": "north", "food": ["thai", "thai food"]}}
+
+
+def test_taking_the_last_slot_away_leaves_no_empty_domain(ws: Workspace, turn: TurnView) -> None:
+    head = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None).state_head
+    assert dialogues.save_slot(ws, turn.id, "restaurant", "area", None, "anna", head).state == {}
+
+
+def test_an_unchanged_value_makes_no_revision(ws: Workspace, turn: TurnView) -> None:
+    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    dialogues.save_slot(ws, turn.id, "restaurant", "area", " north ", "anna", saved.state_head)
+    dialogues.save_state(ws, turn.id, {"restaurant": {"area": "north"}}, "anna", saved.state_head)
+    assert len(dialogues.history(ws, turn.id)) == 1
+
+
+@pytest.mark.parametrize("value", ["", " ", [], ["north", ""]])
+def test_an_empty_value_is_not_the_same_as_no_value(ws: Workspace, turn: TurnView, value: str | list[str]) -> None:
+    with pytest.raises(StudioError, match="fill them in, or remove the slot"):
+        dialogues.save_slot(ws, turn.id, "restaurant", "area", value, "anna", None)
+
+
+@pytest.mark.parametrize("state", [[], {"restaurant": "north"}, {"restaurant": {"area": 3}}])
+def test_what_is_no_state_is_refused(ws: Workspace, turn: TurnView, state: State) -> None:
+    with pytest.raises(StudioError, match="no dialogue state"):
+        dialogues.save_state(ws, turn.id, state, "anna", None)
+
+
+def test_an_agent_turn_has_no_state(ws: Workspace, turn: TurnView) -> None:
+    agent = dialogues.add_agent_turn(ws, turn.dialogue_id, text="any area?")
+    with pytest.raises(StudioError, match="after a user turn"):
+        dialogues.save_slot(ws, agent.id, "restaurant", "area", "north", "anna", None)
+
+
+def test_the_second_of_two_people_is_told_and_sees_both_versions(ws: Workspace, turn: TurnView) -> None:
+    first = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    with pytest.raises(ConflictError, match="anna changed this turn") as refused:
+        dialogues.save_slot(ws, turn.id, "restaurant", "area", "south", "ben", None)
+    assert refused.value.mine == {"restaurant": {"area": "south"}}
+    assert refused.value.theirs == {"restaurant": {"area": "north"}}
+    assert refused.value.turn == first
+    assert dialogues.get_turn(ws, turn.id) == first
+    again = dialogues.save_slot(ws, turn.id, "restaurant", "area", "south", "ben", refused.value.turn.state_head)
+    assert again.state == {"restaurant": {"area": "south"}}
+
+
+def test_transcript_and_state_are_two_chains_that_do_not_disturb_each_other(ws: Workspace, turn: TurnView) -> None:
+    dialogues.save_transcript(ws, turn.id, "in the north", "anna", None)
+    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
+    assert (saved.transcript, saved.state) == ("in the north", {"restaurant": {"area": "north"}})
+
+
+def test_of_many_who_save_at_once_one_succeeds_and_nothing_is_lost(ws: Workspace, turn: TurnView) -> None:
+    refused: list[ConflictError] = []
+
+    def save(name: str) -> None:
+        try:
+            dialogues.save_transcript(ws, turn.id, f"said {name}", name, None)
+        except ConflictError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=save, args=(f"person {number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    history = dialogues.history(ws, turn.id)
+    assert (len(history), len(refused)) == (1, 7)
+    assert dialogues.get_turn(ws, turn.id).transcript == history[0].new
+
+
+def test_undo_goes_back_change_by_change_to_the_model(ws: Workspace, turn: TurnView, tracker) -> None:
+    head = understanding.predict_turn(ws, turn.id)
+    saved = dialogues.save_transcript(ws, turn.id, "a place in the south", "anna", head.transcript_head)
+    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "south", "anna", saved.state_head)
+    once = dialogues.undo(ws, turn.id, "anna", saved.head)
+    assert (once.state, once.transcript) == ({"restaurant": {"area": "north"}}, "a place in the south")
+    twice = dialogues.undo(ws, turn.id, "anna", once.head)
+    assert (twice.transcript, twice.status) == ("a place in the north", "predicted")
+    with pytest.raises(StudioError, match="nothing to undo"):
+        dialogues.undo(ws, turn.id, "anna", twice.head)
+    sources = [(revision.source, revision.old, revision.new) for revision in dialogues.history(ws, turn.id)]
+    assert sources[0] == ("undo", "a place in the south", "a place in the north")
+    assert len(sources) == 4
+
+
+def test_an_undo_never_takes_back_what_somebody_else_just_did(ws: Workspace, turn: TurnView) -> None:
+    mine = dialogues.save_transcript(ws, turn.id, "hello", "anna", None)
+    dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
+    with pytest.raises(ConflictError, match="ben changed this turn"):
+        dialogues.undo(ws, turn.id, "anna", mine.head)
+
+
+def test_accepting_makes_the_models_answer_a_correction(ws: Workspace, turn: TurnView, tracker) -> None:
+    with pytest.raises(StudioError, match="nothing to accept"):
+        dialogues.accept_turn(ws, turn.id, "anna", None)
+    understanding.predict_turn(ws, turn.id)
+    accepted = dialogues.accept_turn(ws, turn.id, "anna", None)
+    assert (accepted.status, accepted.corrected_transcript) == ("corrected", "a place in the north")
+    assert accepted.corrected_state == accepted.predicted_state
+    assert dialogues.accept_turn(ws, turn.id, "anna", accepted.head) == accepted
+
+
+def test_the_list_finds_by_name_by_what_was_heard_and_by_what_was_written(ws: Workspace, turn: TurnView, tracker) -> None:
+    def found(search: str) -> list[str]:
+        return [row.name for row in dialogues.list_dialogues(ws, 1, search=search)]
+
+    understanding.predict_turn(ws, turn.id)
+    dialogues.save_transcript(ws, turn.id, "100% sure", "anna", None)
+    dialogues.create_dialogue(ws, 1, "other")
+    assert found("") == ["other", "d1"]
+    assert found("D1") == found("place in") == found("100%") == ["d1"]
+    assert found("nobody said") == []
+
+
+def test_the_list_knows_how_far_each_dialogue_is(ws: Workspace, turn: TurnView, tracker) -> None:
+    def names(status: dialogues.Status) -> list[str]:
+        return [row.name for row in dialogues.list_dialogues(ws, 1, status=status)]
+
+    dialogues.add_agent_turn(ws, turn.dialogue_id, text="typed, not corrected")
+    assert (names("new"), names("predicted"), names("corrected")) == (["d1"], [], [])
+    understanding.predict_turn(ws, turn.id)
+    assert (names("new"), names("predicted"), names("corrected")) == ([], ["d1"], [])
+    dialogues.save_transcript(ws, turn.id, "corrected", "anna", None)
+    assert (names("new"), names("predicted"), names("corrected")) == ([], [], ["d1"])
+    row = dialogues.list_dialogues(ws, 1)[0]
+    assert (row.turns, row.user_turns, row.predicted, row.corrected) == (2, 1, 1, 1)
+
+
+def test_two_dialogues_never_share_a_name(ws: Workspace, project: int) -> None:
+    names = [dialogues.create_dialogue(ws, project).name for _ in range(3)]
+    assert len(set(names)) == 3
+    with pytest.raises(StudioError, match="choose another name"):
+        dialogues.create_dialogue(ws, project, names[0])
+
+
+def test_what_is_gone_is_said_in_a_sentence(ws: Workspace, project: int) -> None:
+    for ask in (
+        lambda: dialogues.get_dialogue(ws, 99),
+        lambda: dialogues.get_turn(ws, 99),
+        lambda: dialogues.save_transcript(ws, 99, "text", "anna", None),
+        lambda: dialogues.create_dialogue(ws, 99),
+    ):
+        with pytest.raises(StudioError, match="does not exist any more"):
+            ask()

@@ -1,0 +1,274 @@
+"""Jobs from start to end, with real processes and an engine that only pretends."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from db.models import Job
+from db.repositories import jobs
+from engine.dialogue import read_manifest
+from studio import worker
+from studio.errors import StudioError
+from studio.services import checkpoints, dialogues, runs, training
+from studio.services.training import JobView
+from studio.workspace import Workspace
+
+pytestmark = pytest.mark.usefixtures("fake_engine")
+SLOW = {"FAKE_STEP": "0.2"}
+
+
+@pytest.fixture
+def start(ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPatch) -> Callable[..., JobView]:
+    """Start a fine-tune of ``steps`` steps on one corrected dialogue; one more is held out."""
+    corrected("train", turns=2)
+    corrected("held out", split="test")
+
+    def begin(steps: int = 5, **environment: str) -> JobView:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        overrides = ["align.steps=1", "stage1.steps=1", f"stage2.steps={steps - 2}"]
+        return training.start_job(ws, project, checkpoints.in_use(ws).id, "demo", overrides)
+
+    return begin
+
+
+def wait(ws: Workspace, job_id: int, until: Callable[[JobView], bool] = lambda job: not job.active) -> JobView:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        job = training.job_view(ws, job_id)
+        if until(job):
+            return job
+        time.sleep(0.1)
+    raise AssertionError(f"still {job.status}, {job.phase}, step {job.step}: {job.log_tail}")
+
+
+def training_on(step: int) -> Callable[[JobView], bool]:
+    return lambda job: job.status == "running" and job.step >= step
+
+
+def process_of(ws: Workspace, job_id: int) -> psutil.Process:
+    with ws.read() as session:
+        return psutil.Process(session.get_one(Job, job_id).pid)
+
+
+def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspace, start) -> None:
+    job = wait(ws, start().id)
+    assert (job.status, job.step, job.total_steps, job.error) == ("finished", 5, 5, None)
+    assert job.scores_before == {"wer": 10.0, "jga": 50.0, "of": "demo"}
+    assert job.scores_after == {"wer": 10.0, "jga": 50.0, "of": "checkpoint"}
+    used = checkpoints.in_use(ws)
+    assert (used.name, used.parent, used.job_id) == ("run-1", "demo", job.id)
+    assert used.path.is_dir()
+    assert (used.scores, used.parent_scores) == (job.scores_after, job.scores_before)
+
+
+def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, start) -> None:
+    first = start()
+    wait(ws, first.id)
+    again = wait(ws, training.start_job(ws, 1, 1, "demo", first.overrides, use_when_finished=False).id)
+    assert not (again.folder / "scores-1.json").exists()
+    assert again.scores_before == {"wer": 10.0, "jga": 50.0, "of": "demo"}
+    assert checkpoints.in_use(ws).name == "run-1"
+
+
+def test_jobs_run_one_after_the_other_in_the_order_they_came(ws: Workspace, start) -> None:
+    ids = [start(), start(), start()]
+    assert [job.queue_position for job in map(lambda job: training.job_view(ws, job.id), ids)][2] in (2, 3)
+    ended = [wait(ws, job.id) for job in ids]
+    assert [job.status for job in ended] == ["finished"] * 3
+    for earlier, later in zip(ended, ended[1:], strict=False):
+        assert earlier.ended is not None
+        assert later.started is not None
+        assert earlier.ended <= later.started
+
+
+def test_curves_are_read_in_pieces_and_thinned(ws: Workspace, start) -> None:
+    job = wait(ws, start(steps=20).id)
+    assert [point.step for point in training.metrics(ws, job.id)] == list(range(1, 21))
+    assert [point.step for point in training.metrics(ws, job.id, after_step=18)] == [19, 20]
+    thinned = [point.step for point in training.metrics(ws, job.id, max_points=5)]
+    assert (len(thinned), thinned[-1]) == (5, 20)
+    assert training.metrics(ws, job.id, after_step=20) == []
+
+
+def test_a_failed_job_says_why_and_keeps_the_checkpoint_in_use(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="fail").id)
+    assert (job.status, job.error) == ("failed", "the loss became nan; lower the learning rate, then resume")
+    assert checkpoints.in_use(ws).name == "demo"
+
+
+def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="crash").id)
+    assert job.status == "failed"
+    assert "Memory ran out" in (job.error or "")
+    assert "RuntimeError" in job.log_tail
+
+
+def test_a_checkpoint_that_cannot_be_scored_is_kept_and_it_is_said(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="unscored").id)
+    assert (job.status, job.checkpoint, job.scores_after) == ("finished", "run-1", None)
+    assert "scoring it on the held-out dialogues failed" in (job.error or "")
+
+
+def test_a_stopped_job_saves_and_goes_on_where_it_was(ws: Workspace, start) -> None:
+    job = wait(ws, start(steps=20, **SLOW).id, training_on(3))
+    assert training.stop_job(ws, job.id).status == "saving"
+    stopped = wait(ws, job.id)
+    assert (stopped.status, stopped.error) == ("stopped", None)
+    assert 3 <= stopped.step < 20
+    training.resume_job(ws, job.id)
+    finished = wait(ws, job.id)
+    assert (finished.status, finished.step) == ("finished", 20)
+    assert [point.step for point in training.metrics(ws, job.id)] == list(range(1, 21))
+
+
+def test_a_job_asked_to_stop_before_its_engine_listens_stops_all_the_same(ws: Workspace, start) -> None:
+    job = start(steps=50, **SLOW)
+    wait(ws, job.id, lambda job: job.status == "running")
+    training.stop_job(ws, job.id)
+    assert wait(ws, job.id).status == "stopped"
+
+
+def test_a_queued_job_is_stopped_at_once_and_ended_jobs_not_at_all(ws: Workspace, start) -> None:
+    first, second = start(steps=30, **SLOW), start()
+    assert training.stop_job(ws, second.id).status == "stopped"
+    wait(ws, first.id, training_on(1))
+    training.stop_job(ws, first.id)
+    wait(ws, first.id)
+    with pytest.raises(StudioError, match="cannot be stopped: it is stopped"):
+        training.stop_job(ws, first.id)
+    with pytest.raises(StudioError, match="no job 99"):
+        training.stop_job(ws, 99)
+
+
+def test_a_killed_worker_is_interrupted_takes_its_engine_along_and_resumes(
+    ws: Workspace, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = wait(ws, start(steps=30, **SLOW).id, training_on(3))
+    process = process_of(ws, job.id)
+    (engine,) = process.children()
+    started = engine.create_time()
+    process.send_signal(signal.SIGKILL)
+    psutil.wait_procs([process], timeout=5)
+    assert training.reconcile(ws) == [job.id]
+    assert not runs.alive(engine.pid, started)
+    interrupted = training.job_view(ws, job.id)
+    assert (interrupted.status, interrupted.can_resume) == ("interrupted", True)
+    monkeypatch.setenv("FAKE_STEP", "0.01")
+    training.resume_job(ws, job.id)
+    finished = wait(ws, job.id)
+    assert finished.status == "finished"
+    assert [point.step for point in training.metrics(ws, job.id)] == list(range(1, 31))
+
+
+def test_looking_at_a_job_whose_worker_died_is_enough_to_know_and_to_go_on_with_the_next(
+    ws: Workspace, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = wait(ws, start(steps=30, **SLOW).id, training_on(1))
+    monkeypatch.setenv("FAKE_STEP", "0.01")
+    second = start()
+    process_of(ws, first.id).kill()
+    assert wait(ws, first.id).status == "interrupted"
+    assert wait(ws, second.id).status == "finished"
+
+
+def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it() -> None:
+    own = psutil.Process()
+    assert runs.alive(own.pid, own.create_time())
+    assert not runs.alive(own.pid, own.create_time() - 60)
+    assert not runs.alive(None, None)
+
+
+def test_a_job_killed_while_scoring_does_not_train_again(ws: Workspace, start) -> None:
+    job = wait(ws, start().id)
+    with ws.write() as session:
+        session.get_one(Job, job.id).status = "interrupted"
+    trained = (job.folder / "train" / "metrics.jsonl").stat().st_mtime
+    training.resume_job(ws, job.id)
+    again = wait(ws, job.id)
+    assert (again.status, again.checkpoint_id) == ("finished", job.checkpoint_id)
+    assert (job.folder / "train" / "metrics.jsonl").stat().st_mtime == trained
+
+
+def test_a_trainer_that_does_not_hear_is_ended_and_resumes_from_an_earlier_step(ws: Workspace, start, monkeypatch) -> None:
+    monkeypatch.setattr(worker, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    job = start(steps=500, FAKE_ENGINE="deaf", **SLOW)
+    with ws.write() as session:
+        jobs.claim(session, job.id, os.getpid(), psutil.Process().create_time())
+    threading.Timer(1.5, training.stop_job, (ws, job.id)).start()
+    worker._Run(ws, job.id).run()
+    stopped = training.job_view(ws, job.id)
+    assert (stopped.status, stopped.can_resume) == ("stopped", True)
+    assert "did not save in time" in (stopped.error or "")
+
+
+def test_a_snapshot_holds_what_was_corrected_and_never_what_is_held_out(ws: Workspace, project, corrected, sound) -> None:
+    mixed = corrected("mixed")
+    heard = dialogues.add_user_turn(ws, mixed, sound(77))
+    corrected("held out", split="test")
+    dialogues.create_dialogue(ws, project, "untouched")
+    preview = training.preview(ws, project)
+    assert (preview.dialogues, preview.turns, preview.held_out_dialogues, preview.problem) == (1, 1, 1, None)
+    job = wait(ws, training.start_job(ws, project, 1, "demo", ["stage2.steps=1"]).id)
+    (frozen,) = read_manifest(job.folder / "snapshot" / "manifest.jsonl")
+    assert frozen.dialogue_id == "mixed"
+    assert frozen.turns[0].state == {"restaurant": {"area": "north"}}
+    assert (frozen.turns[heard.turn_id].audio, frozen.turns[heard.turn_id].state) == (None, None)
+    assert [dialogue.dialogue_id for dialogue in read_manifest(job.folder / "held_out" / "manifest.jsonl")] == ["held out"]
+
+
+def test_a_snapshot_stays_what_it_was_when_the_turn_is_corrected_again(ws: Workspace, start) -> None:
+    job = wait(ws, start().id)
+    manifest = job.folder / "snapshot" / "manifest.jsonl"
+    before = manifest.read_bytes()
+    turn = dialogues.get_dialogue(ws, 1).turns[0]
+    dialogues.save_transcript(ws, turn.id, "something else", "ben", turn.transcript_head)
+    assert manifest.read_bytes() == before
+    with ws.read() as session:
+        snapshot = session.get_one(Job, job.id).snapshot
+        assert snapshot is not None
+        assert sorted(link.revision_id for link in snapshot.revisions) == [1, 2, 3, 4]
+
+
+def test_without_a_correction_there_is_nothing_to_start(ws: Workspace, project: int, corrected) -> None:
+    corrected("held out", split="test")
+    assert "Nothing is corrected yet" in (training.preview(ws, project).problem or "")
+    with pytest.raises(StudioError, match="Nothing is corrected yet"):
+        training.start_job(ws, project, 1, "demo")
+    assert training.list_jobs(ws) == []
+    assert list((ws.home / "runs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("base", "recipe", "overrides", "sentence"),
+    [(1, "nothing", [], "no recipe 'nothing'"), (1, "demo", ["stage2.stepz=1"], "steps"), (9, "demo", [], "choose another")],
+)
+def test_what_cannot_be_started_is_refused_before_anything_is_written(
+    ws: Workspace, project: int, corrected, base: int, recipe: str, overrides: list[str], sentence: str
+) -> None:
+    corrected()
+    with pytest.raises(StudioError, match=sentence):
+        training.start_job(ws, project, base, recipe, overrides)
+    assert training.list_jobs(ws) == []
+
+
+def test_a_dialogue_keeps_its_split_once_that_could_spoil_a_score(ws: Workspace, start) -> None:
+    assert dialogues.set_split(ws, 1, "test", "anna").split == "test"
+    assert dialogues.set_split(ws, 1, "train", "anna").split == "train"
+    wait(ws, start().id)
+    with pytest.raises(StudioError, match="hold out one that no run has seen"):
+        dialogues.set_split(ws, 1, "test", "anna")
+    with pytest.raises(StudioError, match="has to stay held out"):
+        dialogues.set_split(ws, 2, "train", "anna")
+
+
+def test_the_recipes_can_all_be_read_the_quickest_first() -> None:
+    recipes = training.recipes()
+    assert "demo" in [recipe.name for recipe in recipes]
+    assert [recipe.steps for recipe in recipes] == sorted(recipe.steps for recipe in recipes)
