@@ -1,0 +1,110 @@
+"""The studio as a web application: four pages over one workspace, served to this machine only."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+
+# Read by Gradio when it is imported: nothing is reported to anybody. Only the exact word "True" would switch it on.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+
+from studio.errors import StudioError
+from studio.pages import correct, models, talk, train
+from studio.services import understanding
+from studio.workspace import Workspace
+
+ASSETS = Path(__file__).parent / "assets"
+PORTS_TRIED = 20
+FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
+THEME = gr.themes.Default(
+    primary_hue=gr.themes.colors.teal,
+    secondary_hue=gr.themes.colors.teal,
+    neutral_hue=gr.themes.colors.slate,
+    spacing_size=gr.themes.sizes.spacing_sm,
+    radius_size=gr.themes.sizes.radius_sm,
+    text_size=gr.themes.sizes.text_sm,
+    # 700, not 600: the semi-bold file that Gradio ships lacks most letters
+    font=(gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), *FONTS),
+)
+
+
+def build(ws: Workspace) -> gr.Blocks:
+    """The pages. Each resumes from the database whenever it is loaded."""
+    demo = gr.Blocks(title="Spoken DST Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True)
+    with demo:
+        talk.page(ws, demo)
+    for name, page in (("Correct", correct.page), ("Train", train.page), ("Models", models.page)):
+        with demo.route(name, f"/{name.lower()}"):
+            page(ws, demo)
+    return demo
+
+
+def launch(ws: Workspace, host: str = "127.0.0.1", port: int = 7860, open_browser: bool = True) -> None:
+    """Serve the studio until it is interrupted; the next free port is taken, and named, when ``port`` is in use.
+
+    There is no login: ``host`` has to be this machine itself, which the command line sees to.
+
+    Raises:
+        StudioError: no port is free.
+    """
+    uploads = ws.home / "tmp" / "uploads"
+    uploads.mkdir(parents=True, exist_ok=True)
+    os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    found = free_port(host, port)
+    if found != port:
+        print(f"Port {port} is in use; the studio takes {found} instead.", flush=True)
+    demo = build(ws).queue(max_size=64, default_concurrency_limit=4, api_open=False)
+    threading.Thread(target=_warm_up, args=(ws,), name="warm-up", daemon=True).start()
+    print(f"Spoken DST Studio: http://{host}:{found}  (end it with Ctrl+C)", flush=True)
+    demo.launch(
+        server_name=host,
+        server_port=found,
+        inbrowser=open_browser,
+        quiet=True,
+        share=False,
+        show_error=True,
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        strict_cors=True,
+        footer_links=[],
+        max_file_size="50mb",
+        # Recordings are played from where they are; all else of the workspace stays out of reach.
+        allowed_paths=[str(ws.home / "recordings")],
+        blocked_paths=[str(ws.home / name) for name in ("studio.db", "models", "runs", "cache")],
+        favicon_path=ASSETS / "icon.svg",
+        theme=THEME,
+        css_paths=ASSETS / "studio.css",
+        head=f"<script>{(ASSETS / 'studio.js').read_text(encoding='utf-8')}</script>",
+    )
+
+
+def _warm_up(ws: Workspace) -> None:
+    """The first turn should not wait for the model to be read from disk; what fails here is told when a turn needs it."""
+    with suppress(StudioError):
+        understanding.warm_up(ws)
+
+
+def free_port(host: str, wanted: int) -> int:
+    """The first free port from ``wanted`` on.
+
+    Raises:
+        StudioError: none of the next ports is free.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in range(wanted, wanted + PORTS_TRIED):
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise StudioError(
+        f"No port from {wanted} to {wanted + PORTS_TRIED - 1} is free: end another program or choose one with --port."
+    )

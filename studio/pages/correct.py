@@ -1,0 +1,337 @@
+"""Correct: find a dialogue, hear one turn, put its transcript and state right. Every change is at once a revision.
+
+Only one turn is ever rendered: the slot forms of a whole dialogue, with all their choices, would be several megabytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any, Literal
+
+import gradio as gr
+
+from studio.errors import ConflictError, StudioError
+from studio.pages import shared
+from studio.pages.slot_form import slot_form
+from studio.pages.turn_html import (
+    conflict_html,
+    dialogue_label,
+    heard_html,
+    history_html,
+    json_problem,
+    title_html,
+    turn_label,
+)
+from studio.services import dialogues, understanding
+from studio.services.dialogues import TurnView
+from studio.workspace import Workspace
+
+# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("state", state), ("accept",), ("undo",).
+# One that met a conflict is kept, so that it can be saved once both versions were seen.
+Action = tuple[Any, ...]
+# What the page last saw of a turn: its id, and the revisions that a save expects to find.
+Seen = dict[str, int | None]
+
+LISTED = 200
+PROGRESS = gr.Progress()
+
+_forms = itertools.count(1)  # a fresh number makes the slot form render again
+
+
+def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
+    """Ask the service for one change of the turn that was seen."""
+    turn = seen["turn"]
+    assert turn is not None
+    match action:
+        case ("transcript", text):
+            return dialogues.save_transcript(ws, turn, text, author, seen["transcript"])
+        case ("slot", domain, slot, value):
+            return dialogues.save_slot(ws, turn, domain, slot, value, author, seen["state"])
+        case ("state", state):
+            return dialogues.save_state(ws, turn, state, author, seen["state"])
+        case ("accept",):
+            return dialogues.accept_turn(ws, turn, author, seen["any"])
+        case ("undo",):
+            return dialogues.undo(ws, turn, author, seen["any"])
+    raise ValueError(f"no such action: {action}")
+
+
+def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary"] = "secondary") -> gr.Button:
+    """A small button that a key presses too; the key is printed on it."""
+    name = f"{text} ({key.upper()})"
+    classes = ["dst-action", f"key-{key}"]
+    return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", scale=0, min_width=96, variant=variant)
+
+
+def page(ws: Workspace, demo: gr.Blocks) -> None:
+    """Lay out the page and wire it to the services."""
+    head = shared.head("correct")
+    seen, form, refused = gr.State({}), gr.State((None, 0)), gr.State(None)
+    with gr.Row(elem_classes="dst-columns"):
+        with gr.Column(scale=2, min_width=260):
+            with gr.Row(elem_classes="dst-bar"):
+                search = gr.Textbox(label="Search", placeholder="name or words", elem_id="correct.search", min_width=120)
+                status = gr.Dropdown(
+                    [("all", ""), "new", "predicted", "corrected"],
+                    value="",
+                    label="Status",
+                    elem_id="correct.status",
+                    min_width=100,
+                )
+            dialogue = gr.Radio([], label="Dialogues", elem_id="correct.dialogue", elem_classes="dst-list", interactive=True)
+            held_out = gr.Checkbox(False, label="Held out: for testing, never trained on", elem_id="correct.held_out")
+            turn = gr.Radio([], label="Turns", elem_id="correct.turn", elem_classes="dst-list", interactive=True)
+        with gr.Column(scale=5, min_width=340):
+            nothing = shared.block(elem_id="correct.empty", visible=False)
+            with gr.Column(visible=False, elem_id="correct.editor") as editor:
+                with gr.Row(elem_classes="dst-bar dst-turn-bar"):
+                    title = shared.block(elem_id="correct.title", scale=3, min_width=180)
+                    notice = shared.block(elem_id="correct.notice", elem_classes="dst-notice", scale=1, min_width=110)
+                    back = action("← Previous", "p", "correct.previous")
+                    forward = action("Next →", "n", "correct.next")
+                    undo = action("Undo", "u", "correct.undo")
+                    accept = action("All correct", "a", "correct.accept", "primary")
+                with gr.Column(visible=False, elem_id="correct.conflict", elem_classes="dst-conflict") as conflict:
+                    versions = shared.block(elem_id="correct.versions")
+                    with gr.Row(elem_classes="dst-bar"):
+                        keep_theirs = gr.Button("Keep theirs", elem_id="correct.keep_theirs", size="sm")
+                        keep_mine = gr.Button("Save mine over it", elem_id="correct.keep_mine", size="sm", variant="primary")
+                audio = gr.Audio(
+                    interactive=False,
+                    label="Recording (Space plays)",
+                    elem_id="correct.audio",
+                    elem_classes="dst-player",
+                    buttons=[],
+                )
+                with gr.Row(elem_classes="dst-bar"):
+                    heard = shared.block(elem_id="correct.model_transcript", scale=1)
+                    ask = action("Ask the model", "m", "correct.ask_model")
+                transcript = gr.Textbox(
+                    label="Transcript", info="Saved with Enter or when you leave it.", elem_id="correct.transcript"
+                )
+                with gr.Column(visible=False, elem_id="correct.state") as state_editor:
+
+                    @gr.render([form, head.project], triggers=[form.change], show_progress="hidden")
+                    def slots(current: tuple[int | None, int], project_id: int | None) -> None:
+                        """Inputs: the turn, correct.project. Outputs: correct.slot.*, correct.remove.*, correct.add*."""
+                        if current[0] is not None and project_id is not None:
+                            item = dialogues.get_turn(ws, current[0])
+                            if item.speaker == "user":
+                                slot_form(ws, project_id, item, seen, save_slot, saved_view)
+
+                    with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
+                        raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
+                        raw_problem = shared.block(elem_id="correct.raw_problem")
+                        raw_save = gr.Button("Save this state", elem_id="correct.raw_save", size="sm")
+                with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
+                    history = shared.block(elem_id="correct.history")
+    # Fields in which somebody may be typing are no part of what a save shows anew.
+    saved_view = [seen, refused, form, notice, title, conflict, versions, raw, raw_problem, history, turn, held_out]
+    turn_view = [*saved_view, nothing, editor, audio, heard, ask, transcript, state_editor]
+
+    def after_save(item: TurnView, render: bool, changed: bool) -> dict[Any, Any]:
+        around = dialogues.get_dialogue(ws, item.dialogue_id)
+        shown = {
+            seen: {"turn": item.id, "transcript": item.transcript_head, "state": item.state_head, "any": item.head},
+            refused: None,
+            notice: shared.saved() if changed else "",
+            title: title_html(item),
+            conflict: gr.update(visible=False),
+            raw: shared.pretty(item.state),
+            raw_problem: "",
+            history: history_html(dialogues.history(ws, item.id)),
+            turn: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
+            held_out: around.split == "test",
+        }
+        return shown | {form: (item.id, next(_forms))} if render else shown
+
+    def opened(turn_id: int | None) -> dict[Any, Any]:
+        if turn_id is None:
+            text = shared.empty("No dialogue here", "Record one on the Talk page, or clear the search and the status filter.")
+            return {
+                seen: {},
+                turn: gr.update(choices=[], value=None),
+                nothing: gr.update(value=text, visible=True),
+                editor: gr.update(visible=False),
+            }
+        item = dialogues.get_turn(ws, turn_id)
+        recording = str(item.audio) if item.audio and item.audio.is_file() else None
+        return after_save(item, render=True, changed=False) | {
+            nothing: gr.update(visible=False),
+            editor: gr.update(visible=True),
+            audio: gr.update(value=recording, visible=recording is not None),
+            heard: heard_html(item),
+            ask: gr.update(visible=item.status == "new" and item.audio is not None),
+            transcript: item.transcript or "",
+            state_editor: gr.update(visible=item.speaker == "user"),
+        }
+
+    def listed(project_id: int | None, words: str, wanted_status: Any, chosen: int | None) -> tuple[dict[Any, Any], int | None]:
+        rows = dialogues.list_dialogues(ws, project_id, words, wanted_status or None) if project_id is not None else []
+        label = f"{shared.count(len(rows), 'dialogue')}, {sum(row.status == 'corrected' for row in rows)} corrected"
+        chosen = chosen if chosen in [row.id for row in rows] else next((row.id for row in rows), None)
+        if len(rows) > LISTED:
+            label += f" (first {LISTED} shown: search for others)"
+            rows = rows[:LISTED] + [row for row in rows[LISTED:] if row.id == chosen]
+        return {dialogue: gr.update(choices=[(dialogue_label(row), row.id) for row in rows], value=chosen, label=label)}, chosen
+
+    def first_open(dialogue_id: int | None) -> int | None:
+        """Where to begin in a dialogue: the first user turn nobody corrected."""
+        turns = dialogues.get_dialogue(ws, dialogue_id).turns if dialogue_id is not None else ()
+        todo = (item.id for item in turns if item.speaker == "user" and item.status != "corrected")
+        return next(todo, next((item.id for item in turns), None))
+
+    @shared.reported
+    def load(remembered: int | None, request: gr.Request) -> Any:
+        """Inputs: the browser's last project, ?dialogue=, ?turn=.
+
+        Outputs: correct.project, correct.hint, correct.dialogue, one turn.
+        """
+        turn_id, dialogue_id = shared.query_int(request, "turn"), shared.query_int(request, "dialogue")
+        try:
+            dialogue_id = dialogues.get_turn(ws, turn_id).dialogue_id if turn_id is not None else dialogue_id
+            by_address = dialogues.get_dialogue(ws, dialogue_id).project_id if dialogue_id is not None else None
+        except StudioError as error:  # an old link: say so and open what there is
+            gr.Warning(str(error))
+            turn_id = dialogue_id = by_address = None
+        selector, project_id = shared.choose_project(ws, by_address or remembered)
+        choices, chosen = listed(project_id, "", None, dialogue_id)
+        shown = opened(turn_id if turn_id is not None else first_open(chosen))
+        return {head.project: selector, head.hint: shared.hint(ws, project_id)} | choices | shown
+
+    @shared.reported
+    def switch_project(project_id: int, words: str, wanted_status: str) -> Any:
+        """Inputs: correct.project, correct.search, correct.status.
+
+        Outputs: the browser's last project, correct.hint, correct.dialogue, one turn.
+        """
+        choices, chosen = listed(project_id, words, wanted_status, None)
+        return {head.remembered: project_id, head.hint: shared.hint(ws, project_id)} | choices | opened(first_open(chosen))
+
+    @shared.reported
+    def find(project_id: int, words: str, wanted_status: str, dialogue_id: int | None) -> Any:
+        """Inputs: correct.project, correct.search, correct.status, correct.dialogue.
+
+        Outputs: correct.dialogue, one turn.
+        """
+        choices, chosen = listed(project_id, words, wanted_status, dialogue_id)
+        return choices if chosen == dialogue_id and chosen is not None else choices | opened(first_open(chosen))
+
+    @shared.reported
+    def open_dialogue(dialogue_id: int) -> Any:
+        """Inputs: correct.dialogue. Outputs: one turn."""
+        return opened(first_open(dialogue_id))
+
+    @shared.reported
+    def hold_out(wanted: bool, dialogue_id: int, project_id: int, words: str, wanted_status: str, request: gr.Request) -> Any:
+        """Inputs: correct.held_out, correct.dialogue, correct.project, correct.search, correct.status.
+
+        Outputs: correct.held_out, correct.dialogue.
+        """
+        try:
+            dialogues.set_split(ws, dialogue_id, "test" if wanted else "train", shared.author(request))
+        except StudioError as error:
+            gr.Warning(shared.escape(error), title="Not done")
+            return {held_out: not wanted}
+        return listed(project_id, words, wanted_status, dialogue_id)[0]
+
+    @shared.reported
+    def open_turn(turn_id: int) -> Any:
+        """Inputs: correct.turn. Outputs: one turn."""
+        return opened(turn_id)
+
+    @shared.reported
+    def step(by: int, dialogue_id: int | None, turn_id: int | None) -> Any:
+        ids = [item.id for item in dialogues.get_dialogue(ws, dialogue_id).turns] if dialogue_id is not None else []
+        place = ids.index(turn_id) + by if turn_id in ids else -1
+        if not 0 <= place < len(ids):
+            gr.Info("This is the dialogue's last turn." if by > 0 else "This is the dialogue's first turn.", duration=3)
+            return gr.skip()
+        return opened(ids[place])
+
+    def go_back(dialogue_id: int | None, turn_id: int | None) -> Any:
+        """Inputs: correct.dialogue, correct.turn. Outputs: one turn."""
+        return step(-1, dialogue_id, turn_id)
+
+    def go_forward(dialogue_id: int | None, turn_id: int | None) -> Any:
+        """Inputs: correct.dialogue, correct.turn. Outputs: one turn."""
+        return step(1, dialogue_id, turn_id)
+
+    @shared.reported
+    def save(action: Action, now: Seen, request: gr.Request, render: bool = True) -> Any:
+        """Carry out one change and show what it did; a conflict shows both versions and keeps the change."""
+        try:
+            item = perform(ws, action, now, shared.author(request))
+        except ConflictError as error:
+            both = {refused: action, conflict: gr.update(visible=True), versions: conflict_html(error)}
+            return after_save(error.turn, render=False, changed=False) | both
+        return after_save(item, render, changed=item.head != now["any"])
+
+    def save_slot(domain: str, slot: str, value: str | None, now: Seen, request: gr.Request, render: bool) -> Any:
+        return save(("slot", domain, slot, value.strip() if value else None), now, request, render)
+
+    def save_transcript(text: str, now: Seen, request: gr.Request) -> Any:
+        """Inputs: correct.transcript. Outputs: what every save shows."""
+        return save(("transcript", text.strip()), now, request, render=False)
+
+    def save_raw(text: str, now: Seen, request: gr.Request) -> Any:
+        """Inputs: correct.raw. Outputs: what every save shows."""
+        problem = json_problem(text)
+        return {raw_problem: problem} if problem else save(("state", json.loads(text)), now, request)
+
+    def save_undo(now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn. Outputs: what every save shows."""
+        return save(("undo",), now, request)
+
+    def save_accept(now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn. Outputs: what every save shows."""
+        return save(("accept",), now, request, render=False)
+
+    def save_refused(action: Action | None, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the change that met a conflict. Outputs: what every save shows."""
+        return save(action, now, request) if action else gr.skip()
+
+    @shared.reported
+    def ask_model(dialogue_id: int | None, now: Seen, progress: gr.Progress = PROGRESS) -> Any:
+        """Inputs: correct.dialogue, the turn. Outputs: one turn."""
+        if dialogue_id is None:
+            return gr.skip()
+        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
+        return opened(now["turn"])
+
+    @shared.reported
+    def reopen(now: Seen) -> Any:
+        """Inputs: the turn. Outputs: one turn, as it stands in the database."""
+        return opened(now.get("turn"))
+
+    @shared.reported
+    def stands(now: Seen) -> str:
+        """Inputs: the turn. Outputs: correct.transcript."""
+        turn_id = now.get("turn")
+        return (dialogues.get_turn(ws, turn_id).transcript or "") if turn_id is not None else ""
+
+    everything = [head.project, head.hint, head.remembered, dialogue, *turn_view]
+    arrived = demo.load(load, head.remembered, everything, **shared.LIGHT)
+    arrived.then(None, [dialogue, turn], None, js=shared.address("dialogue", "turn"), **shared.LIGHT)
+    head.project.input(switch_project, [head.project, search, status], everything, **shared.LIGHT)
+    gr.on(
+        [search.input, status.input],
+        find,
+        [head.project, search, status, dialogue],
+        [dialogue, *turn_view],
+        **shared.LIGHT,
+    )
+    dialogue.input(open_dialogue, dialogue, turn_view, **shared.LIGHT)
+    held_out.input(hold_out, [held_out, dialogue, head.project, search, status], [held_out, dialogue], **shared.SAVE)
+    turn.input(open_turn, turn, turn_view, **shared.LIGHT)
+    turn.change(None, [dialogue, turn], None, js=shared.address("dialogue", "turn"), **shared.LIGHT)
+    back.click(go_back, [dialogue, turn], turn_view, **shared.LIGHT)
+    forward.click(go_forward, [dialogue, turn], turn_view, **shared.LIGHT)
+    gr.on([transcript.submit, transcript.blur], save_transcript, [transcript, seen], saved_view, **shared.SAVE)
+    raw_save.click(save_raw, [raw, seen], saved_view, **shared.SAVE)
+    accept.click(save_accept, seen, saved_view, **shared.SAVE)
+    undo.click(save_undo, seen, saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.LIGHT)
+    keep_mine.click(save_refused, [refused, seen], saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.LIGHT)
+    ask.click(ask_model, [dialogue, seen], turn_view, show_progress_on=[heard], **shared.MODEL)
+    keep_theirs.click(reopen, seen, turn_view, **shared.LIGHT)

@@ -1,0 +1,254 @@
+"""What the pages share: event options, the head of a page, pieces of HTML, and how a service's refusal is shown."""
+
+from __future__ import annotations
+
+import functools
+import html
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+
+from engine.dialogue import State, Value, accepted, iterate_slots
+from studio.errors import StudioError
+from studio.services import dialogues, projects, training
+from studio.workspace import Workspace
+
+# Gradio makes every handler a public endpoint unless told otherwise, and lets one run at a time unless told otherwise.
+LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None, "show_progress": "hidden"}
+# Saves queue behind each other, so that a second save of the same person expects the first one's revision.
+SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1}
+# Whatever runs the model shares one place; everything else passes by.
+MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
+
+
+@dataclass(frozen=True)
+class Head:
+    """The line on top of a page: which project, and what to do next. ``remembered`` is the browser's last project."""
+
+    project: gr.Dropdown
+    hint: gr.HTML
+    remembered: gr.BrowserState
+
+
+def head(page: str) -> Head:
+    """Navigation, project selector and hint of a page."""
+    gr.Navbar(main_page_name="Talk", elem_id=f"{page}.navigation")
+    remembered = gr.BrowserState(None, storage_key="dst-studio-project", secret="not a secret: a project's number")
+    with gr.Row(elem_classes="dst-head"):
+        project = gr.Dropdown([], label="Project", elem_id=f"{page}.project", scale=1, min_width=220, interactive=True)
+        hint = block(elem_id=f"{page}.hint", elem_classes="dst-hint", scale=4)
+    return Head(project, hint, remembered)
+
+
+def block(value: str = "", **options: Any) -> gr.HTML:
+    """HTML in the studio's own style: Gradio's style for prose would draw borders into tables and space out links."""
+    return gr.HTML(value, apply_default_css=False, **options)
+
+
+def choose_project(ws: Workspace, wanted: int | None) -> tuple[dict[str, Any], int | None]:
+    """The project selector's update, and the project that is selected: ``wanted`` if it exists, else the first."""
+    found = projects.list_projects(ws)
+    ids = [project.id for project in found]
+    chosen = wanted if wanted in ids else next(iter(ids), None)
+    return gr.update(choices=[(project.name, project.id) for project in found], value=chosen), chosen
+
+
+def hint(ws: Workspace, project_id: int | None) -> str:
+    """One sentence that says what to do next in this project, with a link to where it is done."""
+    if project_id is None:
+        return "Create a project on the Talk page to begin."
+    rows = dialogues.list_dialogues(ws, project_id)
+    trainable = [row for row in rows if row.split == "train"]
+    if not any(row.turns for row in rows):
+        return "<b>Start here:</b> record or upload what a user says. Transcript and dialogue state appear beside it."
+    if not any(row.corrected for row in trainable):
+        if any(row.predicted for row in trainable):
+            return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."
+        return "<b>Start here:</b> speak below, or <a href='correct'>open a dialogue</a>, ask the model and correct it."
+    if not training.list_jobs(ws, project_id, limit=1):
+        return "<b>Next:</b> correct a few more turns, then <a href='train'>fine-tune the model</a> on them."
+    return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."
+
+
+def address(*names: str) -> str:
+    """JavaScript that keeps the page's address on what is shown: one name for each input."""
+    return f"(...ids) => dstAddress({json.dumps(names)}, ids)"
+
+
+def query_int(request: gr.Request, name: str) -> int | None:
+    """A whole number from the page's address, ``None`` where there is none."""
+    text = str(dict(request.query_params).get(name, ""))
+    return int(text) if text.isdecimal() else None
+
+
+def author(request: gr.Request) -> str:
+    """Who edits: the name of the login, or plainly the person at this machine."""
+    return request.username or "you"
+
+
+def reported(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Show a service's refusal as a message and leave the page as it is."""
+
+    @functools.wraps(handler)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except StudioError as error:
+            gr.Warning(escape(str(error)), title="Not done")
+            return gr.skip()
+
+    return wrapped
+
+
+def escape(text: object) -> str:
+    """Text as HTML: everything people or models wrote goes through here."""
+    return html.escape(str(text))
+
+
+def count(number: int, noun: str) -> str:
+    """``1 turn``, ``2 turns``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(moment: datetime | None = None) -> str:
+    """Time of day as people read it; a stored time is UTC."""
+    return f"{(moment.astimezone() if moment and moment.tzinfo else moment or datetime.now()):%H:%M:%S}"
+
+
+def saved() -> str:
+    """The notice after something was written."""
+    return f"<span class='dst-saved' role='status'>saved {clock()}</span>"
+
+
+def duration(seconds: float | None) -> str:
+    """``3.2 s``, ``4 min 5 s``, ``1 h 2 min``."""
+    if seconds is None:
+        return "–"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def value_html(value: Value) -> str:
+    """A value as people read it: the canonical form, other accepted forms in brackets."""
+    first, *others = accepted(value)
+    return escape(f"{first} ({', '.join(others)})" if others else first)
+
+
+def pretty(state: State | None) -> str:
+    """The state as JSON for the raw views."""
+    return json.dumps(state or {}, indent=2, ensure_ascii=False)
+
+
+def changes(previous: State, current: State) -> Iterator[tuple[str, str, Value, str]]:
+    """Yield ``(domain, slot, value, change)``: ``added``, ``changed``, ``carried``; ``removed`` (old value) last."""
+    for domain, slot, value in iterate_slots(current):
+        old = previous.get(domain, {}).get(slot)
+        yield domain, slot, value, "added" if old is None else "carried" if old == value else "changed"
+    for domain, slot, value in iterate_slots(previous):
+        if slot not in current.get(domain, {}):
+            yield domain, slot, value, "removed"
+
+
+def confidence_html(confidence: float | None) -> str:
+    """A small bar with the model's confidence in a value."""
+    if confidence is None:
+        return "<span class='dst-muted'>–</span>"
+    level = "low" if confidence < 0.5 else "middle" if confidence < 0.8 else "high"
+    percent = f"{confidence:.0%}".replace("%", " %")
+    return f"<span class='dst-confidence {level}' style='--share:{confidence:.2f}'><i></i>{percent}</span>"
+
+
+def state_html(turn: dialogues.TurnView | None) -> str:
+    """The dialogue state after a turn as a table; what the turn changed stands out."""
+    if turn is None or turn.state is None:
+        return empty("Nothing understood yet", "The dialogue state appears here after the first user turn.")
+    found = list(changes(turn.previous_state, turn.state))
+    if not found:
+        return invalid_html(turn) + empty("No slot has a value", f"Nothing is known after turn {turn.turn_id + 1}.")
+    rows = []
+    for domain, slot, value, change in found:
+        tag = f" <span class='dst-tag'>{NAMES[change]}</span>" if change in NAMES else ""
+        sure = "" if change == "removed" else confidence_html(turn.confidence.get(domain, {}).get(slot))
+        rows.append([escape(domain), escape(slot), f"<b>{value_html(value)}</b>{tag}", sure])
+    caption = f"State after turn {turn.turn_id + 1}"
+    heads = ("Domain", "Slot", "Value", "Confidence")
+    return invalid_html(turn) + table(heads, rows, caption, [change for *_, change in found])
+
+
+NAMES = {"added": "new", "changed": "changed", "removed": "removed"}
+
+
+def invalid_html(turn: dialogues.TurnView) -> str:
+    """What the model wrote, when it was not a state; empty otherwise."""
+    if turn.valid:
+        return ""
+    return (
+        "<div class='dst-alert' role='alert'><b>The model's output was not valid JSON.</b> The state before stands."
+        f"<pre>{escape(turn.raw or '(nothing)')}</pre></div>"
+    )
+
+
+def alert(sentence: object) -> str:
+    """A refusal that stays readable on the page."""
+    return f"<div class='dst-alert' role='alert'>{escape(sentence)}</div>"
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "", marks: Iterable[str] = ()) -> str:
+    """Cells of HTML as a table; ``marks`` are the classes of the rows."""
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    body = "".join(
+        f"<tr class='{mark or ''}'>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
+        for row, mark in itertools.zip_longest(rows, marks)
+    )
+    title = f"<caption>{caption}</caption>" if caption else ""
+    return f"<table class='dst-table'>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def empty(title: str, text: str) -> str:
+    """What a place says that has nothing to show yet."""
+    return f"<div class='dst-empty'><b>{escape(title)}</b><p>{escape(text)}</p></div>"
+
+
+# Name -> where ``engine evaluate`` puts it, and whether more is better.
+SCORES: dict[str, tuple[tuple[str, ...], bool]] = {
+    "Word error rate": (("wer",), False),
+    "Joint goal accuracy": (("jga",), True),
+    "JGA, fuzzy": (("fuzzy", "jga"), True),
+    "Slot F1": (("slot_f1",), True),
+}
+
+
+def score(scores: dict[str, Any] | None, name: str) -> float | None:
+    """One score by its name in ``SCORES``, if it was measured."""
+    found: Any = scores
+    for key in SCORES[name][0]:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def scores_html(before: dict[str, Any] | None, after: dict[str, Any] | None) -> str:
+    """Scores on the held-out dialogues before and after training, and whether that is better."""
+    if after is None:
+        return empty("Not scored yet", "Hold out a few corrected dialogues for testing: each training is then scored on them.")
+    rows = []
+    for name, (_, more_is_better) in SCORES.items():
+        old, new = score(before, name), score(after, name)
+        verdict = ""
+        if old is not None and new is not None and old != new:
+            kind = "better" if (new > old) == more_is_better else "worse"
+            verdict = f"<span class='dst-{kind}'>{(new - old) * 100:+.1f} ({kind})</span>"
+        rows.append([name, percent(old), percent(new), verdict])
+    labels = " · ".join(f"{name}: {escape(after[name])}" for name in ("profile", "ontology") if after.get(name))
+    return table(("Score", "Before", "After", ""), rows, f"On held-out dialogues <small>{labels}</small>")
+
+
+def percent(share: float | None) -> str:
+    """``63.2 %``; a dash where there is none."""
+    return "–" if share is None else f"{share * 100:.1f} %"

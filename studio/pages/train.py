@@ -1,0 +1,284 @@
+"""Train: what a fine-tune would use, starting one, watching it. The job is a process of its own; this page reads."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any
+
+import gradio as gr
+import pandas as pd
+
+from studio.errors import StudioError
+from studio.pages import shared
+from studio.pages.turn_html import day_clock
+from studio.services import checkpoints, training
+from studio.services.training import JobView, Preview
+from studio.workspace import Workspace
+
+COLUMNS = ["step", "stage", "loss"]
+POINTS = 400  # what the plot shows at most, however long the run
+STATUS_TEXT = {
+    "queued": "waiting for its turn",
+    "running": "training",
+    "saving": "saving",
+    "finished": "finished",
+    "stopped": "stopped: resume to go on",
+    "failed": "failed",
+    "interrupted": "interrupted: resume to go on from its last saved step",
+}
+
+
+def page(ws: Workspace, demo: gr.Blocks) -> None:
+    """Lay out the page and wire it to the services."""
+    head = shared.head("train")
+    with gr.Row(elem_classes="dst-columns"):
+        with gr.Column(scale=2, min_width=320):
+            data = shared.block(elem_id="train.data", elem_classes="dst-panel")
+            base = gr.Dropdown(
+                [],
+                label="Start from",
+                info="The checkpoint whose weights training goes on with.",
+                elem_id="train.base",
+                interactive=True,
+            )
+            recipe = gr.Dropdown([], label="Recipe", elem_id="train.recipe", interactive=True)
+            with gr.Row(elem_classes="dst-bar"):
+                steps = gr.Number(
+                    label="Steps",
+                    info="More fits your corrections more closely; too many forget the rest.",
+                    precision=0,
+                    minimum=1,
+                    elem_id="train.steps",
+                    min_width=130,
+                )
+                rate = gr.Number(
+                    label="Learning rate",
+                    info="Lower it when the loss jumps.",
+                    minimum=0,
+                    step=1e-5,
+                    elem_id="train.learning_rate",
+                    min_width=130,
+                )
+            use = gr.Checkbox(True, label="Use the new checkpoint as soon as it is finished", elem_id="train.use_when_finished")
+            with gr.Accordion("More settings", open=False, elem_id="train.more"):
+                overrides = gr.Textbox(
+                    label="Overrides",
+                    info="One a line, as on the command line: stage2.batch=8",
+                    lines=2,
+                    elem_id="train.overrides",
+                )
+                recipe_text = gr.Code(label="The recipe as it is", interactive=False, elem_id="train.recipe_text", max_lines=14)
+            start = gr.Button("Start training", variant="primary", elem_id="train.start")
+        with gr.Column(scale=3, min_width=340):
+            job = gr.Radio([], label="Jobs, newest first", elem_id="train.job", elem_classes="dst-list", interactive=True)
+            progress = shared.block(elem_id="train.progress", elem_classes="dst-panel")
+            with gr.Row(elem_classes="dst-bar"):
+                stop = gr.Button("Stop and save", elem_id="train.stop", size="sm", interactive=False, scale=0, min_width=130)
+                resume = gr.Button("Resume", elem_id="train.resume", size="sm", interactive=False, scale=0, min_width=130)
+            plot = gr.LinePlot(
+                x="step",
+                y="loss",
+                color="stage",
+                height=230,
+                label="Loss",
+                elem_id="train.loss",
+                x_title="step",
+                y_title="loss",
+                buttons=[],
+            )
+            scores = shared.block(elem_id="train.scores")
+            with gr.Accordion("Log", open=False, elem_id="train.log_panel"):
+                log = gr.Textbox(
+                    show_label=False,
+                    lines=12,
+                    max_lines=12,
+                    interactive=False,
+                    elem_id="train.log",
+                    elem_classes="dst-log",
+                )
+    points = gr.State([])  # [step, stage, loss] of what is plotted: a tick asks only for what is newer
+    timer = gr.Timer(2)
+    live = [points, plot, progress, stop, resume, scores, log, job]
+
+    def plotted(known: list[list[Any]], job_id: int) -> dict[Any, Any]:
+        fresh = training.metrics(ws, job_id, after_step=known[-1][0] if known else 0, max_points=POINTS)
+        if known and not fresh:
+            return {}
+        kept = known + [[point.step, point.stage, point.loss] for point in fresh]
+        if len(kept) > POINTS:
+            kept = kept[:-1:2] + kept[-1:]
+        return {points: kept, plot: gr.update(value=pd.DataFrame(kept, columns=COLUMNS), visible=bool(kept))}
+
+    def shown(item: JobView) -> dict[Any, Any]:
+        return {
+            progress: progress_html(item),
+            stop: gr.update(interactive=item.can_stop),
+            resume: gr.update(interactive=item.can_resume),
+            scores: "" if item.active else shared.scores_html(item.scores_before, item.scores_after),
+            log: item.log_tail,
+        }
+
+    def opened(job_id: int | None) -> dict[Any, Any]:
+        if job_id is None:
+            text = shared.empty(
+                "No training yet",
+                "Correct some turns, then start: the loss appears here, and training goes on without this page.",
+            )
+            nothing: dict[Any, Any] = {progress: text, points: [], plot: gr.update(visible=False), scores: "", log: ""}
+            return nothing | {stop: gr.update(interactive=False), resume: gr.update(interactive=False)}
+        return shown(training.job_view(ws, job_id)) | plotted([], job_id)
+
+    def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
+        jobs = training.list_jobs(ws, project_id)
+        chosen = wanted if wanted in [item.id for item in jobs] else next((item.id for item in jobs), None)
+        return {job: gr.update(choices=[(job_label(item), item.id) for item in jobs], value=chosen)}, chosen
+
+    def offered(project_id: int | None) -> dict[Any, Any]:
+        found = training.preview(ws, project_id) if project_id is not None else None
+        return {
+            data: preview_html(found) if found else shared.empty("No project", "Create one on the Talk page."),
+            start: gr.update(interactive=bool(found and not found.problem)),
+            head.hint: shared.hint(ws, project_id),
+        }
+
+    @shared.reported
+    def load(remembered: int | None, request: gr.Request) -> Any:
+        """Inputs: the browser's last project, ?job=. Outputs: everything on the page."""
+        wanted = shared.query_int(request, "job")
+        try:
+            by_address = training.job_view(ws, wanted).project_id if wanted is not None else None
+        except StudioError:  # an old link: open what there is
+            by_address = None
+        selector, project_id = shared.choose_project(ws, by_address or remembered)
+        known = checkpoints.list_checkpoints(ws)
+        recipes = training.recipes()
+        choices, chosen = listed(project_id, wanted)
+        form = {
+            head.project: selector,
+            base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
+        }
+        first = defaults(recipes[0].name)
+        first[recipe] |= {"choices": [(item.name, item.name) for item in recipes], "value": recipes[0].name}
+        return form | first | offered(project_id) | choices | opened(chosen)
+
+    def defaults(name: str) -> dict[Any, Any]:
+        """Inputs: train.recipe. Outputs: train.recipe, train.steps, train.learning_rate, train.recipe_text."""
+        chosen = next(item for item in training.recipes() if item.name == name)
+        last = last_stage(chosen.toml)
+        return {
+            recipe: gr.update(info=chosen.description),
+            steps: last.get("steps"),
+            rate: last.get("learning_rate"),
+            recipe_text: chosen.toml,
+        }
+
+    @shared.reported
+    def switch_project(project_id: int) -> Any:
+        """Inputs: train.project.
+
+        Outputs: the browser's last project, train.data, train.start, train.hint, train.job and the job.
+        """
+        choices, chosen = listed(project_id, None)
+        return {head.remembered: project_id} | offered(project_id) | choices | opened(chosen)
+
+    @shared.reported
+    def begin(project_id: int, base_id: int, name: str, number: int | None, speed: float | None, use_it: bool, more: str) -> Any:
+        """Inputs: train.project, train.base, train.recipe, train.steps, train.learning_rate,
+        train.use_when_finished, train.overrides.
+
+        Outputs: train.job and the job.
+        """
+        stage = last_stage(next(item for item in training.recipes() if item.name == name).toml)
+        wanted = {"steps": number, "learning_rate": speed}
+        chosen = [f"{stage['name']}.{key}={value}" for key, value in wanted.items() if value and value != stage.get(key)]
+        chosen += [line.strip() for line in more.splitlines() if line.strip()]
+        item = training.start_job(ws, project_id, base_id, name, chosen, use_it)
+        gr.Info(
+            "Waiting behind another job." if item.status == "queued" else "Training started.",
+            title=f"Job {item.id}",
+            duration=4,
+        )
+        return listed(project_id, item.id)[0] | opened(item.id)
+
+    @shared.reported
+    def choose_job(job_id: int) -> Any:
+        """Inputs: train.job. Outputs: the job."""
+        return opened(job_id)
+
+    @shared.reported
+    def end(job_id: int | None) -> Any:
+        """Inputs: train.job. Outputs: the job."""
+        return shown(training.stop_job(ws, job_id)) if job_id is not None else gr.skip()
+
+    @shared.reported
+    def go_on(job_id: int | None) -> Any:
+        """Inputs: train.job. Outputs: the job."""
+        return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
+
+    @shared.reported
+    def tick(job_id: int | None, known: list[list[Any]], project_id: int | None) -> Any:
+        """Inputs: train.job, the points plotted, train.project. Outputs: the job."""
+        if job_id is None:
+            return gr.skip()
+        return shown(training.job_view(ws, job_id)) | plotted(known, job_id) | listed(project_id, job_id)[0]
+
+    form = [data, start, base, recipe, steps, rate, recipe_text]
+    everything = [head.project, head.hint, head.remembered, *form, *live]
+    demo.load(load, head.remembered, everything, **shared.LIGHT)
+    head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    recipe.input(defaults, recipe, [recipe, steps, rate, recipe_text], **shared.LIGHT)
+    start.click(begin, [head.project, base, recipe, steps, rate, use, overrides], live, **shared.SAVE)
+    job.input(choose_job, job, live, **shared.LIGHT)
+    job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
+    stop.click(end, job, live, **shared.SAVE)
+    resume.click(go_on, job, live, **shared.SAVE)
+    timer.tick(tick, [job, points, head.project], live, trigger_mode="once", **shared.LIGHT)
+
+
+def last_stage(toml: str) -> dict[str, Any]:
+    """The stage whose steps and learning rate the form offers."""
+    stage: dict[str, Any] = tomllib.loads(toml)["stages"][-1]
+    return stage
+
+
+def job_label(item: JobView) -> str:
+    """One line of the job list."""
+    result = f" → {item.checkpoint}" if item.checkpoint else ""
+    return f"{item.id} · {item.status} · {item.recipe} from {item.base_checkpoint}{result} · {day_clock(item.created)}"
+
+
+def preview_html(found: Preview) -> str:
+    """What a fine-tune started now would be trained and tested on."""
+    figures = (
+        (str(found.dialogues), "corrected dialogues"),
+        (str(found.turns), "turns to train on"),
+        (shared.duration(found.hours * 3600), "of speech"),
+        (str(found.held_out_dialogues), "held-out dialogues"),
+    )
+    cells = "".join(f"<div><b>{number}</b><span>{name}</span></div>" for number, name in figures)
+    problem = shared.alert(found.problem) if found.problem else ""
+    return f"<div class='dst-figures'>{cells}</div>{problem}"
+
+
+def progress_html(item: JobView) -> str:
+    """How far a job is, in words, numbers and a bar."""
+    total = item.total_steps or 0
+    share = 1.0 if item.status == "finished" else item.step / total if total else 0.0
+    facts = [f"step {item.step} of {total}"] if total else []
+    if item.stage and item.active:
+        facts.append(f"stage {shared.escape(item.stage)}")
+    if item.loss is not None:
+        facts.append(f"loss {item.loss:.3f}")
+    if item.active and item.eta_seconds is not None:
+        facts.append(f"{shared.duration(item.eta_seconds)} to go")
+    if item.queue_position:
+        facts.append(f"number {item.queue_position} in the queue")
+    if item.checkpoint:
+        facts.append(f"checkpoint <a href='models?checkpoint={item.checkpoint_id}'>{shared.escape(item.checkpoint)}</a>")
+    problem = shared.alert(item.error) if item.error else ""
+    phase = f": {shared.escape(item.phase)}" if item.active and item.phase else ""
+    return (
+        f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"
+        f"<progress max='1' value='{share:.4f}' aria-label='progress'></progress>"
+        f"<small>{' · '.join(facts)}</small>{problem}"
+    )

@@ -1,0 +1,96 @@
+"""The read-only pieces of the Correct page."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+from engine.dialogue import State
+from studio.errors import ConflictError
+from studio.pages import shared
+from studio.services.dialogues import DialogueRow, RevisionView, TurnView
+
+MARKS = {"new": "○", "predicted": "◐", "corrected": "●"}
+SPLITS = {"train": "", "dev": " · dev", "test": " · held out"}
+STATUS_TEXT = {"new": "not understood yet", "predicted": "to be checked", "corrected": "corrected"}
+
+
+def dialogue_label(row: DialogueRow) -> str:
+    """One line of the dialogue list."""
+    return f"{MARKS[row.status]} {row.name} · {row.corrected}/{row.user_turns} corrected{SPLITS[row.split]}"
+
+
+def turn_label(turn: TurnView) -> str:
+    """One line of the turn list: its place, speaker and first words."""
+    words = turn.transcript or "(not transcribed)"
+    mark = MARKS[turn.status] if turn.speaker == "user" else "–"
+    return f"{mark} {turn.turn_id + 1} {turn.speaker}: {words[:60]}{'…' if len(words) > 60 else ''}"
+
+
+def title_html(turn: TurnView) -> str:
+    """Which turn this is, who said it, how far it is, and which checkpoint answered."""
+    by = f" · by {shared.escape(turn.checkpoint)}" if turn.checkpoint else ""
+    took = f" in {shared.duration(turn.compute_seconds)}" if turn.compute_seconds is not None else ""
+    status = "" if turn.speaker == "agent" else f"<span class='dst-status {turn.status}'>{STATUS_TEXT[turn.status]}</span>"
+    facts = f"{shared.duration(turn.seconds)} of speech{by}{took}" if turn.seconds is not None else "no recording"
+    return f"<h3>Turn {turn.turn_id + 1} · {turn.speaker} {status}</h3><small class='dst-muted'>{facts}</small>"
+
+
+def heard_html(turn: TurnView) -> str:
+    """What the model heard, and its raw output where that was not a state."""
+    text = shared.escape(turn.model_transcript) if turn.model_transcript else "<i>nothing yet</i>"
+    return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p></div>{shared.invalid_html(turn)}"
+
+
+def history_html(revisions: list[RevisionView]) -> str:
+    """Every change of the turn, newest first."""
+    if not revisions:
+        return shared.empty("Nothing changed yet", "Every change is kept here with its time and author; nothing is overwritten.")
+    rows = [[shared.clock(item.created), shared.escape(item.author), item.source, _change_html(item)] for item in revisions]
+    return shared.table(("Time", "Who", "Source", "Change"), rows)
+
+
+def _change_html(revision: RevisionView) -> str:
+    if not isinstance(revision.new, dict) and not isinstance(revision.old, dict):
+        return f"<del>{shared.escape(revision.old or '')}</del> <ins>{shared.escape(revision.new or '')}</ins>"
+    old = revision.old if isinstance(revision.old, dict) else {}
+    new = revision.new if isinstance(revision.new, dict) else {}
+    parts = [
+        f"{shared.escape(f'{domain} {slot}')}: "
+        + (f"<del>{_old_text(old, domain, slot)}</del> " if change != "added" else "")
+        + ("" if change == "removed" else f"<ins>{shared.value_html(value)}</ins>")
+        for domain, slot, value, change in shared.changes(old, new)
+        if change != "carried"
+    ]
+    return "; ".join(parts) or "confirmed as it was"
+
+
+def _old_text(state: State, domain: str, slot: str) -> str:
+    return shared.value_html(state[domain][slot])
+
+
+def conflict_html(error: ConflictError) -> str:
+    """Both versions, side by side."""
+
+    def version(value: str | State | None) -> str:
+        return shared.escape(json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict) else value or "(empty)")
+
+    return (
+        f"<div role='alert'><b>{shared.escape(error)}</b><div class='dst-versions'>"
+        f"<div><small>Your version, not saved</small><pre>{version(error.mine)}</pre></div>"
+        f"<div><small>By {shared.escape(error.author)}</small><pre>{version(error.theirs)}</pre></div></div></div>"
+    )
+
+
+def json_problem(text: str) -> str:
+    """Why the text is no JSON, as HTML; empty when it is."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return shared.alert(f"Line {error.lineno}, column {error.colno}: {error.msg}. Not saved.")
+    return ""
+
+
+def day_clock(moment: datetime) -> str:
+    """Date and time of day."""
+    return f"{moment.astimezone() if moment.tzinfo else moment:%Y-%m-%d %H:%M}"

@@ -1,0 +1,59 @@
+"""The studio of a browser test, in a process of its own that can be killed: ``serve.py HOME PORT [--canned]``.
+
+``--canned`` answers every turn from a table instead of a model, for tests of the pages alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import SimpleNamespace
+
+from engine import tracking
+from engine.dialogue import Ontology
+from studio import app
+from studio.services import projects
+from studio.workspace import open_workspace
+
+ANSWERS = (
+    ("i am looking for a cheap restaurant", {"restaurant": {"pricerange": "cheap"}}),
+    ("in the north please", {"restaurant": {"pricerange": "cheap", "area": "north"}}),
+    ("chinese food", {"restaurant": {"pricerange": "cheap", "area": "north", "food": "chinese"}}),
+)
+ONTOLOGY = Ontology(
+    {
+        "restaurant": {
+            "area": ["centre", "east", "north", "south", "west"],
+            "food": ["chinese", "indian", "italian"],
+            "pricerange": ["cheap", "expensive", "moderate"],
+            "name": [],
+        }
+    }
+)
+
+
+class CannedTracker:
+    """Answers the n-th user turn with the n-th line of the table; the fourth with broken JSON."""
+
+    def turn(self, audio: str, history: list, previous: dict, **_: object) -> SimpleNamespace:
+        time.sleep(0.3)
+        place = sum(turn.speaker == "user" for turn in history)
+        valid = place < len(ANSWERS)
+        transcript, state = ANSWERS[place] if valid else ("goodbye", previous)
+        confidence = {domain: {slot: 0.35 + 0.3 * i for i, slot in enumerate(slots)} for domain, slots in state.items()}
+        raw = str({"transcript": transcript, "slots": state}) if valid else '{"transcript": "goodb'
+        return SimpleNamespace(
+            transcript=transcript, state=state, confidence=confidence, raw=raw, valid=valid, seconds=0.3
+        )
+
+
+if __name__ == "__main__":
+    home, port, *options = sys.argv[1:]
+    if "--canned" in options:
+        tracking.Tracker.load = classmethod(lambda cls, checkpoint=None, device="auto": CannedTracker())  # type: ignore
+    workspace = open_workspace(home)
+    if "--canned" not in options:
+        projects.seed_sample(workspace)
+    elif not projects.list_projects(workspace):
+        projects.create_project(workspace, "Browser test", ONTOLOGY)
+    app.launch(workspace, port=int(port), open_browser=False)
