@@ -80,10 +80,14 @@ def test_a_committed_correction_is_on_the_disk(engine: Engine) -> None:
 
 
 def test_a_block_that_raises_leaves_nothing(engine: Engine) -> None:
-    with pytest.raises(RuntimeError), writing(engine) as session:
-        session.add(Project(name="half"))
-        session.flush()
-        raise RuntimeError
+    def half() -> None:
+        with writing(engine) as session:
+            session.add(Project(name="half"))
+            session.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     with reading(engine) as session:
         assert session.get(Project, 2) is None
 

@@ -1,7 +1,7 @@
 """A workspace of its own for every test, recordings to put into it, and an engine that only pretends."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -93,8 +93,7 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> FakeTracker:
 
 
 @pytest.fixture
-def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Jobs call ``fake_engine.py``; the demo checkpoint has files whether or not one is in the package."""
     monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
-    yield

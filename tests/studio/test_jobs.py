@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import psutil
 import pytest
@@ -77,11 +78,11 @@ def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, 
 
 
 def test_jobs_run_one_after_the_other_in_the_order_they_came(ws: Workspace, start) -> None:
-    ids = [start(), start(), start()]
-    assert [job.queue_position for job in map(lambda job: training.job_view(ws, job.id), ids)][2] in (2, 3)
-    ended = [wait(ws, job.id) for job in ids]
+    started = [start(), start(), start()]
+    assert training.job_view(ws, started[2].id).queue_position in (2, 3)
+    ended = [wait(ws, job.id) for job in started]
     assert [job.status for job in ended] == ["finished"] * 3
-    for earlier, later in zip(ended, ended[1:], strict=False):
+    for earlier, later in pairwise(ended):
         assert earlier.ended is not None
         assert later.started is not None
         assert earlier.ended <= later.started

@@ -1,0 +1,144 @@
+"""``kill -9`` at the worst moments: what was said to be saved is saved, and nothing is left half done."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from studio.services import dialogues, projects, training
+from studio.workspace import Workspace, open_workspace
+
+FAKE_ENGINE = Path(__file__).parents[1] / "studio" / "fake_engine.py"
+PRELUDE = """
+import os, signal, sys
+from studio.services import checkpoints, dialogues, manifests, projects, recordings, snapshots, training
+from studio.workspace import open_workspace
+
+def die(*arguments, **keywords):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+ws = open_workspace(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    ws = open_workspace(tmp_path / "workspace")
+    project = projects.create_project(ws, "project")
+    dialogue = dialogues.create_dialogue(ws, project.id, "dialogue")
+    dialogues.add_user_turn(ws, dialogue.id, sound(tmp_path / "first.wav", 0))
+    return ws
+
+
+@pytest.fixture
+def run(ws: Workspace) -> Callable[[str], subprocess.Popen]:
+    """Run a script on the workspace in a process of its own."""
+
+    def start(script: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", PRELUDE + script, str(ws.home)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    return start
+
+
+def killed(process: subprocess.Popen) -> str:
+    """Wait for the process to have been killed; what it had said comes back."""
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    return output
+
+
+def sound(path: Path, seed: int) -> Path:
+    soundfile.write(path, np.random.default_rng(seed).uniform(-0.5, 0.5, 8_000), 16_000)
+    return path
+
+
+def test_a_correction_survives_the_kill_the_moment_after_it_was_saved(ws: Workspace, run) -> None:
+    killed(run("dialogues.save_slot(ws, 1, 'restaurant', 'area', 'north', 'anna', None); die()"))
+    turn = dialogues.get_turn(open_workspace(ws.home), 1)
+    assert (turn.state, turn.status) == ({"restaurant": {"area": "north"}}, "corrected")
+
+
+def test_killed_at_any_moment_every_correction_that_was_confirmed_is_there(ws: Workspace, run) -> None:
+    process = run("""
+head = None
+for number in range(100_000):
+    head = dialogues.save_transcript(ws, 1, f"version {number}", "anna", head).transcript_head
+    print(number, flush=True)
+""")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "0\n"
+    time.sleep(0.4)
+    process.kill()
+    confirmed = [0, *map(int, killed(process).split())]
+    values = [revision.new for revision in reversed(dialogues.history(open_workspace(ws.home), 1))]
+    assert values[: len(confirmed)] == [f"version {number}" for number in confirmed]
+    assert len(values) - len(confirmed) in (0, 1)  # the last one may have been saved but not yet confirmed
+
+
+def test_killed_between_recording_and_row_the_next_upload_finds_everything_in_order(ws: Workspace, run, tmp_path: Path) -> None:
+    upload = sound(tmp_path / "second.wav", 1)
+    killed(run(f"dialogues.recording_row = die; dialogues.add_user_turn(ws, 1, {str(upload)!r})"))
+    again = open_workspace(ws.home)
+    assert len(dialogues.get_dialogue(again, 1).turns) == 1
+    turn = dialogues.add_user_turn(again, 1, upload)
+    assert turn.turn_id == 1
+    assert len(list((ws.home / "recordings").rglob("*.flac"))) == 2
+
+
+def test_killed_while_writing_a_recording_no_half_of_it_has_its_name(ws: Workspace, run, tmp_path: Path) -> None:
+    upload = sound(tmp_path / "second.wav", 1)
+    killed(run(f"recordings.os.replace = die; dialogues.add_user_turn(ws, 1, {str(upload)!r})"))
+    assert len(list((ws.home / "recordings").rglob("*.flac"))) == 1
+    assert dialogues.add_user_turn(ws, 1, upload).audio is not None
+
+
+def test_killed_while_the_sample_is_made_the_next_start_makes_all_of_it(ws: Workspace, run) -> None:
+    killed(run("manifests.revisions.append = die; projects.seed_sample(ws)"))
+    assert [project.name for project in projects.list_projects(ws)] == ["project"]
+    assert projects.seed_sample(open_workspace(ws.home)).dialogues == 14
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_killed_while_a_snapshot_is_written_there_is_no_job_and_the_next_is_whole(ws: Workspace, run) -> None:
+    dialogues.save_transcript(ws, 1, "hello", "anna", None)
+    job = "training.start_job(ws, 1, 1, 'demo', ['stage2.steps=3'])"
+    killed(run(f"checkpoints.missing_files = lambda folder: []; snapshots.sha256 = die; {job}"))
+    again = open_workspace(ws.home)
+    assert training.list_jobs(again) == []
+    started = training.start_job(again, 1, 1, "demo", ["stage2.steps=3"])
+    assert wait(again, started.id).status == "finished"
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_job_does_not_notice_that_the_studio_was_killed(ws: Workspace, run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_STEP", "0.05")
+    dialogues.save_transcript(ws, 1, "hello", "anna", None)
+    job = "training.start_job(ws, 1, 1, 'demo', ['stage2.steps=30'])"
+    killed(run(f"checkpoints.missing_files = lambda folder: []; {job}; die()"))
+    again = open_workspace(ws.home)
+    assert training.list_jobs(again)[0].status in ("queued", "running")
+    finished = wait(again, 1)
+    assert (finished.status, finished.step) == ("finished", 30)
+
+
+@pytest.fixture
+def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from studio.services import checkpoints
+
+    monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")
+    monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
+
+
+def wait(ws: Workspace, job_id: int) -> training.JobView:
+    deadline = time.monotonic() + 30
+    while (job := training.job_view(ws, job_id)).active:
+        assert time.monotonic() < deadline, job.log_tail
+        time.sleep(0.1)
+    return job

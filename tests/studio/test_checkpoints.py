@@ -1,0 +1,54 @@
+"""Which checkpoint answers, and how it compares."""
+
+from pathlib import Path
+
+import pytest
+
+from db.models import Checkpoint, Evaluation
+from studio.errors import StudioError
+from studio.services import checkpoints
+from studio.workspace import Workspace
+
+
+@pytest.fixture
+def trained(ws: Workspace) -> Path:
+    """A second checkpoint with its files, scored on two sets of dialogues; its parent was scored on the first."""
+    with ws.write() as session:
+        session.add(Checkpoint(name="run-1", path="runs/1/train/checkpoint", parent_id=1))
+        session.flush()
+        session.add(Evaluation(checkpoint_id=1, manifest_sha256="a", scores={"jga": 40.0}))
+        session.add(Evaluation(checkpoint_id=2, manifest_sha256="b", scores={"jga": 90.0}))
+        session.flush()
+        session.add(Evaluation(checkpoint_id=2, manifest_sha256="a", scores={"jga": 50.0}))
+    folder = ws.path("runs/1/train/checkpoint")
+    folder.mkdir(parents=True)
+    for name in checkpoints.REQUIRED:
+        (folder / name).write_text("{}")
+    return folder
+
+
+def test_scores_are_compared_on_the_very_same_dialogues(ws: Workspace, trained: Path) -> None:
+    newest, demo = checkpoints.list_checkpoints(ws)
+    assert (newest.scores, newest.parent_scores) == ({"jga": 50.0}, {"jga": 40.0})
+    assert (demo.scores, demo.parent_scores, demo.parent) == ({"jga": 40.0}, None, None)
+
+
+def test_another_checkpoint_is_put_in_use_and_back(ws: Workspace, trained: Path) -> None:
+    assert checkpoints.use(ws, 2).in_use
+    assert [view.in_use for view in checkpoints.list_checkpoints(ws)] == [True, False]
+    assert checkpoints.in_use(ws).path == trained
+
+
+def test_a_checkpoint_without_its_files_is_not_put_in_use(ws: Workspace, trained: Path) -> None:
+    (trained / "connector.safetensors").unlink()
+    with pytest.raises(StudioError, match=r"connector\.safetensors is missing: choose another checkpoint"):
+        checkpoints.use(ws, 2)
+    with pytest.raises(StudioError, match="does not exist any more"):
+        checkpoints.use(ws, 9)
+    assert checkpoints.in_use(ws).name == "demo"
+
+
+def test_a_model_card_is_read_where_there_is_one(ws: Workspace, trained: Path) -> None:
+    assert checkpoints.model_card(ws, 2) == ""
+    (trained / "MODEL_CARD.md").write_text("# Run 1")
+    assert checkpoints.model_card(ws, 2) == "# Run 1"

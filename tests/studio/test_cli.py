@@ -1,0 +1,72 @@
+"""The command line: a sentence and exit code 2 for what people can put right."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from engine import base_models
+from studio import cli
+from studio.services import projects
+from studio.workspace import open_workspace
+
+
+@pytest.fixture
+def models_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base_models, "ensure", lambda name, progress: Path(name))
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, arguments)
+
+
+@pytest.mark.usefixtures("models_there")
+def test_setup_prepares_a_workspace_names_each_step_and_can_be_repeated(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DST_STUDIO_HOME", str(tmp_path / "elsewhere"))
+    for _ in range(2):
+        result = call("setup", "--home", str(tmp_path / "home"))
+        assert result.exit_code == 0, result.output
+    steps = [line for line in result.output.splitlines() if line.startswith("==>")]
+    assert [step.split()[1] for step in steps] == ["Base", "Base", "Workspace", "Sample", "Ready:"]
+    assert [project.name for project in projects.list_projects(open_workspace(tmp_path / "home"))] == [projects.SAMPLE_NAME]
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "studio.example.org"])
+def test_another_address_than_this_machines_is_refused_before_anything_is_done(host: str, tmp_path: Path) -> None:
+    result = call("start", "--host", host, "--home", str(tmp_path / "home"))
+    assert result.exit_code == 2
+    assert "no login yet" in result.stderr
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.usefixtures("models_there")
+def test_a_home_that_cannot_be_used_is_a_sentence_without_a_traceback(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("DST_STUDIO_HOME", "")
+    (tmp_path / "file").write_text("")
+    result = call("setup", "--home", str(tmp_path / "file"))
+    assert result.exit_code == 2
+    assert "choose another folder with --home" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_models_that_cannot_be_had_are_a_sentence_too(tmp_path: Path, monkeypatch) -> None:
+    def refuse(name: str, progress: object) -> Path:
+        raise base_models.BaseModelError("The package index cannot be reached: connect once and start again.")
+
+    monkeypatch.setenv("DST_STUDIO_HOME", str(tmp_path))
+    monkeypatch.setattr(base_models, "ensure", refuse)
+    result = call("setup")
+    assert (result.exit_code, result.stderr.strip()) == (
+        2,
+        "The package index cannot be reached: connect once and start again.",
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--port", "7870"], ["start"]])
+def test_without_a_command_the_studio_starts(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr(cli, "app", called.append)
+    monkeypatch.setattr("sys.argv", ["dst-studio", *arguments])
+    cli.main()
+    assert called[0][0] == "start"
