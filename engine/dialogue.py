@@ -18,6 +18,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -183,7 +184,7 @@ def _dialogue(data: Any, folder: Path) -> Dialogue:
         raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
     turns = [_turn(turn, folder) for turn in data["turns"]]
     ids = [turn.turn_id for turn in turns]
-    if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(ids)):
         raise ValueError(f"turn ids must rise without repeats, found {ids}")
     return Dialogue(str(data["dialogue_id"]), turns, split, data.get("source", ""), data.get("licence", ""))
 

@@ -61,7 +61,7 @@ def build_row(model: SpeechLLM, prompts: PromptConfig, example: Example, frames:
         prefix=start + model.token_ids(prompt.prefix),
         frames=frames,
         suffix=model.token_ids(prompt.suffix),
-        target=model.token_ids(target) + [model.tokenizer.eos_token_id],
+        target=[*model.token_ids(target), model.tokenizer.eos_token_id],
     )
 
 

@@ -12,6 +12,7 @@ import torch
 
 from engine import audio
 from engine.checkpoints import CheckpointInfo, load_checkpoint
+from engine.data.spoken_form import to_spoken
 from engine.dialogue import Ontology, State
 from engine.model import Row, SpeechLLM
 from engine.prompts import HistoryTurn, dst_prompt, parse_output
@@ -98,7 +99,8 @@ class Tracker:
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         rows = []
         for request, row_frames in zip(requests, frames, strict=True):
-            prompt = dst_prompt(self.info.prompt, request.history)
+            history = [HistoryTurn(turn.speaker, to_spoken(turn.text)) for turn in request.history]
+            prompt = dst_prompt(self.info.prompt, history)
             rows.append(Row(start + model.token_ids(prompt.prefix), row_frames, model.token_ids(prompt.suffix), []))
         batch = model.collate(rows, left=True).to(model.device)
         speech, valid = model.speech(batch.frames, batch.valid)
