@@ -103,7 +103,7 @@ def position_ids(attention: Tensor) -> Tensor:
 
 
 class SpeechLLM(nn.Module):
-    """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's contain ``lora_``."""
+    """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's have ``lora_``."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -63,6 +63,6 @@ def require(folder: Path, *names: str) -> Path:
 
 def readers() -> dict[str, Reader]:
     """Every corpus this package reads, by name."""
-    from engine.data.readers import multiwoz, sgd, woz20
+    from engine.data.readers import multiwoz, recordings, sgd, woz20
 
-    return {"woz20": woz20.read, "multiwoz": multiwoz.read, "sgd": sgd.read}
+    return {"woz20": woz20.read, "multiwoz": multiwoz.read, "sgd": sgd.read, "recordings": recordings.read}

@@ -1,0 +1,44 @@
+"""A folder of recordings with a table of transcripts: the simplest corpus there is.
+
+Folder: ``transcripts.tsv`` (UTF-8, tab-separated, with a header line) and the audio files it names. Columns ``path`` and
+``transcript`` are needed; ``speaker``, ``source``, ``licence`` and ``transcript_kind`` are used where they are. Each row becomes a
+dialogue of one user turn without a state.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from engine.data.readers import CorpusError, PreparationReport, require
+from engine.data.spoken_form import to_spoken
+from engine.dialogue import Dialogue, Turn
+
+
+def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
+    """Read the table. Drafts of a recogniser (``transcript_kind`` starts with ``asr_draft``) are no reference: dropped.
+
+    Raises:
+        CorpusError: no table, or a column is missing.
+    """
+    table = require(folder, "transcripts.tsv")
+    report = PreparationReport("recordings", split)
+    dialogues = []
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t")
+        missing = {"path", "transcript"} - set(rows.fieldnames or ())
+        if missing:
+            raise CorpusError(f"{table}: the header line lacks the column {' and '.join(sorted(missing))}")
+        for row in rows:
+            path, transcript = folder / row["path"], to_spoken(row["transcript"] or "", row["path"])
+            if (row.get("transcript_kind") or "").startswith("asr_draft"):
+                report.dropped["transcript is a recogniser's draft"] += 1
+            elif not path.is_file():
+                report.dropped["audio file missing"] += 1
+            elif not transcript:
+                report.dropped["no transcript"] += 1
+            else:
+                turn = Turn(0, "user", transcript, str(path.absolute()), voice=row.get("speaker"))
+                dialogues.append(Dialogue(row["path"], [turn], split, row.get("source") or "", row.get("licence") or ""))
+    report.count(dialogues)
+    return dialogues, report
