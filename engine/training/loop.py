@@ -6,12 +6,14 @@ The run's folder (see docs/architecture.md): ``metrics.jsonl``, ``resume/state.p
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import signal
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
 from engine.config import AugmentConfig, Recipe, StageConfig
-from engine.data.batching import Example, Sampler, build_row
+from engine.data.batching import DataError, Example, Sampler, build_row
 from engine.data.frames import FrameCache, load_turn
 from engine.dialogue import Dialogue, Ontology
 from engine.losses import cross_entropy_sum
@@ -53,7 +55,7 @@ def train(
         cache: folder of the frame cache.
 
     Raises:
-        DataError: nothing to train on.
+        DataError: nothing to train on, or a run folder that holds another run.
         TrainingError: a non-finite loss, or a trainable parameter without a gradient.
     """
     return _Run(recipe, dialogues, out, base, resume, device, cache).run()
@@ -83,11 +85,10 @@ class _Run:
         self.resume_file = out / "resume" / "state.pt"
         self.stop_file = out / "stop"
         self.stopping = False
+        self.identity = _identity(recipe, self.dialogues)
+        self.state = self._resume_point(resume)
         out.mkdir(parents=True, exist_ok=True)
         self.stop_file.unlink(missing_ok=True)
-        self.state = torch.load(self.resume_file, weights_only=True) if resume and self.resume_file.exists() else None
-        if self.state is None:
-            shutil.rmtree(out / "resume", ignore_errors=True)
         self._trim_metrics()
         self.model = SpeechLLM(recipe.model)
         if self.state is not None:
@@ -117,6 +118,20 @@ class _Run:
             signal.signal(signal.SIGTERM, previous)
         shutil.rmtree(self.out / "resume", ignore_errors=True)
         return self._result("finished")
+
+    def _resume_point(self, resume: bool) -> dict[str, Any] | None:
+        """The saved state to go on from, if that is wanted; never throws an earlier run's work away."""
+        if (self.out / "checkpoint").exists():
+            raise DataError(f"{self.out} holds a finished run; choose another --out folder")
+        if not self.resume_file.exists():
+            return None
+        if not resume:
+            raise DataError(f"{self.out} holds an unfinished run; add --resume to go on with it, or choose another --out folder")
+        state: dict[str, Any] = torch.load(self.resume_file, weights_only=True)
+        for what, mine in self.identity.items():
+            if state["identity"][what] != mine:
+                raise DataError(f"{self.out} cannot be resumed: its {what} has changed since; put it back, or start a new run")
+        return state
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
@@ -248,6 +263,7 @@ class _Run:
             if not _is_base(name) or parameter.requires_grad
         }
         state = {
+            "identity": self.identity,
             "stage": stage,
             "step": step,
             "done": sum(earlier.steps for earlier in self.recipe.stages[:stage]) + step,
@@ -333,6 +349,12 @@ def _mask(batch: Batch, augment: AugmentConfig, training: bool) -> Tensor:
             start = int(torch.randint(0, max(1, width - augment.feature_mask_size), ()))
             keep[row, :, start : start + augment.feature_mask_size] = False
     return frames * keep
+
+
+def _identity(recipe: Recipe, dialogues: Sequence[Dialogue]) -> dict[str, str]:
+    """What must be the same for a resumed run to equal an uninterrupted one."""
+    data = json.dumps([asdict(dialogue) for dialogue in dialogues], sort_keys=True)
+    return {"recipe": recipe.model_dump_json(), "training data": hashlib.sha256(data.encode()).hexdigest()}
 
 
 def _device(name: str) -> torch.device:

@@ -60,6 +60,20 @@ def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
 
 
+def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
+    with pytest.raises(DataError, match="holds a finished run"):
+        train(recipe, dialogues, straight, cache=cache)
+    (tmp_path / "resume").mkdir()
+    identity = loop_module._identity(recipe, dialogues)
+    torch.save({"identity": identity}, tmp_path / "resume" / "state.pt")
+    with pytest.raises(DataError, match="add --resume"):
+        train(recipe, dialogues, tmp_path, cache=cache)
+    with pytest.raises(DataError, match="its recipe has changed"):
+        train(recipe.model_copy(update={"seed": 9}), dialogues, tmp_path, resume=True, cache=cache)
+    with pytest.raises(DataError, match="its training data has changed"):
+        train(recipe, dialogues[:2], tmp_path, resume=True, cache=cache)
+
+
 def test_steps_logged_after_the_last_resume_point_are_not_counted_twice(
     straight, recipe, dialogues, cache, tmp_path, monkeypatch
 ):

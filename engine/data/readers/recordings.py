@@ -1,8 +1,8 @@
 """A folder of recordings with a table of transcripts: the simplest corpus there is.
 
 Folder: ``transcripts.tsv`` (UTF-8, tab-separated, with a header line) and the audio files it names. Columns ``path`` and
-``transcript`` are needed; ``speaker``, ``source``, ``licence`` and ``transcript_kind`` are used where they are. Each row becomes a
-dialogue of one user turn without a state.
+``transcript`` are needed; ``speaker``, ``source``, ``licence`` and ``transcript_kind`` are used where they are. Each row is
+a dialogue of one user turn without a state.
 """
 
 from __future__ import annotations
