@@ -73,7 +73,7 @@ class _Run:
             command = ["train", job.recipe, "--manifest", str(self.folder / TRAIN), "--out", str(self.folder / "train")]
             command += ["--base", str(base)]
             command += [part for override in job.overrides for part in ("--set", override)]
-        if (self.folder / "train" / "resume").is_dir():
+        if (self.folder / "train").is_dir():
             command.append("--resume")
         (self.folder / "train" / "result.json").unlink(missing_ok=True)
         return self.watch(subprocess.Popen(engine_command() + command, stdin=subprocess.DEVNULL))

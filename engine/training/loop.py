@@ -58,6 +58,10 @@ def train(
         DataError: nothing to train on, or a run folder that holds another run.
         TrainingError: a non-finite loss, or a trainable parameter without a gradient.
     """
+    if (out / "checkpoint").exists():
+        if resume:
+            return {"status": "finished", "steps": _steps(out), "seconds": 0.0, "error": None}
+        raise DataError(f"{out} holds a finished run; choose another --out folder")
     return _Run(recipe, dialogues, out, base, resume, device, cache).run()
 
 
@@ -121,8 +125,6 @@ class _Run:
 
     def _resume_point(self, resume: bool) -> dict[str, Any] | None:
         """The saved state to go on from, if that is wanted; never throws an earlier run's work away."""
-        if (self.out / "checkpoint").exists():
-            raise DataError(f"{self.out} holds a finished run; choose another --out folder")
         if not self.resume_file.exists():
             return None
         if not resume:
