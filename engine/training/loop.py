@@ -308,13 +308,8 @@ class _Run:
         save_checkpoint(self.model, info, self.out / "checkpoint")
 
     def _result(self, status: str) -> dict[str, Any]:
-        lines = (self.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        return {
-            "status": status,
-            "steps": len(lines),
-            "seconds": round(time.monotonic() - self.started, 1),
-            "error": None,
-        }
+        seconds = round(time.monotonic() - self.started, 1)
+        return {"status": status, "steps": _steps(self.out), "seconds": seconds, "error": None}
 
 
 class _CtcTable:
@@ -351,6 +346,10 @@ def _mask(batch: Batch, augment: AugmentConfig, training: bool) -> Tensor:
             start = int(torch.randint(0, max(1, width - augment.feature_mask_size), ()))
             keep[row, :, start : start + augment.feature_mask_size] = False
     return frames * keep
+
+
+def _steps(out: Path) -> int:
+    return len((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
 
 
 def _identity(recipe: Recipe, dialogues: Sequence[Dialogue]) -> dict[str, str]:

@@ -63,6 +63,7 @@ def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
 def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
     with pytest.raises(DataError, match="holds a finished run"):
         train(recipe, dialogues, straight, cache=cache)
+    assert train(recipe, dialogues, straight, resume=True, cache=cache)["steps"] == 6  # there is nothing left to do
     (tmp_path / "resume").mkdir()
     identity = loop_module._identity(recipe, dialogues)
     torch.save({"identity": identity}, tmp_path / "resume" / "state.pt")
