@@ -29,12 +29,10 @@ Home = Annotated[
 
 @app.command()
 def start(
-    host: Annotated[
-        str, typer.Option(help="The address to serve on; there is no login yet, so only this machine's.")
-    ] = ("127.0.0.1"),
-    port: Annotated[
-        int, typer.Option(help="The port to serve on; the next free one if it is taken.", max=65_535)
-    ] = 7860,
+    host: Annotated[str, typer.Option(help="The address to serve on; there is no login yet, so only this machine's.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="The port to serve on; the next free one if it is taken.", max=65_535)] = 7860,
     home: Home = None,
     browser: Annotated[bool, typer.Option(help="Open the studio in the browser.")] = True,
 ) -> None:

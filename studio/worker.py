@@ -27,6 +27,7 @@ from studio.services import checkpoints, runs, training
 from studio.services.snapshots import HELD_OUT, TRAIN, sha256
 from studio.workspace import Workspace, attach
 
+CHECKPOINT = "train/checkpoint"  # there only when it is complete
 POLL_SECONDS = 0.2
 HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 120.0  # what a trainer gets to save after it was asked to stop
@@ -45,7 +46,7 @@ class _Run:
 
     def run(self) -> None:
         """Take the job from running to its end."""
-        if runs.result(self.folder).get("status") != "finished":  # else it was killed while scoring
+        if not (self.folder / CHECKPOINT).is_dir():  # else it was killed after training
             code = self.train()
             if code == STOPPED:
                 return self.end(JobStatus.STOPPED)
@@ -71,10 +72,8 @@ class _Run:
             job.phase = "training"
             base = checkpoints.folder(self.ws, job.base)
             command = ["train", job.recipe, "--manifest", str(self.folder / TRAIN), "--out", str(self.folder / "train")]
-            command += ["--base", str(base)]
+            command += ["--base", str(base), "--resume"]
             command += [part for override in job.overrides for part in ("--set", override)]
-        if (self.folder / "train").is_dir():
-            command.append("--resume")
         (self.folder / "train" / "result.json").unlink(missing_ok=True)
         return self.watch(subprocess.Popen(engine_command() + command, stdin=subprocess.DEVNULL))
 
@@ -84,7 +83,7 @@ class _Run:
             job = self.job(session)
             job.status, job.phase = JobStatus.SAVING, "saving the checkpoint"
             if job.checkpoint is None:
-                path = f"{job.folder}/train/checkpoint"
+                path = f"{job.folder}/{CHECKPOINT}"
                 job.checkpoint = Checkpoint(name=f"run-{job.id}", path=path, parent_id=job.base_id)
                 session.flush()
             return job.checkpoint.id, job.base_id
@@ -114,24 +113,31 @@ class _Run:
     def watch(self, process: subprocess.Popen[bytes]) -> int:
         """Wait for a process of the engine: keep the heartbeat, pass a wish to stop on, end it if it is not heard."""
         asked: float | None = None
-        while process.poll() is None:
-            self.beat()
-            if self.stop_file.exists():
-                asked = asked if asked is not None else time.monotonic()
-                # again each time: the engine clears the file when it starts
-                (self.folder / "train").mkdir(exist_ok=True)
-                (self.folder / "train" / "stop").touch()
-                if time.monotonic() - asked > STOP_SECONDS:
-                    _end_tree(process)
-            time.sleep(POLL_SECONDS)
+        try:
+            while process.poll() is None:
+                self.beat()
+                if self.stop_file.exists():
+                    asked = asked if asked is not None else time.monotonic()
+                    # again each time: the engine clears the file when it starts
+                    (self.folder / "train").mkdir(exist_ok=True)
+                    (self.folder / "train" / "stop").touch()
+                    if time.monotonic() - asked > STOP_SECONDS:
+                        _end_tree(process)
+                time.sleep(POLL_SECONDS)
+        finally:
+            if process.poll() is None:  # this process breaks off: it must not leave a trainer nobody watches
+                _end_tree(process)
         return process.returncode
 
     def beat(self) -> None:
-        """Say in the database that this process lives."""
+        """Say in the database that this process lives; a disk that is full for a moment is no reason to end a run."""
         if time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
-            with self.ws.write() as session:
-                self.job(session).heartbeat = utc_now()
             self.beaten = time.monotonic()
+            try:
+                with self.ws.write() as session:
+                    self.job(session).heartbeat = utc_now()
+            except StudioError as error:
+                print(f"no heartbeat: {error}", flush=True)
 
     def end(self, status: JobStatus, error: str | None = None) -> None:
         with self.ws.write() as session:

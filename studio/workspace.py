@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,9 +30,15 @@ class Workspace:
         """A path as the database has it (relative, so that the folder can be moved), made absolute."""
         return self.home / relative
 
-    def read(self) -> AbstractContextManager[Session]:
-        """A session for reading."""
-        return reading(self.database)
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading.
+
+        Raises:
+            StudioError: the database cannot be read.
+        """
+        with disk_errors(self.home), reading(self.database) as session:
+            yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:

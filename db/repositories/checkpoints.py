@@ -24,9 +24,7 @@ def demo(session: Session) -> Checkpoint | None:
 def scores(session: Session, checkpoint_id: int, manifest_sha256: str) -> dict[str, Any] | None:
     """How the checkpoint scored on that manifest, if it was evaluated."""
     return session.scalar(
-        select(Evaluation.scores).where(
-            Evaluation.checkpoint_id == checkpoint_id, Evaluation.manifest_sha256 == manifest_sha256
-        )
+        select(Evaluation.scores).where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.manifest_sha256 == manifest_sha256)
     )
 
 

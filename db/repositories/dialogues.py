@@ -95,9 +95,7 @@ def counts(
 def _said(words: str) -> ColumnElement[bool]:
     """Whether the words occur in what the model heard or somebody wrote in a turn of the dialogue."""
     of_dialogue = Turn.dialogue_id == Dialogue.id
-    heard = exists().where(
-        of_dialogue, Prediction.turn_id == Turn.id, Prediction.transcript.icontains(words, autoescape=True)
-    )
+    heard = exists().where(of_dialogue, Prediction.turn_id == Turn.id, Prediction.transcript.icontains(words, autoescape=True))
     written = exists().where(
         of_dialogue,
         Revision.turn_id == Turn.id,

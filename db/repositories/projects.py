@@ -28,6 +28,4 @@ def counts(session: Session) -> list[tuple[Project, int, int]]:
 
 def newest_ontology(session: Session, project_id: int) -> Ontology | None:
     """The version that counts."""
-    return session.scalar(
-        select(Ontology).where(Ontology.project_id == project_id).order_by(Ontology.version.desc()).limit(1)
-    )
+    return session.scalar(select(Ontology).where(Ontology.project_id == project_id).order_by(Ontology.version.desc()).limit(1))

@@ -33,9 +33,7 @@ def corrected(turn: Turn, kind: RevisionKind) -> Any:
     return stack[-1].new if stack else None
 
 
-def append(
-    session: Session, turn: Turn, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource
-) -> Revision:
+def append(session: Session, turn: Turn, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> Revision:
     """Add a revision to the end of its chain and bring the turn's status up to date."""
     parent = head(turn, kind)
     revision = Revision(

@@ -166,9 +166,7 @@ def save_slot(
             state.get(domain, {}).pop(slot, None)
         else:
             state.setdefault(domain, {})[slot] = forms[0] if isinstance(value, str) else forms
-        edit.save(
-            RevisionKind.STATE, view.state, {name: slots for name, slots in state.items() if slots}, author, expected
-        )
+        edit.save(RevisionKind.STATE, view.state, {name: slots for name, slots in state.items() if slots}, author, expected)
     return edit.view
 
 
@@ -259,8 +257,8 @@ class _Edit:
 
     def check(self, head: int | None, expected: int | None, mine: Any, theirs: Any) -> None:
         if head != expected:
-            newest = max(self.turn.revisions, key=lambda revision: revision.id, default=None)
-            raise ConflictError(mine, theirs, newest.author if newest else "Somebody", self.view)
+            author = next((revision.author for revision in self.turn.revisions if revision.id == head), "Somebody")
+            raise ConflictError(mine, theirs, author, self.view)
 
     def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
         revisions.append(self.session, self.turn, kind, old, new, author, source)

@@ -84,9 +84,7 @@ def store_audio(ws: Workspace, dialogues: Sequence[Dialogue]) -> Stored:
     }
 
 
-def add_dialogues(
-    session: Session, project_id: int, dialogues: Sequence[Dialogue], stored: Stored, author: str
-) -> None:
+def add_dialogues(session: Session, project_id: int, dialogues: Sequence[Dialogue], stored: Stored, author: str) -> None:
     """Write the rows of a manifest's dialogues."""
     for dialogue in dialogues:
         row = models.Dialogue(

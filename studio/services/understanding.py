@@ -80,12 +80,8 @@ def _predict(ws: Workspace, turn: TurnView) -> None:
         previous = next((view.state for view in reversed(earlier) if view.state is not None), {})
         try:
             answer = tracker.turn(str(turn.audio), history=history, previous=previous)
-        except (
-            Exception
-        ) as error:  # whatever the model raises, the page needs a sentence and the rows stay as they were
-            raise StudioError(
-                f"The model could not answer this turn ({error}): try again or use another checkpoint."
-            ) from error
+        except Exception as error:  # whatever the model raises, the page needs a sentence and the rows stay as they were
+            raise StudioError(f"The model could not answer this turn ({error}): try again or use another checkpoint.") from error
     with ws.write() as session:
         row = dialogues.lock_turn(session, turn.id)
         if row is None:

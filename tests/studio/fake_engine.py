@@ -17,6 +17,9 @@ SECONDS = float(os.environ.get("FAKE_STEP", "0.01"))
 
 def train(arguments: argparse.Namespace) -> int:
     out = arguments.out
+    if (out / "checkpoint").exists():
+        print("error: the folder holds a finished run", file=sys.stderr)
+        return 2
     resume = out / "resume" / "step"
     out.mkdir(parents=True, exist_ok=True)
     (out / "stop").unlink(missing_ok=True)

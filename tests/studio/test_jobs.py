@@ -185,8 +185,11 @@ def test_a_process_that_got_the_number_of_a_dead_one_is_not_taken_for_it() -> No
     assert not runs.alive(None, None)
 
 
-def test_a_job_killed_while_scoring_does_not_train_again(ws: Workspace, start) -> None:
+@pytest.mark.parametrize("result_written", [True, False])
+def test_a_job_killed_after_training_does_not_train_again(ws: Workspace, start, result_written: bool) -> None:
     job = wait(ws, start().id)
+    if not result_written:
+        (job.folder / "train" / "result.json").unlink()
     with ws.write() as session:
         session.get_one(Job, job.id).status = "interrupted"
     trained = (job.folder / "train" / "metrics.jsonl").stat().st_mtime
@@ -207,6 +210,15 @@ def test_a_trainer_that_does_not_hear_is_ended_and_resumes_from_an_earlier_step(
     stopped = training.job_view(ws, job.id)
     assert (stopped.status, stopped.can_resume) == ("stopped", True)
     assert "did not save in time" in (stopped.error or "")
+
+
+def test_a_worker_that_breaks_off_takes_its_trainer_along(ws: Workspace, start, monkeypatch) -> None:
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    monkeypatch.setattr(worker._Run, "beat", lambda run: 1 / 0)
+    job = start(steps=500, **SLOW)
+    with pytest.raises(ZeroDivisionError):
+        worker._Run(ws, job.id).run()
+    assert psutil.Process().children() == []
 
 
 def test_a_snapshot_holds_what_was_corrected_and_never_what_is_held_out(ws: Workspace, project, corrected, sound) -> None:

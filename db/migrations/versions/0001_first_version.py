@@ -183,9 +183,7 @@ def upgrade() -> None:
         "revisions",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("turn_id", sa.Integer(), nullable=False),
-        sa.Column(
-            "kind", sa.Enum("transcript", "state", name="revisionkind", native_enum=False, length=16), nullable=False
-        ),
+        sa.Column("kind", sa.Enum("transcript", "state", name="revisionkind", native_enum=False, length=16), nullable=False),
         sa.Column("old", sa.JSON(), nullable=True),
         sa.Column("new", sa.JSON(), nullable=True),
         sa.Column("author", sa.String(length=100), nullable=False),

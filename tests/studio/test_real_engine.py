@@ -1,0 +1,55 @@
+"""The whole loop with the real engine: correct, fine-tune, score, answer with what came out."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from db.models import Checkpoint
+from studio.services import checkpoints, dialogues, manifests, projects, training, understanding
+from studio.workspace import Workspace
+
+ONE_STEP_EACH = ["align.steps=1", "stage1.steps=1", "stage2.steps=1"]
+SMALL = [f"{stage}.batch=2" for stage in ("align", "stage1", "stage2")]
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("base_models")]
+
+
+@pytest.fixture
+def base(ws: Workspace, project: int, tmp_path: Path) -> int:
+    """A checkpoint that knows nothing: one step a stage on one corrected dialogue; a turn of another is held out."""
+    sounds = sorted((projects.SAMPLE / "audio").glob("*.flac"))
+    splits: list[tuple[dialogues.Split, int]] = [("train", 3), ("test", 1)]
+    for split, turns in splits:
+        dialogue = dialogues.create_dialogue(ws, project, split, split)
+        for sound in sounds[:turns]:
+            turn = dialogues.add_user_turn(ws, dialogue.id, sound)
+            dialogues.save_transcript(ws, turn.id, "a restaurant in the north", "anna", None)
+            dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    manifest = manifests.export_manifest(ws, project, tmp_path / "export")
+    settings = [part for override in ONE_STEP_EACH + SMALL for part in ("--set", override)]
+    out = ws.path("runs/base")
+    command = [sys.executable, "-m", "engine", "train", "demo", "--manifest", str(manifest), "--out", str(out)]
+    subprocess.run([*command, *settings], check=True)
+    with ws.write() as session:
+        checkpoint = Checkpoint(name="base", path="runs/base/checkpoint")
+        session.add(checkpoint)
+        session.flush()
+        return checkpoint.id
+
+
+def test_a_fine_tune_on_corrections_ends_with_a_checkpoint_that_answers(ws: Workspace, project: int, base: int) -> None:
+    job = training.start_job(ws, project, base, "demo", ONE_STEP_EACH + SMALL)
+    while job.active:
+        time.sleep(1)
+        job = training.job_view(ws, job.id)
+    assert (job.status, job.error, job.step) == ("finished", None, 3), job.log_tail
+    assert job.scores_before is not None
+    assert job.scores_after is not None
+    assert {"wer", "jga", "slot_f1", "ser"} <= job.scores_after.keys()
+    assert checkpoints.in_use(ws).name == "run-1"
+    answered = understanding.predict_turn(ws, 1)
+    assert answered.checkpoint == "run-1"
+    assert answered.raw is not None
