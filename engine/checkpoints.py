@@ -44,7 +44,13 @@ class CheckpointInfo:
 
 
 def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype: torch.dtype | None = None) -> None:
-    """Write the folder under another name, then rename it into place. ``dtype`` rounds the weights (to ship them smaller)."""
+    """Write the folder under another name, then rename it into place. ``dtype`` rounds the weights (to ship them smaller).
+
+    Raises:
+        CheckpointError: the folder is there already.
+    """
+    if folder.exists():
+        raise CheckpointError(f"{folder} is there already; choose another folder, or move it away")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -62,8 +68,6 @@ def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype:
     }
     (partial / "checkpoint.json").write_text(json.dumps(head, indent=1), encoding="utf-8")
     (partial / "ontology.json").write_text(json.dumps(info.ontology.to_json(), ensure_ascii=False), encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
     partial.rename(folder)
 
 

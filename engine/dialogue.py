@@ -27,6 +27,7 @@ State = dict[str, dict[str, Value]]
 SPEAKERS = ("user", "agent")
 SPLITS = ("train", "dev", "test")
 DONTCARE = "dontcare"
+BUILT_FROM = ("train", "train+dev", "all")  # splits an ontology's values may come from, the most honest first
 
 
 class ManifestError(ValueError):
@@ -87,6 +88,15 @@ class Ontology:
             for domain, slots in sorted(found.items())
         }
         return cls(values, built_from)
+
+    def merged(self, other: Ontology) -> Ontology:
+        """Both ontologies' slots and values; an oracle part makes the whole an oracle."""
+        values = {domain: {slot: list(known) for slot, known in slots.items()} for domain, slots in self.values.items()}
+        for domain, slots in other.values.items():
+            for slot, known in slots.items():
+                mine = values.setdefault(domain, {}).setdefault(slot, [])
+                values[domain][slot] = sorted({*mine, *known})
+        return Ontology(values, max(self.built_from, other.built_from, key=BUILT_FROM.index))
 
     def to_json(self) -> dict[str, Any]:
         return {"built_from": self.built_from, "values": self.values}

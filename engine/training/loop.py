@@ -79,9 +79,9 @@ class _Run:
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
-        if base is not None:
-            info = read_info(base)
-            recipe = recipe.model_copy(update={"model": info.model, "prompt": info.prompt})
+        self.base = read_info(base) if base is not None else None
+        if self.base is not None:
+            recipe = recipe.model_copy(update={"model": self.base.model, "prompt": self.base.prompt})
         self.recipe = recipe
         self.out = out
         self.dialogues = [dialogue for dialogue in dialogues if dialogue.split == "train"]
@@ -298,12 +298,14 @@ class _Run:
         return int(state["step"])
 
     def _save_checkpoint(self) -> None:
+        """The new checkpoint knows the slots and values of its base too, and names the stages of both."""
+        before = self.base or CheckpointInfo(self.recipe.name, self.recipe.model, self.recipe.prompt)
         info = CheckpointInfo(
             self.recipe.name,
             self.recipe.model,
             self.recipe.prompt,
-            Ontology.from_dialogues(self.dialogues),
-            tuple(stage.name for stage in self.recipe.stages),
+            before.ontology.merged(Ontology.from_dialogues(self.dialogues)),
+            (*before.stages, *(stage.name for stage in self.recipe.stages)),
         )
         save_checkpoint(self.model, info, self.out / "checkpoint")
 

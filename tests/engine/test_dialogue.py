@@ -82,3 +82,6 @@ def test_ontology_collects_every_accepted_form_but_not_dontcare():
     ontology = Ontology.from_dialogues([Dialogue("d", turns)])
     assert ontology.values == {"hotel": {"area": [], "time": ["20:00", "8pm"]}}
     assert ontology.built_from == "train"
+    merged = ontology.merged(Ontology({"hotel": {"time": ["noon"]}, "taxi": {"leaveat": []}}, "all"))
+    assert merged.values == {"hotel": {"area": [], "time": ["20:00", "8pm", "noon"]}, "taxi": {"leaveat": []}}
+    assert merged.built_from == "all"

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from engine.checkpoints import CheckpointError, load_checkpoint, load_weights, save_checkpoint
+from engine.checkpoints import CheckpointError, load_checkpoint, load_weights, read_info, save_checkpoint
 from engine.config import RecipeError, load_recipe
 from engine.data.batching import DataError, Sampler, build_examples, build_row
 from engine.data.frames import FrameCache
@@ -182,6 +182,7 @@ def test_a_run_can_start_from_a_checkpoint(straight, recipe, dialogues, cache, t
     train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, base=straight / "checkpoint", cache=cache)
     mine, theirs = weights(tmp_path), weights(straight)
     assert all(torch.allclose(mine[name], theirs[name], atol=1e-6) for name in theirs)
+    assert read_info(tmp_path / "checkpoint").stages == ("align", "stage1", "stage2", "stage2")
 
 
 def test_batches_are_a_function_of_seed_and_step_and_cover_every_example(recipe, dialogues):
