@@ -79,9 +79,14 @@ def launch(ws: Workspace, host: str = "127.0.0.1", port: int = 7860, open_browse
         blocked_paths=[str(ws.home / name) for name in ("studio.db", "models", "runs", "cache")],
         favicon_path=ASSETS / "icon.svg",
         theme=THEME,
-        css_paths=ASSETS / "studio.css",
-        head=f"<script>{(ASSETS / 'studio.js').read_text(encoding='utf-8')}</script>",
+        head=_head(),
     )
+
+
+def _head() -> str:
+    """Styles and keys. Not by way of ``css_paths``: Gradio would confine the narrow-screen rules to its inner container."""
+    styles, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("studio.css", "studio.js"))
+    return f"<style>{styles}</style><script>{script}</script>"
 
 
 def _warm_up(ws: Workspace) -> None:

@@ -132,10 +132,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def after_save(item: TurnView, render: bool, changed: bool) -> dict[Any, Any]:
         around = dialogues.get_dialogue(ws, item.dialogue_id)
-        shown = {
+        shown: dict[Any, Any] = {
             seen: {"turn": item.id, "transcript": item.transcript_head, "state": item.state_head, "any": item.head},
             refused: None,
-            notice: shared.saved() if changed else "",
             title: title_html(item),
             conflict: gr.update(visible=False),
             raw: shared.pretty(item.state),
@@ -144,7 +143,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             turn: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             held_out: around.split == "test",
         }
-        return shown | {form: (item.id, next(_forms))} if render else shown
+        # A choice by mouse arrives twice, the second time without a change: the notice of the first has to stay.
+        if changed:
+            shown[notice] = shared.saved()
+        if render:
+            shown[form] = (item.id, next(_forms))
+        return shown
 
     def opened(turn_id: int | None) -> dict[Any, Any]:
         if turn_id is None:
@@ -158,6 +162,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         item = dialogues.get_turn(ws, turn_id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         return after_save(item, render=True, changed=False) | {
+            notice: "",
             nothing: gr.update(visible=False),
             editor: gr.update(visible=True),
             audio: gr.update(value=recording, visible=recording is not None),
@@ -168,7 +173,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         }
 
     def listed(project_id: int | None, words: str, wanted_status: Any, chosen: int | None) -> tuple[dict[Any, Any], int | None]:
-        rows = dialogues.list_dialogues(ws, project_id, words, wanted_status or None) if project_id is not None else []
+        rows = dialogues.list_dialogues(ws, project_id, words or "", wanted_status or None) if project_id is not None else []
         label = f"{shared.count(len(rows), 'dialogue')}, {sum(row.status == 'corrected' for row in rows)} corrected"
         chosen = chosen if chosen in [row.id for row in rows] else next((row.id for row in rows), None)
         if len(rows) > LISTED:
@@ -217,6 +222,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """
         choices, chosen = listed(project_id, words, wanted_status, dialogue_id)
         return choices if chosen == dialogue_id and chosen is not None else choices | opened(first_open(chosen))
+
+    @shared.reported
+    def relist(project_id: int, words: str, wanted_status: str, dialogue_id: int | None) -> Any:
+        """Inputs: correct.project, correct.search, correct.status, correct.dialogue. Outputs: correct.dialogue."""
+        return listed(project_id, words, wanted_status, dialogue_id)[0]
 
     @shared.reported
     def open_dialogue(dialogue_id: int) -> Any:
@@ -298,7 +308,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if dialogue_id is None:
             return gr.skip()
         understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        return opened(now["turn"])
+        return opened(now["turn"]) | {notice: shared.saved()}
 
     @shared.reported
     def reopen(now: Seen) -> Any:
@@ -322,6 +332,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         [dialogue, *turn_view],
         **shared.LIGHT,
     )
+    # Whatever was saved or understood may have changed a dialogue's mark; nobody waits for the list.
+    notice.change(relist, [head.project, search, status, dialogue], [dialogue], **shared.LIGHT)
     dialogue.input(open_dialogue, dialogue, turn_view, **shared.LIGHT)
     held_out.input(hold_out, [held_out, dialogue, head.project, search, status], [held_out, dialogue], **shared.SAVE)
     turn.input(open_turn, turn, turn_view, **shared.LIGHT)

@@ -243,12 +243,15 @@ def scores_html(before: dict[str, Any] | None, after: dict[str, Any] | None) -> 
         verdict = ""
         if old is not None and new is not None and old != new:
             kind = "better" if (new > old) == more_is_better else "worse"
-            verdict = f"<span class='dst-{kind}'>{(new - old) * 100:+.1f} ({kind})</span>"
+            verdict = f"<span class='dst-{kind}'>{new - old:+.1f} ({kind})</span>"
         rows.append([name, percent(old), percent(new), verdict])
-    labels = " · ".join(f"{name}: {escape(after[name])}" for name in ("profile", "ontology") if after.get(name))
-    return table(("Score", "Before", "After", ""), rows, f"On held-out dialogues <small>{labels}</small>")
+    labels = [f"{name} {escape(after[name])}" for name in ("profile", "ontology") if after.get(name)]
+    if after.get("oracle"):
+        labels.append("oracle: values of the test split are known")
+    caption = f"{count(after.get('dialogues', 0), 'held-out dialogue')} <small>{' · '.join(labels)}</small>"
+    return table(("Score", "Before", "After", ""), rows, caption)
 
 
-def percent(share: float | None) -> str:
+def percent(figure: float | None) -> str:
     """``63.2 %``; a dash where there is none."""
-    return "–" if share is None else f"{share * 100:.1f} %"
+    return "–" if figure is None else f"{figure:.1f} %"

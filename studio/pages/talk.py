@@ -19,18 +19,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head = shared.head("talk")
     with gr.Row(elem_classes="dst-bar"):
         dialogue = gr.Dropdown([], label="Dialogue", elem_id="talk.dialogue", scale=3, min_width=220, interactive=True)
-        held_out = gr.Checkbox(
-            False,
-            label="Hold out",
-            info="for testing: never trained on",
-            elem_id="talk.held_out",
-            scale=1,
-            min_width=150,
-        )
         new = gr.Button("New dialogue", elem_id="talk.new_dialogue", scale=0, min_width=130, size="sm")
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=3, min_width=340):
-            conversation = shared.block(elem_id="talk.conversation", max_height=430, autoscroll=True, elem_classes="dst-panel")
+            conversation = shared.block(elem_id="talk.conversation", max_height=340, autoscroll=True, elem_classes="dst-panel")
             user_audio = gr.Audio(
                 sources=["microphone", "upload"],
                 type="filepath",
@@ -94,8 +86,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         choices, chosen = listed(project_id, wanted)
         return choices | shown(chosen, project_id, listening)
 
-    def create(project_id: int, hold_out: bool) -> int:
-        return dialogues.create_dialogue(ws, project_id, split="test" if hold_out else "train").id
+    def create(project_id: int) -> int:
+        return dialogues.create_dialogue(ws, project_id).id
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
@@ -114,19 +106,19 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {head.remembered: project_id} | opened(project_id, None)
 
     @shared.reported
-    def add_project(name: str) -> Any:
+    def add_project(name: str | None) -> Any:
         """Inputs: talk.project_name.
 
         Outputs: talk.project, talk.project_name, the browser's last project, talk.dialogue and the view.
         """
-        created = projects.create_project(ws, name).id
+        created = projects.create_project(ws, name or "").id
         selector, _ = shared.choose_project(ws, created)
         return {head.project: selector, head.remembered: created, project_name: ""} | opened(created, None)
 
     @shared.reported
-    def new_dialogue(project_id: int, hold_out: bool) -> Any:
-        """Inputs: talk.project, talk.held_out. Outputs: talk.dialogue and the view."""
-        return opened(project_id, create(project_id, hold_out))
+    def new_dialogue(project_id: int) -> Any:
+        """Inputs: talk.project. Outputs: talk.dialogue and the view."""
+        return opened(project_id, create(project_id))
 
     @shared.reported
     def choose_dialogue(dialogue_id: int, project_id: int) -> Any:
@@ -134,14 +126,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {notice: ""} | shown(dialogue_id, project_id)
 
     @shared.reported
-    def user_said(audio: str | None, dialogue_id: int | None, project_id: int, hold_out: bool) -> Any:
-        """Inputs: talk.user_audio, talk.dialogue, talk.project, talk.held_out.
+    def user_said(audio: str | None, dialogue_id: int | None, project_id: int) -> Any:
+        """Inputs: talk.user_audio, talk.dialogue, talk.project.
 
         Outputs: talk.user_audio (cleared), talk.dialogue, talk.notice, the waiting dialogue and the view.
         """
         if audio is None:
             return gr.skip()
-        dialogue_id = create(project_id, hold_out) if dialogue_id is None else dialogue_id
+        dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
         try:
             dialogues.add_user_turn(ws, dialogue_id, audio)
         except StudioError as error:
@@ -149,15 +141,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {user_audio: None, notice: shared.saved(), waiting: dialogue_id} | opened(project_id, dialogue_id, listening=True)
 
     @shared.reported
-    def agent_said(text: str, audio: str | None, dialogue_id: int | None, project_id: int, hold_out: bool) -> Any:
-        """Inputs: talk.agent_text, talk.agent_audio, talk.dialogue, talk.project, talk.held_out.
+    def agent_said(text: str, audio: str | None, dialogue_id: int | None, project_id: int) -> Any:
+        """Inputs: talk.agent_text, talk.agent_audio, talk.dialogue, talk.project.
 
         Outputs: talk.agent_text, talk.agent_audio (cleared), talk.dialogue, talk.notice, the waiting dialogue, view.
         """
         text = text.strip()
         if not text and audio is None:
             return {waiting: None}
-        dialogue_id = create(project_id, hold_out) if dialogue_id is None else dialogue_id
+        dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
         cleared = {agent_text: "", agent_audio: None}
         try:
             dialogues.add_agent_turn(ws, dialogue_id, text or None, audio)
@@ -184,18 +176,18 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.SAVE)
     dialogue.input(choose_dialogue, [dialogue, head.project], [notice, *view], **shared.LIGHT)
     dialogue.change(None, dialogue, None, js=shared.address("dialogue"), **shared.LIGHT)
-    new.click(new_dialogue, [head.project, held_out], [dialogue, *view], **shared.SAVE)
+    new.click(new_dialogue, head.project, [dialogue, *view], **shared.SAVE)
     heard = gr.on(
         [user_audio.stop_recording, user_audio.upload],
         user_said,
-        [user_audio, dialogue, head.project, held_out],
+        [user_audio, dialogue, head.project],
         [user_audio, dialogue, notice, waiting, *view],
         **shared.SAVE,
     )
     answered = gr.on(
         [agent_text.submit, agent_add.click, agent_audio.stop_recording, agent_audio.upload],
         agent_said,
-        [agent_text, agent_audio, dialogue, head.project, held_out],
+        [agent_text, agent_audio, dialogue, head.project],
         [agent_text, agent_audio, dialogue, notice, waiting, *view],
         **shared.SAVE,
     )

@@ -182,7 +182,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {head.remembered: project_id} | offered(project_id) | choices | opened(chosen)
 
     @shared.reported
-    def begin(project_id: int, base_id: int, name: str, number: int | None, speed: float | None, use_it: bool, more: str) -> Any:
+    def begin(
+        project_id: int, base_id: int, name: str, number: int | None, speed: float | None, use_it: bool, more: str | None
+    ) -> Any:
         """Inputs: train.project, train.base, train.recipe, train.steps, train.learning_rate,
         train.use_when_finished, train.overrides.
 
@@ -191,7 +193,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         stage = last_stage(next(item for item in training.recipes() if item.name == name).toml)
         wanted = {"steps": number, "learning_rate": speed}
         chosen = [f"{stage['name']}.{key}={value}" for key, value in wanted.items() if value and value != stage.get(key)]
-        chosen += [line.strip() for line in more.splitlines() if line.strip()]
+        chosen += [line.strip() for line in (more or "").splitlines() if line.strip()]
         item = training.start_job(ws, project_id, base_id, name, chosen, use_it)
         gr.Info(
             "Waiting behind another job." if item.status == "queued" else "Training started.",

@@ -1,0 +1,213 @@
+"""A real studio in a process of its own, a headless Chromium with a microphone that plays a file, and an eye on both."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import soundfile
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ROOT = Path(__file__).parents[2]
+SERVE = Path(__file__).with_name("serve.py")
+FAKE_ENGINE = ROOT / "tests" / "studio" / "fake_engine.py"
+SAMPLE = ROOT / "studio" / "assets" / "sample" / "audio"
+SENTENCE = "i am looking for a cheap restaurant in the north part of town"
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+STARTED_WITHIN = 60
+
+
+@dataclass
+class Studio:
+    """One studio over ``home``; it can be killed and started again on the same port."""
+
+    home: Path
+    port: int
+    options: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, str(SERVE), str(self.home), str(self.port), *self.options]
+        places = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+        environment = os.environ | {"DST_STUDIO_HOME": str(self.home), "PYTHONPATH": places}
+        if "--canned" in self.options:
+            environment["DST_STUDIO_ENGINE"] = f"{sys.executable} {FAKE_ENGINE}"
+            environment["FAKE_STEP"] = "0.2"
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=self.home, env=environment, stdout=log, stderr=log)
+        end = time.monotonic() + STARTED_WITHIN
+        while time.monotonic() < end and self.process.poll() is None:
+            try:
+                urllib.request.urlopen(self.url, timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.2)
+        self.kill()
+        pytest.fail(f"the studio did not start:\n{(self.home / 'server.log').read_text()[-2000:]}")
+
+    def kill(self) -> None:
+        """As a power cut would: no time to tidy up."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+
+
+@dataclass
+class View:
+    """A page, what went wrong on it, and what it asked of other machines."""
+
+    page: sync_api.Page
+    studio: Studio
+    pictures: Path
+    errors: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(15_000)
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", self._request)
+
+    def _request(self, request: sync_api.Request) -> None:
+        if not request.url.startswith((self.studio.url, "data:", "blob:")):
+            self.strangers.append(request.url)
+
+    def go(self, path: str, ready: str) -> None:
+        """Open a page and wait until the component ``ready`` is there."""
+        self.page.goto(f"{self.studio.url}/{path}")
+        self.element(ready).wait_for()
+
+    def element(self, elem_id: str) -> sync_api.Locator:
+        return self.page.locator(f'[id="{elem_id}"]')
+
+    def field(self, elem_id: str) -> sync_api.Locator:
+        return self.element(elem_id).locator("input, textarea").first
+
+    def says(self, elem_id: str, text: str, seconds: float = 15) -> None:
+        """Wait until a component shows the text."""
+        sync_api.expect(self.element(elem_id)).to_contain_text(text, timeout=seconds * 1000)
+
+    def has(self, elem_id: str, value: str) -> None:
+        """Wait until a field holds the value."""
+        sync_api.expect(self.field(elem_id)).to_have_value(value)
+
+    def record(self, seconds: float) -> None:
+        """Speak a user's turn into the microphone of the Talk page."""
+        recorder = self.element("talk.user_audio")
+        recorder.locator('button:has-text("Record")').click()
+        self.page.wait_for_timeout(seconds * 1000)
+        recorder.locator('button:visible:has-text("Stop")').first.click()
+
+    def upload(self, file: Path) -> None:
+        """Put a file into the recorder of the Talk page."""
+        recorder = self.element("talk.user_audio")
+        recorder.get_by_label("Upload file").click()
+        recorder.locator('input[type="file"]').set_input_files(file)
+
+    def picture(self, name: str) -> None:
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+
+    def clean(self) -> None:
+        """Nothing went wrong in the browser and nothing left the machine."""
+        assert not self.errors
+        assert not self.strangers
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: ``DST_STUDIO_PICTURES``, or a folder that pytest keeps for a while."""
+    chosen = os.environ.get("DST_STUDIO_PICTURES")
+    folder = Path(chosen) if chosen else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A WAV file of somebody who looks for a restaurant: spoken by flite or espeak-ng, else a sample recording."""
+    wav = tmp_path_factory.mktemp("speech") / "speech.wav"
+    if flite := shutil.which("flite"):
+        subprocess.run([flite, "-voice", "slt", "-t", SENTENCE, "-o", wav], check=True)
+    elif espeak := shutil.which("espeak-ng"):
+        subprocess.run([espeak, "-w", wav, SENTENCE], check=True)
+    else:
+        samples, rate = soundfile.read(sorted(SAMPLE.glob("*.flac"))[0])
+        soundfile.write(wav, samples, rate, subtype="PCM_16")
+    return wav
+
+
+@pytest.fixture(scope="module")
+def browser(speech: Path) -> Iterator[sync_api.Browser]:
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("needs Chromium: install it (Debian: apt-get install chromium) or name it in CHROMIUM")
+    with sync_api.sync_playwright() as playwright:
+        arguments = [*ARGUMENTS, f"--use-file-for-fake-audio-capture={speech}"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def start_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Studio]]:
+    """Start studios; they end with the tests of the module."""
+    started: list[Studio] = []
+
+    def start(*options: str) -> Studio:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        studio = Studio(tmp_path_factory.mktemp("home"), port, list(options))
+        started.append(studio)
+        studio.start()
+        return studio
+
+    yield start
+    for studio in started:
+        studio.kill()
+
+
+@pytest.fixture
+def open_view(browser: sync_api.Browser, pictures: Path) -> Iterator[Callable[..., View]]:
+    """Open a page as somebody new: a browser context of its own."""
+    contexts: list[sync_api.BrowserContext] = []
+
+    def open_(studio: Studio, width: int = 1440, height: int = 900, dark: bool = False) -> View:
+        context = browser.new_context(
+            permissions=["microphone"],
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+        )
+        contexts.append(context)
+        return View(context.new_page(), studio, pictures)
+
+    yield open_
+    for context in contexts:
+        context.close()

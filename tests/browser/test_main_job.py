@@ -1,0 +1,86 @@
+"""The main job from end to end in a real browser: speak, see, correct, lose the server, train, use what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import ROOT, Studio, View
+
+pytestmark = pytest.mark.browser
+
+TRAINED_WITHIN = {"canned": 40, "real": 900}  # seconds
+
+
+@pytest.fixture(scope="module", params=["canned", "real"])
+def studio(request: pytest.FixtureRequest, start_studio: Callable[..., Studio]) -> Studio:
+    if request.param == "canned":
+        return start_studio("--canned")
+    if not (ROOT / "engine" / "demo" / "checkpoint.json").is_file():
+        pytest.skip("needs the demo checkpoint")
+    request.getfixturevalue("base_models")
+    return start_studio()
+
+
+def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., View]) -> None:
+    view = open_view(studio)
+    page, kind = view.page, "canned" if studio.options else "real"
+
+    # Speak; reload while the model computes: the turn was saved before it was asked.
+    view.go("", "talk.new_dialogue")
+    view.says("talk.hint", ":")
+    view.element("talk.new_dialogue").click()
+    view.says("talk.conversation", "No turn yet")
+    view.record(5)
+    view.says("talk.notice", "saved")
+    view.clean()
+    page.reload()
+    view.says("talk.conversation", "1 · user")
+    view.errors.clear()  # Gradio's page reports the answer that it no longer waits for
+    hear = view.element("talk.understand")
+    hear.or_(view.element("talk.state").locator("td").first).first.wait_for()
+    if hear.is_visible():
+        hear.click()
+    view.says("talk.state", "cheap", seconds=90)
+    view.says("talk.conversation", "cheap restaurant")
+    view.picture(f"talk-{kind}")
+
+    # Correct, and pull the plug the moment it says that it is saved.
+    view.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    field = view.field("correct.slot.restaurant-pricerange")
+    field.click()
+    page.get_by_role("option", name="moderate").click()
+    view.says("correct.notice", "saved")
+    studio.kill()
+    studio.start()
+    page.reload()
+    view.has("correct.slot.restaurant-pricerange", "moderate")
+    view.errors.clear()  # of the lost connection
+    view.picture(f"correct-{kind}")
+
+    # Train 20 steps; a reload in the middle changes nothing.
+    view.go("train", "train.start")
+    view.says("train.data", "turns to train on")
+    view.field("train.steps").fill("20")
+    view.element("train.start").click()
+    view.says("train.progress", "of 20", seconds=TRAINED_WITHIN[kind])
+    page.reload()
+    view.says("train.progress", "checkpoint ", seconds=TRAINED_WITHIN[kind])
+    view.says("train.progress", "finished")
+    view.says("train.progress", "step 20 of 20")
+    view.element("train.loss").locator("canvas, svg.marks").first.wait_for()
+    view.picture(f"train-{kind}")
+    made = view.element("train.progress").get_by_role("link").inner_text()
+
+    # The new checkpoint is in use and answers.
+    view.go("models", "models.table")
+    view.says("models.table", f"{made} in use")
+    view.picture(f"models-{kind}")
+    view.go("", "talk.new_dialogue")
+    view.says("talk.state", "State after turn 1")
+    view.record(5)
+    view.says("talk.state", "State after turn 2", seconds=90)
+    view.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    view.says("correct.title", f"by {made}")
+    view.clean()

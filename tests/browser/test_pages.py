@@ -1,0 +1,173 @@
+"""The pages in a real browser, with canned answers: what people do by hand, and what they do wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Studio, View
+
+pytestmark = pytest.mark.browser
+
+PAGES = {"": "talk.dialogue", "correct": "correct.dialogue", "train": "train.data", "models": "models.table"}
+
+
+@pytest.fixture(scope="module")
+def studio(start_studio: Callable[..., Studio]) -> Studio:
+    return start_studio("--canned")
+
+
+@pytest.fixture
+def talked(studio: Studio, open_view: Callable[..., View], speech: Path) -> View:
+    """A new dialogue of two user turns and an agent turn between them, open on the Talk page."""
+    view = open_view(studio)
+    view.go("", "talk.new_dialogue")
+    view.says("talk.hint", ":")
+    view.element("talk.new_dialogue").click()
+    view.says("talk.conversation", "No turn yet")
+    view.upload(speech)
+    view.says("talk.state", "cheap")
+    view.field("talk.agent_text").fill("which <b>area</b>?")
+    view.field("talk.agent_text").press("Enter")
+    view.says("talk.conversation", "which <b>area</b>?")
+    view.upload(speech)
+    view.says("talk.state", "north")
+    return view
+
+
+def test_talk_shows_state_and_resumes_after_a_reload(talked: View) -> None:
+    talked.says("talk.notice", "understood in 0.3 s")
+    assert talked.element("talk.state").locator("tr.added").count() == 1, "only what the turn changed stands out"
+    talked.picture("talk")
+    talked.page.reload()
+    talked.says("talk.conversation", "in the north please")
+    talked.says("talk.state", "State after turn 3")
+    talked.clean()
+
+
+def test_output_that_is_no_json_is_shown_as_such(talked: View, speech: Path) -> None:
+    for answer in ("chinese", "not valid JSON"):
+        talked.upload(speech)
+        talked.says("talk.state", answer)
+    talked.says("talk.state", '{"transcript": "goodb')
+    talked.says("talk.state", "chinese")  # the state before stands
+    talked.clean()
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [("empty.wav", b"", "empty"), ("text.wav", b"hello", "not")])
+def test_a_file_that_is_no_recording_is_refused_in_words(
+    talked: View, tmp_path: Path, speech: Path, name: str, content: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    talked.upload(tmp_path / name)
+    talked.says("talk.notice", words)
+    assert talked.element("talk.conversation").locator("li").count() == 3, "no turn is made of it"
+    talked.picture(f"refused-{name}")
+    talked.upload(speech)  # and the recorder is free again
+    talked.says("talk.state", "chinese")
+    talked.clean()
+
+
+def test_correct_by_keyboard(talked: View) -> None:
+    page = talked.page
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    area = talked.field("correct.slot.restaurant-area")
+    area.click()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("nowhere")
+    page.keyboard.press("Tab")
+    talked.says("correct.notice", "saved")
+    talked.says("correct.title", "corrected")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    page.keyboard.press("u")
+    talked.has("correct.slot.restaurant-area", "north")
+    page.keyboard.press("p")
+    talked.says("correct.title", "Turn 2")
+    page.keyboard.press("n")
+    talked.says("correct.title", "Turn 3")
+    page.keyboard.press("a")
+    talked.says("correct.title", "corrected")
+    talked.element("correct.transcript").locator("input, textarea").first.press_sequentially(" nnpp")
+    talked.says("correct.title", "Turn 3")  # keys sleep while somebody types
+    page.keyboard.press("Enter")
+    talked.says("correct.turn", "in the north please nnpp")
+    talked.clean()
+
+
+def test_slots_come_and_go_and_history_keeps_them(talked: View) -> None:
+    page = talked.page
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.element("correct.remove.restaurant-area").click()
+    talked.has("correct.slot.restaurant-area", "")  # what the model said stays visible
+    talked.field("correct.add_slot").click()
+    page.keyboard.type("food")
+    page.get_by_role("option", name="restaurant-food").click()
+    talked.field("correct.add_value").click()
+    page.get_by_role("option", name="indian").click()
+    talked.has("correct.slot.restaurant-food", "indian")
+    talked.field("correct.slot.restaurant-food").click()
+    page.get_by_role("option", name="dontcare").click()
+    talked.says("correct.notice", "saved")
+    talked.element("correct.history_panel").locator("button").first.click()
+    for part in ("restaurant food: indian", "restaurant food: indian dontcare", "restaurant area: north"):
+        talked.says("correct.history", part)
+    talked.picture("correct")
+    page.reload()
+    talked.has("correct.slot.restaurant-food", "dontcare")
+    talked.clean()
+
+
+def test_raw_json_is_checked_before_it_is_saved(talked: View) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.element("correct.raw_panel").locator("button").first.click()
+    editor = talked.element("correct.raw").locator(".cm-content")
+    for text, problem in (("{", "Line 1"), ('{"restaurant": "x"}', "restaurant")):
+        editor.fill(text)
+        talked.element("correct.raw_save").click()
+        talked.page.get_by_text(problem).first.wait_for()
+    editor.fill('{"restaurant": {"food": "indian"}}')
+    talked.element("correct.raw_save").click()
+    talked.has("correct.slot.restaurant-food", "indian")
+    talked.clean()
+
+
+def test_two_people_on_one_turn_see_both_versions(talked: View, open_view: Callable[..., View]) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.has("correct.slot.restaurant-area", "north")
+    other = open_view(talked.studio)
+    other.go(talked.page.url.removeprefix(f"{talked.studio.url}/"), "correct.slot.restaurant-area")
+    for view, value in ((talked, "south"), (other, "west")):
+        view.field("correct.slot.restaurant-area").fill(value)
+        view.page.keyboard.press("Tab")
+    talked.says("correct.notice", "saved")
+    other.says("correct.versions", "south")
+    other.says("correct.versions", "west")
+    other.picture("conflict")
+    other.element("correct.keep_mine").click()
+    other.says("correct.notice", "saved")
+    talked.page.reload()
+    talked.has("correct.slot.restaurant-area", "west")
+    talked.clean()
+    other.clean()
+
+
+@pytest.mark.parametrize(("width", "height", "dark"), [(390, 844, True), (1280, 800, True), (1440, 900, False)])
+def test_pages_fit_the_screen(talked: View, open_view: Callable[..., View], width: int, height: int, dark: bool) -> None:
+    view = open_view(talked.studio, width, height, dark)
+    for path, ready in PAGES.items():
+        view.go(path, ready)
+        view.page.wait_for_timeout(800)
+        view.picture(f"{path or 'talk'}-{width}")
+        assert view.page.evaluate("document.documentElement.scrollWidth") <= width, f"/{path} scrolls sideways"
+    view.clean()
+
+
+def test_old_links_open_what_there_is(talked: View) -> None:
+    for path in ("?dialogue=99999", "correct?dialogue=99999&turn=99999", "train?job=999", "models?checkpoint=999"):
+        talked.go(path, PAGES[path.partition("?")[0]])
+    talked.says("models.table", "demo")
+    talked.clean()
