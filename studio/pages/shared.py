@@ -87,8 +87,8 @@ def query_int(request: gr.Request, name: str) -> int | None:
 
 
 def author(request: gr.Request) -> str:
-    """Who edits: the name of the login, or plainly the person at this machine."""
-    return request.username or "you"
+    """Who edits: the name of the login, once there is one."""
+    return request.username or "annotator"
 
 
 def reported(handler: Callable[..., Any]) -> Callable[..., Any]:

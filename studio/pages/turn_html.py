@@ -78,7 +78,7 @@ def conflict_html(error: ConflictError) -> str:
     return (
         f"<div role='alert'><b>{shared.escape(error)}</b><div class='dst-versions'>"
         f"<div><small>Your version, not saved</small><pre>{version(error.mine)}</pre></div>"
-        f"<div><small>By {shared.escape(error.author)}</small><pre>{version(error.theirs)}</pre></div></div></div>"
+        f"<div><small>{shared.escape(error.author)}'s version, saved</small><pre>{version(error.theirs)}</pre></div></div></div>"
     )
 
 
