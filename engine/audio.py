@@ -14,6 +14,7 @@ import soundfile
 
 SAMPLE_RATE = 16_000  # Hz; what the speech encoders expect
 MAX_SECONDS = 3_600.0  # one segment longer than this is a mistake, and would fill the memory
+MAX_TURN_SECONDS = 120.0  # one turn beyond this would not fit an LLM's context; paper 1 stops at 100 s
 _SPEED_STEP = 20  # speed factors are rounded to 1/20: the resampling kernel grows with the reduced ratio
 
 
@@ -49,7 +50,8 @@ def load(
         first, last = _segment(path, frames, rate, start, end)
         if (last - first) / rate > max_seconds:
             raise AudioError(
-                f"{path}: {(last - first) / rate:.0f} s of audio is longer than {max_seconds:.0f} s; cut it"
+                f"{path}: {(last - first) / rate:.0f} s of audio is longer than {max_seconds:.0f} s; "
+                "cut it, or give start and end"
             )
         if channel is not None and not 0 <= channel < file.channels:
             raise AudioError(f"{path}: no channel {channel}; the file has {file.channels} (counted from 0)")

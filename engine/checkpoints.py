@@ -20,11 +20,13 @@ from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from engine.config import ModelConfig, PromptConfig, RecipeError
+from engine.base_models import fsync
+from engine.config import ModelConfig, PromptConfig
 from engine.dialogue import Ontology
 from engine.model import SpeechLLM
 
 FORMAT = 1
+MODEL_CARD = "MODEL_CARD.md"
 DEMO = Path(__file__).parent / "demo"
 
 
@@ -68,6 +70,8 @@ def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype:
     }
     (partial / "checkpoint.json").write_text(json.dumps(head, indent=1), encoding="utf-8")
     (partial / "ontology.json").write_text(json.dumps(info.ontology.to_json(), ensure_ascii=False), encoding="utf-8")
+    for file in [*partial.iterdir(), partial]:
+        fsync(file)
     partial.rename(folder)
 
 
@@ -112,7 +116,10 @@ def load_weights(model: SpeechLLM, folder: str | Path) -> None:
     try:
         model.load_state_dict(parts, strict=False)
         if model.config.lora.rank:
-            set_peft_model_state_dict(model.llm, _load(folder / "adapter.safetensors"))
+            adapter = _load(folder / "adapter.safetensors")
+            if set(adapter) != set(get_peft_model_state_dict(model.llm)):
+                raise CheckpointError(f"{folder}: the adapter's parameters are not this model's")
+            set_peft_model_state_dict(model.llm, adapter)
     except RuntimeError as error:
         raise CheckpointError(
             f"{folder}: the weights do not fit this model: {str(error).splitlines()[-1].strip()}"
@@ -126,18 +133,6 @@ def load_checkpoint(folder: str | Path | None = None) -> tuple[SpeechLLM, Checkp
     model = SpeechLLM(info.model)
     load_weights(model, folder)
     return model, info
-
-
-def check_same_model(info: CheckpointInfo, other: ModelConfig, where: str) -> None:
-    """Refuse weights of another system.
-
-    Raises:
-        RecipeError: naming the first field that differs.
-    """
-    mine, theirs = info.model.model_dump(), other.model_dump()
-    for key in mine:
-        if mine[key] != theirs[key]:
-            raise RecipeError(f"{where}: {key} is {theirs[key]!r}, but the checkpoint {info.name} has {mine[key]!r}")
 
 
 def _load(path: Path) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -44,25 +45,24 @@ def train(
     device: Device = "auto",
 ) -> None:
     """Train a recipe on manifests; see docs/architecture.md for what it writes."""
-    from engine.config import load_recipe
+    with _errors():
+        from engine.config import load_recipe
+        from engine.training import train as run
+        from engine.training.folder import RunFolder, RunFolderError
 
-    status = "failed"
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with _errors():
-            loaded = load_recipe(recipe, overrides)
-            if stages:
-                loaded = loaded.model_copy(update={"stages": [loaded.stage(name) for name in stages]})
-            from engine.training import train as run
-
-            result = run(loaded, _read(manifest), out, base=base, resume=resume, device=device)
-            status = result["status"]
-    except typer.Exit as stop:
-        result = {"status": "failed", "steps": 0, "seconds": 0.0, "error": _LAST_ERROR.get("text", "")}
-        _write_result(out, result)
-        raise stop
-    _write_result(out, result)
-    raise typer.Exit(3 if status == "stopped" else 0)
+        loaded = load_recipe(recipe, overrides)
+        if stages:
+            loaded = loaded.model_copy(update={"stages": [loaded.stage(name) for name in stages]})
+        dialogues = _read(manifest)
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            result = run(loaded, dialogues, out, base=base, resume=resume, device=device)
+        except RunFolderError:
+            raise  # the folder is another run's: leave its result alone
+        except Exception as error:
+            RunFolder(out).write_result("failed", 0.0, str(error).strip().split("\n")[0] or type(error).__name__)
+            raise
+    raise typer.Exit(3 if result["status"] == "stopped" else 0)
 
 
 @app.command()
@@ -89,7 +89,7 @@ def transcribe(
                     print(json.dumps({"file": str(path), "error": str(error)}, ensure_ascii=False), flush=True)
                 continue
             result = {"file": str(path)} | {key: getattr(prediction, key) for key in _TURN_KEYS}
-            text = f"{path}: {prediction.transcript}  {json.dumps(prediction.state, ensure_ascii=False)}"
+            text = f"{path}: {_readable(prediction)}"
             print(json.dumps(result, ensure_ascii=False) if as_json else text, flush=True)
     raise typer.Exit(2 if failed else 0)
 
@@ -103,7 +103,7 @@ def track(
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
-    batch: Annotated[int, typer.Option(help="Dialogues decoded together.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
     device: Device = "auto",
 ) -> None:
     """Track dialogues turn by turn; one object a user turn."""
@@ -112,7 +112,7 @@ def track(
     with _errors():
         tracker = Tracker.load(checkpoint, device)
         for turn in track_dialogues(tracker, _read(manifest), oracle_history=oracle_history, batch=batch):
-            text = f"{turn.dialogue_id} {turn.turn_id}: {turn.transcript}  {json.dumps(turn.state, ensure_ascii=False)}"
+            text = f"{turn.dialogue_id} {turn.turn_id}: {_readable(turn)}"
             print(json.dumps(asdict(turn), ensure_ascii=False) if as_json else text, flush=True)
 
 
@@ -122,47 +122,50 @@ def evaluate(
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
-    limit: Annotated[int | None, typer.Option(help="Score only the first N dialogues.")] = None,
+    split: Annotated[str | None, typer.Option(help="Score only dialogues of this split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N dialogues.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Dialogues decoded together.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
     device: Device = "auto",
 ) -> None:
     """Track dialogues and score transcripts and states against the manifest."""
     from engine.tracking import Tracker, evaluate_dialogues
 
     with _errors():
-        tracker = Tracker.load(checkpoint, device)
-        dialogues = _read(manifest)[:limit]
-        report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)
-        if predictions:
-            predictions.write_text("".join(json.dumps(asdict(turn), ensure_ascii=False) + "\n" for turn in turns))
-        if as_json:
-            print(json.dumps(report, ensure_ascii=False))
-        else:
-            for key in ("wer", "jga", "ser", "slot_f1"):
-                fuzzy = report.get("fuzzy", {}).get(key)
-                print(
-                    f"{key:8} {_percent(report.get(key))}"
-                    + (f"   with fuzzy matching {_percent(fuzzy)}" if fuzzy else "")
-                )
+        dialogues = [dialogue for dialogue in _read(manifest) if split is None or dialogue.split == split][:limit]
+        with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
+            tracker = Tracker.load(checkpoint, device)
+            report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)
+            if file:
+                file.writelines(json.dumps(asdict(turn), ensure_ascii=False) + "\n" for turn in turns)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    print(f"profile {report['profile']}, ontology {report['ontology']}, {report['history']} history")
+    for key in ("wer", "jga", "ser", "slot_f1"):
+        fuzzy = report["fuzzy"].get(key)
+        print(f"{key:8} {_percent(report[key])}" + ("" if fuzzy is None else f"   with fuzzy matching {_percent(fuzzy)}"))
+    print(f"answers that were not valid JSON: {report['invalid_outputs']}")
 
 
 @app.command()
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16 (half the size).")] = "bfloat16",
+    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="bfloat16 is half the size.")] = "bfloat16",
 ) -> None:
     """Write a checkpoint again with smaller weights, to ship it."""
     import torch
 
-    from engine.checkpoints import load_checkpoint, save_checkpoint
+    from engine.checkpoints import MODEL_CARD, load_checkpoint, save_checkpoint
 
     with _errors():
         model, info = load_checkpoint(checkpoint)
         save_checkpoint(model, info, out, getattr(torch, dtype))
+        if (checkpoint / MODEL_CARD).exists():
+            shutil.copy(checkpoint / MODEL_CARD, out)
 
 
 @app.command()
@@ -172,9 +175,6 @@ def recipes() -> None:
 
     for name, description in available_recipes().items():
         print(f"{name:32} {description}")
-
-
-_LAST_ERROR: dict[str, str] = {}
 
 
 @contextmanager
@@ -191,19 +191,19 @@ def _errors() -> Iterator[None]:
     from engine.scoring import ScoreError
     from engine.training import TrainingError
 
-    expected = (AudioError, BaseModelError, CheckpointError, RecipeError, DataError, ManifestError, ScoreError)
+    expected = (AudioError, BaseModelError, CheckpointError, RecipeError, DataError, ManifestError, ScoreError, OSError)
     try:
         yield
-    except expected as error:
-        _fail(str(error), 2, error)
-    except TrainingError as error:
-        _fail(str(error), 1, error)
+    except (*expected, TrainingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2 if isinstance(error, expected) else 1) from error
 
 
-def _fail(text: str, code: int, error: Exception) -> None:
-    _LAST_ERROR["text"] = text
-    print(f"error: {text}", file=sys.stderr)
-    raise typer.Exit(code) from error
+def _readable(answer: Any) -> str:
+    """Transcript and state for people; an answer that was not valid JSON is shown as it came."""
+    if not answer.valid:
+        return f"{answer.transcript}  [not valid JSON: {answer.raw}]"
+    return f"{answer.transcript}  {json.dumps(answer.state, ensure_ascii=False)}"
 
 
 def _read(manifests: list[Path]) -> list[Any]:
@@ -218,12 +218,6 @@ def _read(manifests: list[Path]) -> list[Any]:
             )
         seen.add(dialogue.dialogue_id)
     return dialogues
-
-
-def _write_result(out: Path, result: dict[str, Any]) -> None:
-    partial = out / "result.json.partial"
-    partial.write_text(json.dumps(result), encoding="utf-8")
-    partial.replace(out / "result.json")
 
 
 def _percent(value: float | None) -> str:

@@ -6,17 +6,30 @@ losses, learning rates per group, steps and augmentation. An unknown key is an e
 
 from __future__ import annotations
 
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rapidfuzz import process
 
 
 class RecipeError(ValueError):
     """A recipe that cannot be used; the message names the file, the key and what to write instead."""
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_compiles)]
+Share = Annotated[float, Field(gt=0)]
 
 
 class _Section(BaseModel):
@@ -37,6 +50,12 @@ class ConnectorConfig(_Section):
         "post", description="layer norm before (steadier) or after (paper 1) each block"
     )
     match_embeddings: bool = Field(False, description="normalise outputs to the scale of the LLM's token embeddings")
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ConnectorConfig:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
+        return self
 
 
 class LoraConfig(_Section):
@@ -81,15 +100,15 @@ class StageConfig(_Section):
     """One training stage."""
 
     name: str
-    trainable: list[str] = Field(description="regular expressions over parameter names: connector, lora, encoder, ctc")
-    tasks: dict[Literal["asr", "dst"], float] = Field(description="share of rows drawn for each task")
+    trainable: list[Pattern] = Field(min_length=1, description="regular expressions over parameter names: connector, ctc, lora")
+    tasks: dict[Literal["asr", "dst"], Share] = Field(min_length=1, description="share of rows drawn for each task")
     ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
     ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1, description="rows an optimiser step sees")
     max_positions: int = Field(4096, ge=64, description="padded positions one micro-batch may hold")
     learning_rate: float = Field(5e-5, gt=0)
-    learning_rates: dict[str, float] = Field({}, description="learning rate per regular expression, first match wins")
+    learning_rates: dict[Pattern, float] = Field({}, description="learning rate per regular expression, first match wins")
     warmup: int = Field(0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     weight_decay: float = Field(1e-6, ge=0)
@@ -105,9 +124,17 @@ class Recipe(_Section):
     seed: int = 1
     threads: int = Field(0, ge=0, description="CPU threads, 0 = all")
     checkpoint_every: int = Field(100, ge=1, description="steps between resume points")
+    needs_base: bool = Field(False, description="goes on from a checkpoint, whose model and prompts it takes")
     model: ModelConfig
     prompt: PromptConfig = PromptConfig()
     stages: list[StageConfig] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Recipe:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"every stage needs its own name, found {', '.join(names)}")
+        return self
 
     def stage(self, name: str) -> StageConfig:
         """The stage of that name.

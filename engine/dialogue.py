@@ -153,7 +153,7 @@ def read_manifest(path: str | Path) -> list[Dialogue]:
     dialogues: list[Dialogue] = []
     seen: set[str] = set()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: text may hold U+2028
     except UnicodeDecodeError as error:
         raise ManifestError(
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
@@ -217,6 +217,11 @@ def _turn(data: Any, folder: Path) -> Turn:
         raise ValueError(f"turn {turn.turn_id}: speaker {turn.speaker!r} is not one of {', '.join(SPEAKERS)}")
     if turn.transcript is not None and not isinstance(turn.transcript, str):
         raise ValueError(f"turn {turn.turn_id}: the transcript must be text")
+    if turn.audio is not None and not (isinstance(turn.audio, str) and turn.audio):
+        raise ValueError(f"turn {turn.turn_id}: audio must be the path of a file, not {turn.audio!r}")
+    for key, edge in (("start", turn.start), ("end", turn.end), ("channel", turn.channel)):
+        if edge is not None and (isinstance(edge, bool) or not isinstance(edge, int if key == "channel" else (int, float))):
+            raise ValueError(f"turn {turn.turn_id}: {key} must be a number, not {edge!r}")
     if turn.state is not None:
         try:
             check_state(turn.state)

@@ -6,6 +6,7 @@ many frames a number of samples gives. Batched and single encoding agree.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoFeatureExtractor, WhisperModel
 
+from engine.audio import SAMPLE_RATE
 from engine.base_models import resolve
-
-SAMPLE_RATE = 16000
+from engine.config import RecipeError
 
 
 class WhisperEncoder(nn.Module):
@@ -35,8 +36,8 @@ class WhisperEncoder(nn.Module):
         self.name = name
         self.features = AutoFeatureExtractor.from_pretrained(folder)
         self.encoder = WhisperModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa").encoder
+        self.fingerprint = _fingerprint(self.encoder)
         self.width: int = self.encoder.config.d_model
-        self.frame_rate = SAMPLE_RATE / (self.HOP * self.STRIDE)
         self.window = self.encoder.config.max_source_positions * self.HOP * self.STRIDE
 
     def lengths(self, samples: int) -> int:
@@ -85,6 +86,15 @@ class WhisperEncoder(nn.Module):
         return torch.from_numpy(np.ascontiguousarray(mel.T, dtype=np.float32))
 
 
+def _fingerprint(module: nn.Module) -> str:
+    """A hash of the weights: frames cached for one encoder are never taken for another's."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 ENCODERS: dict[str, type[WhisperEncoder]] = {"whisper": WhisperEncoder}
 
 
@@ -92,9 +102,9 @@ def build_encoder(name: str) -> WhisperEncoder:
     """The encoder of a hub id or local folder, with its pretrained weights.
 
     Raises:
-        ValueError: an architecture without an encoder class here; the message lists those there are.
+        RecipeError: an architecture without an encoder class here; the message lists those there are.
     """
     kind = AutoConfig.from_pretrained(resolve(name)).model_type
     if kind not in ENCODERS:
-        raise ValueError(f"{name}: encoder architecture {kind!r} is not supported; supported are {', '.join(ENCODERS)}")
+        raise RecipeError(f"{name}: encoder architecture {kind!r} is not supported; supported are {', '.join(ENCODERS)}")
     return ENCODERS[kind](name)

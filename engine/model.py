@@ -20,6 +20,7 @@ from engine.connectors import build_connector
 from engine.encoders import build_encoder
 from engine.lora import add_lora
 from engine.losses import EmbeddingCtc
+from engine.prompts import Prompt
 
 FRAME_DTYPE = torch.float16  # what a frozen encoder hands on, so that cached and live frames are the same numbers
 
@@ -102,6 +103,16 @@ def position_ids(attention: Tensor) -> Tensor:
     return (attention.long().cumsum(1) - 1).clamp(min=0)
 
 
+def is_base(name: str) -> bool:
+    """Whether a parameter comes with the base models: such never train, and no checkpoint holds them."""
+    return name.startswith("encoder.") or (name.startswith("llm.") and "lora_" not in name)
+
+
+def pick_device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
 class SpeechLLM(nn.Module):
     """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's have ``lora_``."""
 
@@ -162,6 +173,13 @@ class SpeechLLM(nn.Module):
             use_cache=False,
             logits_to_keep=batch.predicts,
         ).logits.reshape(-1, self.llm.get_input_embeddings().num_embeddings)
+
+    def row(self, prompt: Prompt, frames: Tensor, target: str | None = None) -> Row:
+        """Token ids around the frames: beginning-of-sequence first where there is one, end-of-sequence after a target."""
+        tokenizer = self.tokenizer
+        start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        end = [] if target is None else [*self.token_ids(target), tokenizer.eos_token_id]
+        return Row(start + self.token_ids(prompt.prefix), frames, self.token_ids(prompt.suffix), end)
 
     def token_ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False).input_ids

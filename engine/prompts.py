@@ -3,7 +3,8 @@
 Layout ``paper`` (paper 1, WOZ collator): ``[prefix]<speech>[ {"dialogue_history": "...", "current_turn":][target]``.
 Layout ``history_first``: ``[prefix][{"dialogue_history": "..."}]<speech>[ "current_turn":][target]``.
 The target of a turn is one JSON object: ``{"transcript": "...", "domains": [...], "slots": {domain: {slot: value}}}``; it is
-written and read with ``json``.
+written and read with ``json``. Transcripts of history and target are put in spoken form here (`engine.data.spoken_form`), so that
+typed text ("Table for 2, at 7:30!") looks the same in training and inference.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.config import PromptConfig
+from engine.data.spoken_form import to_spoken
 from engine.dialogue import State, canonical, check_state
 
 
@@ -47,13 +49,13 @@ def asr_prompt(config: PromptConfig) -> Prompt:
 
 def asr_target(transcript: str) -> str:
     """The transcript, with the leading space that its words carry as tokens."""
-    return " " + transcript
+    return " " + to_spoken(transcript)
 
 
 def dst_prompt(config: PromptConfig, history: Sequence[HistoryTurn]) -> Prompt:
     """Stage 2: speech and the dialogue's history."""
     kept = [turn for turn in history if turn.text and (turn.speaker == "user" or config.history == "user+agent")]
-    text = json.dumps(" ".join(f"{turn.speaker.upper()}: {turn.text}" for turn in kept), ensure_ascii=False)
+    text = json.dumps(" ".join(f"{turn.speaker.upper()}: {to_spoken(turn.text)}" for turn in kept), ensure_ascii=False)
     if config.layout == "paper":
         return Prompt(config.dst_prefix, f' {{"dialogue_history": {text}, "current_turn":')
     return Prompt(f'{config.dst_prefix}{{"dialogue_history": {text}, "speech": ', ' , "current_turn":')
@@ -61,7 +63,7 @@ def dst_prompt(config: PromptConfig, history: Sequence[HistoryTurn]) -> Prompt:
 
 def dst_target(transcript: str, state: State) -> str:
     """The JSON of one turn; of several accepted forms the canonical one is taught."""
-    target = {"transcript": transcript, "domains": list(state), "slots": canonical(state)}
+    target = {"transcript": to_spoken(transcript), "domains": list(state), "slots": canonical(state)}
     return " " + json.dumps(target, ensure_ascii=False)
 
 

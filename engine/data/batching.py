@@ -50,19 +50,11 @@ def build_examples(dialogues: Sequence[Dialogue], task: str) -> list[Example]:
 
 
 def build_row(model: SpeechLLM, prompts: PromptConfig, example: Example, frames: Tensor) -> Row:
-    """Token ids around the frames; the target ends with the end-of-sequence token."""
+    """The example's training row around its frames."""
     turn = example.turn
     if example.task == "asr":
-        prompt, target = asr_prompt(prompts), asr_target(turn.transcript or "")
-    else:
-        prompt, target = dst_prompt(prompts, example.history), dst_target(turn.transcript or "", turn.state or {})
-    start = [] if model.tokenizer.bos_token_id is None else [model.tokenizer.bos_token_id]
-    return Row(
-        prefix=start + model.token_ids(prompt.prefix),
-        frames=frames,
-        suffix=model.token_ids(prompt.suffix),
-        target=[*model.token_ids(target), model.tokenizer.eos_token_id],
-    )
+        return model.row(asr_prompt(prompts), frames, asr_target(turn.transcript or ""))
+    return model.row(dst_prompt(prompts, example.history), frames, dst_target(turn.transcript or "", turn.state or {}))
 
 
 class Sampler:

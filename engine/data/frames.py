@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
@@ -22,9 +22,13 @@ ENCODE_SECONDS = 120.0  # audio one encoder batch holds
 
 
 def load_turn(turn: Turn) -> np.ndarray:
-    """The turn's audio, float32 mono 16 kHz."""
+    """The turn's audio, float32 mono 16 kHz.
+
+    Raises:
+        AudioError: the recording cannot be used, or is longer than one turn may be.
+    """
     assert turn.audio is not None
-    return audio.load(turn.audio, turn.start, turn.end, turn.channel)
+    return audio.load(turn.audio, turn.start, turn.end, turn.channel, max_seconds=audio.MAX_TURN_SECONDS)
 
 
 def turn_seconds(turn: Turn) -> float:
@@ -41,7 +45,7 @@ def _file_seconds(path: str) -> float:
 
 
 class FrameCache:
-    """Frames by encoder and content of the audio; float16 ``(frames, encoder width)``.
+    """Frames by the encoder's weights and the content of the audio; float16 ``(frames, encoder width)``.
 
     Files are ``<encoder>/<two hex>/<hash>.npy``, each written under another name first: a killed run leaves no half file.
     """
@@ -49,18 +53,27 @@ class FrameCache:
     def __init__(self, model: SpeechLLM, folder: Path | None = None) -> None:
         self.model = model
         root = folder or home() / "cache" / "frames"
-        self.folder = root / hashlib.sha256(model.config.encoder.encode()).hexdigest()[:12]
+        self.folder = root / model.encoder.fingerprint[:12]
 
-    def prepare(self, turns: Iterable[Turn], describe: str = "Encoding speech") -> None:
-        """Encode what is missing, in batches of similar length, with a progress bar."""
+    def prepare(self, turns: Iterable[Turn], stop: Callable[[], bool] = lambda: False) -> bool:
+        """Encode what is missing, in batches of similar length, with a progress bar.
+
+        ``stop`` is asked between batches; returns False when it said yes.
+
+        Raises:
+            AudioError: a recording is missing or cannot be used.
+        """
         missing = {path: turn for turn in turns if not (path := self._path(turn)).exists()}
         batches: list[list[tuple[Path, Turn]]] = [[]]
         for path, turn in sorted(missing.items(), key=lambda item: turn_seconds(item[1])):
             if batches[-1] and turn_seconds(turn) * (len(batches[-1]) + 1) > ENCODE_SECONDS:
                 batches.append([])
             batches[-1].append((path, turn))
-        for batch in track(batches, description=describe, disable=not missing):
+        for batch in track(batches, description="Encoding speech", disable=not missing):
+            if stop():
+                return False
             self._store(batch)
+        return True
 
     def get(self, turn: Turn) -> Tensor:
         """The turn's frames, encoded now if they are not there."""
@@ -81,7 +94,10 @@ class FrameCache:
 
     def _path(self, turn: Turn) -> Path:
         assert turn.audio is not None
-        status = os.stat(turn.audio)
+        try:
+            status = os.stat(turn.audio)
+        except OSError as error:
+            raise audio.AudioError(f"{turn.audio}: {error.strerror}; put the file back, or correct the manifest") from error
         content = _file_hash(turn.audio, status.st_size, status.st_mtime_ns)
         key = hashlib.sha256(f"{content} {turn.start} {turn.end} {turn.channel}".encode()).hexdigest()
         return self.folder / key[:2] / f"{key}.npy"

@@ -8,11 +8,13 @@ longer run begins with the same files. The run may be stopped at any time: ``DIR
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -145,10 +147,12 @@ def _speak(dialogue: Dialogue, voice: Voice) -> Dialogue:
     turns = []
     for turn in dialogue.turns:
         if turn.speaker == "user" and turn.transcript:
-            path = out / "audio" / folder / f"{turn.turn_id:03d}.flac"
+            key = f"{settings.seed}|{dialogue.dialogue_id}|{turn.turn_id}"
+            # the name tells what is said by whom, so that speech of another text is never taken for it
+            said = hashlib.sha256(f"{key}|{voice.name}|{turn.transcript}".encode()).hexdigest()[:8]
+            path = out / "audio" / folder / f"{turn.turn_id:03d}-{said}.flac"
             if not path.is_file():
-                rng = random.Random(f"{settings.seed}|{dialogue.dialogue_id}|{turn.turn_id}")
-                audio.save_flac(path, _recorded(*speech.say(turn.transcript, voice), settings, rng))
+                audio.save_flac(path, _recorded(*speech.say(turn.transcript, voice), settings, random.Random(key)))
             turn = replace(turn, audio=str(path), start=None, end=None, channel=None, voice=voice.name)
         turns.append(turn)
     return replace(dialogue, turns=turns)
@@ -179,7 +183,11 @@ def _noise(path: Path) -> np.ndarray:
 def _interleaved(manifests: list[Path]) -> list[Dialogue]:
     """The manifests' dialogues in turn, so that a run stopped early has some of each."""
     columns = zip_longest(*(read_manifest(path) for path in manifests))
-    return [dialogue for dialogue in chain.from_iterable(columns) if dialogue is not None]
+    dialogues = [dialogue for dialogue in chain.from_iterable(columns) if dialogue is not None]
+    for name, count in Counter(dialogue.dialogue_id for dialogue in dialogues).items():
+        if count > 1:
+            raise ManifestError(f"dialogue {name!r} is in {count} of the manifests; every dialogue needs its own id")
+    return dialogues
 
 
 app = typer.Typer(add_completion=False)

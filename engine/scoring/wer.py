@@ -8,7 +8,7 @@ from typing import Any
 
 import jiwer
 
-from engine.data.spoken_form import normalise_transcript
+from engine.data.spoken_form import to_spoken
 from engine.scoring.bootstrap import Interval, bootstrap_interval
 
 
@@ -35,7 +35,7 @@ class WerResult:
 
 
 def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequence[str] | None = None) -> WerResult:
-    """Compare transcripts utterance by utterance, both sides as `normalise_transcript` writes them.
+    """Compare transcripts utterance by utterance, both sides as `to_spoken` writes them.
 
     Args:
         references: what was said; empty for noise or silence.
@@ -49,8 +49,8 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
         raise ValueError(
             f"{len(references)} reference transcripts cannot be compared with {len(hypotheses)} hypotheses"
         )
-    said = [normalise_transcript(text) for text in references]
-    heard = [normalise_transcript(text) for text in hypotheses]
+    said = [to_spoken(text) for text in references]
+    heard = [to_spoken(text) for text in hypotheses]
     errors: dict[str, int] = {}
     words: dict[str, int] = {}
     kinds = {"insert": 0, "delete": 0, "substitute": 0}

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import Progress
 
+from engine import audio
 from engine.dialogue import Dialogue, State, Turn
 from engine.scoring import TurnResult, report
 from engine.tracking.tracker import HistoryTurn, Tracker, TurnPrediction, TurnRequest
@@ -92,7 +93,14 @@ def evaluate_dialogues(
     """Track and score; the report and the predictions it was made from.
 
     The ontology for fuzzy matching is the checkpoint's own, from its training states.
+
+    Raises:
+        AudioError: a recording is missing or cannot be used; found before the tracking begins.
     """
+    for dialogue in dialogues:  # hours of tracking must not end at a file that was never there
+        for turn in dialogue.user_turns():
+            if turn.audio:
+                audio.duration(turn.audio)
     turns = list(track_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch))
     results = [TurnResult(turn.dialogue_id, turn.turn_id, turn.transcript, turn.state) for turn in turns]
     scores = report(dialogues, results, tracker.ontology)

@@ -12,9 +12,8 @@ import torch
 
 from engine import audio
 from engine.checkpoints import CheckpointInfo, load_checkpoint
-from engine.data.spoken_form import to_spoken
 from engine.dialogue import Ontology, State
-from engine.model import Row, SpeechLLM
+from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, dst_prompt, parse_output
 from engine.tracking.confidence import slot_confidence
 
@@ -53,10 +52,9 @@ class Tracker:
     """Answers user turns with a checkpoint: greedy decoding of one JSON object a turn (paper 1, section on inference)."""
 
     def __init__(self, model: SpeechLLM, info: CheckpointInfo, device: str = "auto") -> None:
-        name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         if info.model.lora.rank:
             model.llm = model.llm.merge_and_unload()
-        self.model = model.to(name).eval()
+        self.model = model.to(pick_device(device)).eval()
         self.info = info
 
     @classmethod
@@ -96,12 +94,9 @@ class Tracker:
         begun = time.perf_counter()
         model, tokenizer = self.model, self.model.tokenizer
         frames = model.encode([_samples(request) for request in requests])
-        start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         rows = []
         for request, row_frames in zip(requests, frames, strict=True):
-            history = [HistoryTurn(turn.speaker, to_spoken(turn.text)) for turn in request.history]
-            prompt = dst_prompt(self.info.prompt, history)
-            rows.append(Row(start + model.token_ids(prompt.prefix), row_frames, model.token_ids(prompt.suffix), []))
+            rows.append(model.row(dst_prompt(self.info.prompt, request.history), row_frames))
         batch = model.collate(rows, left=True).to(model.device)
         speech, valid = model.speech(batch.frames, batch.valid)
         output = model.llm.generate(
@@ -136,6 +131,11 @@ class Tracker:
 
 
 def _samples(request: TurnRequest) -> np.ndarray:
-    if isinstance(request.audio, np.ndarray):
-        return request.audio.astype(np.float32)
-    return audio.load(request.audio, request.start, request.end, request.channel)
+    limit = audio.MAX_TURN_SECONDS
+    if not isinstance(request.audio, np.ndarray):
+        return audio.load(request.audio, request.start, request.end, request.channel, max_seconds=limit)
+    first, last = (None if edge is None else round(edge * audio.SAMPLE_RATE) for edge in (request.start, request.end))
+    samples = request.audio[first:last].astype(np.float32)
+    if not 0 < len(samples) <= limit * audio.SAMPLE_RATE:
+        raise audio.AudioError(f"{len(samples)} samples are no turn: between one and {limit:.0f} s of samples are needed")
+    return samples

@@ -1,15 +1,10 @@
-"""The training loop: runs a recipe's stages one after the other and can be stopped and resumed at any step.
-
-The run's folder (see docs/architecture.md): ``metrics.jsonl``, ``resume/state.pt``, ``checkpoint/``, ``result.json``; a file
-``stop`` in it ends the run after the current step, saved.
-"""
+"""The training loop: runs a recipe's stages one after the other and can be stopped and resumed at any step."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -22,12 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
-from engine.config import AugmentConfig, Recipe, StageConfig
+from engine.config import AugmentConfig, Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler, build_row
-from engine.data.frames import FrameCache, load_turn
+from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
 from engine.losses import cross_entropy_sum
-from engine.model import Batch, SpeechLLM
+from engine.model import Batch, SpeechLLM, is_base, pick_device
+from engine.training.folder import RunFolder
 from engine.training.optimiser import MasterAdamW, select_trainable
 
 LENGTH_MULTIPLE = 16  # rows are padded to a few lengths, so that kernels are reused
@@ -51,18 +47,19 @@ def train(
 
     Args:
         base: checkpoint whose weights, model and prompts the run starts from, in place of the recipe's.
-        resume: go on from ``out/resume`` if there is one.
+        resume: go on with the run in ``out`` if there is one.
         cache: folder of the frame cache.
 
     Raises:
-        DataError: nothing to train on, or a run folder that holds another run.
+        DataError: nothing to train on.
+        RunFolderError: the folder holds another run.
         TrainingError: a non-finite loss, or a trainable parameter without a gradient.
     """
-    if (out / "checkpoint").exists():
-        if resume:
-            return {"status": "finished", "steps": _steps(out), "seconds": 0.0, "error": None}
-        raise DataError(f"{out} holds a finished run; choose another --out folder")
-    return _Run(recipe, dialogues, out, base, resume, device, cache).run()
+    folder = RunFolder(out)
+    folder.check(resume)
+    if folder.checkpoint.exists():
+        return folder.write_result("finished", 0.0)
+    return _Run(recipe, dialogues, folder, base, device, cache).run()
 
 
 class _Run:
@@ -70,9 +67,8 @@ class _Run:
         self,
         recipe: Recipe,
         dialogues: Sequence[Dialogue],
-        out: Path,
+        folder: RunFolder,
         base: Path | None,
-        resume: bool,
         device: str,
         cache: Path | None,
     ) -> None:
@@ -82,30 +78,33 @@ class _Run:
         self.base = read_info(base) if base is not None else None
         if self.base is not None:
             recipe = recipe.model_copy(update={"model": self.base.model, "prompt": self.base.prompt})
+        elif recipe.needs_base:
+            raise RecipeError(f"recipe {recipe.name} goes on from a checkpoint: name it with --base")
         self.recipe = recipe
-        self.out = out
+        self.folder = folder
         self.dialogues = [dialogue for dialogue in dialogues if dialogue.split == "train"]
+        if not self.dialogues:
+            raise DataError("no dialogue of the manifests has split 'train'; the others are never trained on")
+        # All stages are looked at before the first one costs hours.
+        self.samplers = [Sampler(self.dialogues, stage, recipe.seed) for stage in recipe.stages]
         self.total = sum(stage.steps for stage in recipe.stages)
-        self.resume_file = out / "resume" / "state.pt"
-        self.stop_file = out / "stop"
         self.stopping = False
-        self.identity = _identity(recipe, self.dialogues)
-        self.state = self._resume_point(resume)
-        out.mkdir(parents=True, exist_ok=True)
-        self.stop_file.unlink(missing_ok=True)
-        self._trim_metrics()
+        self.identity = _identity(recipe, self.dialogues, base)
+        self.state = folder.claim(self.identity)
         self.model = SpeechLLM(recipe.model)
+        for stage in recipe.stages:
+            select_trainable(self.model, stage.trainable)
         if self.state is not None:
             self._restore_weights(self.state["weights"])
         elif base is not None:
             load_weights(self.model, base)
-        self.model.to(_device(device))
+        self.model.to(pick_device(device))
         self.cache = FrameCache(self.model, cache)
         self.started = time.monotonic()
         self.pace: float | None = None
 
     def run(self) -> dict[str, Any]:
-        previous = signal.signal(signal.SIGTERM, self._on_signal)
+        previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
@@ -117,35 +116,26 @@ class _Run:
                 for index in range(self.state["stage"] if self.state else 0, len(self.recipe.stages)):
                     if not self._stage(index):
                         return self._result("stopped")
-            self._save_checkpoint()
+            self._save_checkpoint(self.folder.checkpoint)
         finally:
-            signal.signal(signal.SIGTERM, previous)
-        shutil.rmtree(self.out / "resume", ignore_errors=True)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+        self.folder.drop_state()
         return self._result("finished")
-
-    def _resume_point(self, resume: bool) -> dict[str, Any] | None:
-        """The saved state to go on from, if that is wanted; never throws an earlier run's work away."""
-        if not self.resume_file.exists():
-            return None
-        if not resume:
-            raise DataError(f"{self.out} holds an unfinished run; add --resume to go on with it, or choose another --out folder")
-        state: dict[str, Any] = torch.load(self.resume_file, weights_only=True)
-        for what, mine in self.identity.items():
-            if state["identity"][what] != mine:
-                raise DataError(f"{self.out} cannot be resumed: its {what} has changed since; put it back, or start a new run")
-        return state
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
 
+    def _must_stop(self) -> bool:
+        return self.stopping or self.folder.stop.exists()
+
     def _stage(self, index: int) -> bool:
-        stage = self.recipe.stages[index]
+        """Run one stage from its first open step; False when it was stopped."""
+        stage, sampler = self.recipe.stages[index], self.samplers[index]
         select_trainable(self.model, stage.trainable)
         self.model.train()
-        sampler = Sampler(self.dialogues, stage, self.recipe.seed)
-        self.encoder_trains = any(name.startswith("encoder.") for name, _ in self.model.trainable())
-        if not self.encoder_trains:
-            self.cache.prepare(example.turn for example in sampler.examples())
+        if not self.cache.prepare((example.turn for example in sampler.examples()), self._must_stop):
+            return False
         optimiser = MasterAdamW(self.model.trainable(), stage)
         table = _CtcTable(self.model, sampler.examples()) if stage.ctc_weight else None
         first = self._restore(index, optimiser)
@@ -156,7 +146,7 @@ class _Run:
             loss, norm, rate, tokens = self._step(stage, sampler.batch(step), optimiser, table, step, step == first)
             seconds = time.monotonic() - begun
             number = done_before + step + 1
-            self._log(
+            self.folder.log(
                 stage=stage.name,
                 step=number,
                 total_steps=self.total,
@@ -168,7 +158,7 @@ class _Run:
                 eta_seconds=self._eta(seconds, number),
             )
             self.progress.update(task, advance=1, note=f"loss {loss:.3f}")
-            stopping = self.stopping or self.stop_file.exists()
+            stopping = self._must_stop()
             last = step + 1 == stage.steps
             if stopping or (step + 1) % self.recipe.checkpoint_every == 0 or last:
                 at = (index + 1, 0, None) if last else (index, step + 1, optimiser)
@@ -203,16 +193,17 @@ class _Run:
         if check:
             self._check_gradients()
         norm, rate = optimiser.step(step, float(tokens))
-        if not (_finite(total) and _finite(norm)):
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in examples[:4])
             raise TrainingError(
                 f"the loss became {total} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
-                "lower the learning rate or check these recordings, then resume"
+                f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
         return total / tokens, norm, rate, tokens
 
     def _micro_batches(self, stage: StageConfig, examples: list[Example]) -> list[tuple[Batch, list[Example]]]:
-        frames = [self._frames(example) for example in examples]
+        frames = [self.cache.get(example.turn) for example in examples]
         rows = [build_row(self.model, self.recipe.prompt, e, f) for e, f in zip(examples, frames, strict=True)]
         lengths = [self.model.connector.lengths(len(row.frames)) for row in rows]
         text = [len(row.prefix) + len(row.suffix) + len(row.target) if stage.ce_weight else 0 for row in rows]
@@ -230,11 +221,6 @@ class _Run:
             for group in groups
         ]
 
-    def _frames(self, example: Example) -> Tensor:
-        if self.encoder_trains:
-            return self.model.encoder.encode([load_turn(example.turn)])[0]
-        return self.cache.get(example.turn)
-
     def _check_gradients(self) -> None:
         dead = [name for name, parameter in self.model.trainable() if parameter.grad is None]
         if dead:
@@ -247,39 +233,22 @@ class _Run:
         self.pace = seconds if self.pace is None else 0.95 * self.pace + 0.05 * seconds
         return self.pace * (self.total - number)
 
-    def _log(self, **values: Any) -> None:
-        with (self.out / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-
-    def _trim_metrics(self) -> None:
-        """Drop what was logged after the resume point: those steps run again."""
-        path = self.out / "metrics.jsonl"
-        done = self.state["done"] if self.state else 0
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        path.write_text("".join(line + "\n" for line in lines[:done]), encoding="utf-8")
-
     def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None) -> None:
-        weights = {
-            name: parameter.detach().cpu().clone()
-            for name, parameter in self.model.named_parameters()
-            if not _is_base(name) or parameter.requires_grad
-        }
-        state = {
-            "identity": self.identity,
-            "stage": stage,
-            "step": step,
-            "done": sum(earlier.steps for earlier in self.recipe.stages[:stage]) + step,
-            "weights": weights,
-            "optimiser": optimiser.state() if optimiser else None,
-            "random": torch.get_rng_state(),
-        }
-        self.resume_file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.resume_file.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.resume_file)
+        self.folder.save_state(
+            {
+                "identity": self.identity,
+                "stage": stage,
+                "step": step,
+                "done": sum(earlier.steps for earlier in self.recipe.stages[:stage]) + step,
+                "weights": {
+                    name: parameter.detach().cpu().clone()
+                    for name, parameter in self.model.named_parameters()
+                    if not is_base(name)
+                },
+                "optimiser": optimiser.state() if optimiser else None,
+                "random": torch.get_rng_state(),
+            }
+        )
 
     @torch.no_grad()
     def _restore_weights(self, weights: dict[str, Tensor]) -> None:
@@ -297,7 +266,7 @@ class _Run:
         torch.set_rng_state(state["random"])
         return int(state["step"])
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, folder: Path) -> None:
         """The new checkpoint knows the slots and values of its base too, and names the stages of both."""
         before = self.base or CheckpointInfo(self.recipe.name, self.recipe.model, self.recipe.prompt)
         info = CheckpointInfo(
@@ -307,11 +276,10 @@ class _Run:
             before.ontology.merged(Ontology.from_dialogues(self.dialogues)),
             (*before.stages, *(stage.name for stage in self.recipe.stages)),
         )
-        save_checkpoint(self.model, info, self.out / "checkpoint")
+        save_checkpoint(self.model, info, folder)
 
     def _result(self, status: str) -> dict[str, Any]:
-        seconds = round(time.monotonic() - self.started, 1)
-        return {"status": status, "steps": _steps(self.out), "seconds": seconds, "error": None}
+        return self.folder.write_result(status, time.monotonic() - self.started)
 
 
 class _CtcTable:
@@ -350,24 +318,17 @@ def _mask(batch: Batch, augment: AugmentConfig, training: bool) -> Tensor:
     return frames * keep
 
 
-def _steps(out: Path) -> int:
-    return len((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+def _identity(recipe: Recipe, dialogues: Sequence[Dialogue], base: Path | None) -> dict[str, str]:
+    """Hashes of what a resumed run must share with its beginning. Where the audio lies may change: its name may not."""
+    data = [asdict(dialogue) for dialogue in dialogues]
+    for turn in (turn for dialogue in data for turn in dialogue["turns"] if turn["audio"]):
+        turn["audio"] = Path(turn["audio"]).name
+    return {
+        "recipe": recipe.model_dump_json(),
+        "base checkpoint": _sha256((base / "connector.safetensors").read_bytes()) if base else "",
+        "training data": _sha256(json.dumps(data, sort_keys=True).encode()),
+    }
 
 
-def _identity(recipe: Recipe, dialogues: Sequence[Dialogue]) -> dict[str, str]:
-    """What must be the same for a resumed run to equal an uninterrupted one."""
-    data = json.dumps([asdict(dialogue) for dialogue in dialogues], sort_keys=True)
-    return {"recipe": recipe.model_dump_json(), "training data": hashlib.sha256(data.encode()).hexdigest()}
-
-
-def _device(name: str) -> torch.device:
-    return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else "cpu" if name == "auto" else name)
-
-
-def _finite(value: float) -> bool:
-    return value == value and abs(value) != float("inf")
-
-
-def _is_base(name: str) -> bool:
-    """Parameters that come with the base models and never need saving unless they train."""
-    return name.startswith("encoder.") or (name.startswith("llm.") and "lora_" not in name)
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

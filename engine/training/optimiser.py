@@ -11,17 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import RecipeError, StageConfig
+from engine.model import is_base
 
 
 def select_trainable(model: nn.Module, patterns: Sequence[str]) -> None:
     """Freeze everything but the parameters that match one of the regular expressions.
 
     Raises:
-        RecipeError: a pattern that matches no parameter.
+        RecipeError: a pattern that matches no parameter, or one of a base model.
     """
     used = dict.fromkeys(patterns, False)
     for name, parameter in model.named_parameters():
         matching = [pattern for pattern in patterns if re.search(pattern, name)]
+        if matching and is_base(name):
+            raise RecipeError(
+                f"trainable pattern {matching[0]!r} matches {name}, a base model's; a checkpoint holds connector, CTC and LoRA "
+                "only, so name those"
+            )
         parameter.requires_grad_(bool(matching))
         parameter.grad = None
         for pattern in matching:
@@ -68,7 +74,7 @@ class MasterAdamW:
             parameter.grad = None
 
     def step(self, step: int, divisor: float) -> tuple[float, float]:
-        """Divide the summed gradients, clip, update. Returns the gradient norm and the first group's learning rate."""
+        """Divide the summed gradients, clip, update. Returns the gradient norm and the highest learning rate."""
         for parameter, master in zip(self.parameters, self.masters, strict=True):
             master.grad = None if parameter.grad is None else parameter.grad.float() / divisor
         norm = nn.utils.clip_grad_norm_(self.masters, self.stage.clip)
@@ -81,7 +87,7 @@ class MasterAdamW:
             for parameter, master in zip(self.parameters, self.masters, strict=True):
                 if parameter is not master:
                     parameter.copy_(master)
-        return float(norm), self.adamw.param_groups[-1]["lr"]
+        return float(norm), max(group["lr"] for group in self.adamw.param_groups)
 
     def state(self) -> dict[str, Any]:
         return {"adamw": self.adamw.state_dict(), "masters": dict(zip(self.names, self._copies(), strict=True))}

@@ -47,3 +47,18 @@ def test_unknown_recipe_and_stage_list_what_there_is():
 def test_a_recipe_without_stages_is_refused():
     with pytest.raises(RecipeError, match="stages"):
         parse_recipe({"name": "x", "model": {"encoder": "e", "llm": "l"}, "stages": []})
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("stage2.tasks={}", "tasks"),
+        ("stage2.tasks={dst=0.0}", "tasks.dst"),
+        ('stage2.trainable=["("]', "no regular expression"),
+        ("model.connector.heads=7", "must be a multiple of heads"),
+        ('stage2.name="align"', "needs its own name"),
+    ],
+)
+def test_values_that_would_only_fail_later_are_refused_now(override, reason):
+    with pytest.raises(RecipeError, match=reason):
+        load_recipe("demo", [override])

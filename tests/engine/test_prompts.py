@@ -7,13 +7,13 @@ import pytest
 from engine.config import PromptConfig
 from engine.prompts import HistoryTurn, dst_prompt, dst_target, parse_output
 
-HISTORY = [HistoryTurn("user", "a cheap hotel"), HistoryTurn("agent", 'the "acorn"')]
+HISTORY = [HistoryTurn("user", "A cheap hotel."), HistoryTurn("agent", 'the "Acorn", for 2')]
 
 
 def test_paper_layout_is_speech_then_history():
     prompt = dst_prompt(PromptConfig(), HISTORY)
     assert prompt.prefix == ""
-    assert prompt.suffix == ' {"dialogue_history": "USER: a cheap hotel AGENT: the \\"acorn\\"", "current_turn":'
+    assert prompt.suffix == ' {"dialogue_history": "USER: a cheap hotel AGENT: the acorn for two", "current_turn":'
 
 
 @pytest.mark.parametrize("layout", ["paper", "history_first"])
@@ -22,7 +22,7 @@ def test_prompt_and_target_together_are_one_json_object(layout):
     speech = '"<speech>"' if layout == "history_first" else ""
     target = dst_target("in the north", {"hotel": {"area": "north"}})
     whole = json.loads(prompt.prefix + speech + prompt.suffix + target + "}")
-    assert whole["dialogue_history"] == 'USER: a cheap hotel AGENT: the "acorn"'
+    assert whole["dialogue_history"] == "USER: a cheap hotel AGENT: the acorn for two"
     assert whole["current_turn"]["slots"] == {"hotel": {"area": "north"}}
 
 
@@ -40,9 +40,9 @@ def test_target_order_and_canonical_value():
     assert target == " " + json.dumps(expected)
 
 
-def test_output_round_trip():
-    parsed = parse_output(dst_target('say "hi"', {"hotel": {"name": "é"}}))
-    assert parsed.transcript == 'say "hi"' and parsed.state == {"hotel": {"name": "é"}}
+def test_output_round_trip_with_the_transcript_in_spoken_form():
+    parsed = parse_output(dst_target('Say "hi" at 2!', {"hotel": {"name": 'é "x"'}}))
+    assert parsed.transcript == "say hi at two" and parsed.state == {"hotel": {"name": 'é "x"'}}
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ def test_one_answer_for_a_path_an_array_and_a_segment(exact, dialogues):
 
 def test_a_very_short_clip_is_answered_and_an_empty_file_refused(tracker, tmp_path):
     assert isinstance(tracker.turn(np.zeros(800, np.float32)), TurnPrediction)
+    with pytest.raises(AudioError, match="no turn"):
+        tracker.turn(np.zeros(16000 * 121, np.float32))
     (tmp_path / "empty.wav").touch()
     with pytest.raises(AudioError):
         tracker.turn(tmp_path / "empty.wav")
@@ -89,10 +91,9 @@ def test_a_very_short_clip_is_answered_and_an_empty_file_refused(tracker, tmp_pa
 def test_confidence_is_the_product_over_the_values_tokens(model):
     state = {"restaurant": {"area": "north", "food": "north american"}}
     tokens = model.token_ids(dst_target("north", state))
-    texts = [model.tokenizer.decode([token]) for token in tokens]
-    area = max(i for i, text in enumerate(texts) if text == "north" and texts[i - 1].startswith('":'))
-    probabilities = [0.9] * len(tokens)
-    confidence = slot_confidence(model.tokenizer, tokens, [math.log(p) for p in probabilities], state)
-    assert set(confidence["restaurant"]) == {"area", "food"}
-    assert 0.9**4 <= confidence["restaurant"]["food"] < confidence["restaurant"]["area"] < 1
-    assert area > 0
+    certain = [0.0] * len(tokens)
+    assert slot_confidence(model.tokenizer, tokens, certain, state) == {"restaurant": {"area": 1.0, "food": 1.0}}
+    american = max(place for place, token in enumerate(tokens) if "american" in model.tokenizer.decode([token]))
+    doubtful = [math.log(0.25) if place == american else 0.0 for place in range(len(tokens))]
+    confidence = slot_confidence(model.tokenizer, tokens, doubtful, state)
+    assert confidence == {"restaurant": {"area": 1.0, "food": pytest.approx(0.25)}}

@@ -9,8 +9,10 @@ from engine.checkpoints import CheckpointError, load_checkpoint, load_weights, r
 from engine.config import RecipeError, load_recipe
 from engine.data.batching import DataError, Sampler, build_examples, build_row
 from engine.data.frames import FrameCache
+from engine.model import SpeechLLM, is_base
 from engine.training import TrainingError, train
 from engine.training import loop as loop_module
+from engine.training.folder import RunFolder, RunFolderError
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +21,18 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def straight(base_models, recipe, dialogues, cache, tmp_path_factory):
-    """An uninterrupted run of all three stages."""
-    out = tmp_path_factory.mktemp("straight")
-    result = train(recipe, dialogues, out, cache=cache)
+def straight_run(base_models, recipe, dialogues, cache, tmp_path_factory):
+    """An uninterrupted run of all three stages, with its model as it was at the end."""
+    run = loop_module._Run(recipe, dialogues, RunFolder(tmp_path_factory.mktemp("straight")), None, "cpu", cache)
+    result = run.run()
     assert result["status"] == "finished" and result["steps"] == 6
-    return out
+    return run
+
+
+@pytest.fixture(scope="module")
+def straight(straight_run):
+    """The folder of that run."""
+    return straight_run.folder.path
 
 
 def weights(folder):
@@ -43,17 +51,17 @@ def losses(folder):
 def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
     straight, recipe, dialogues, cache, tmp_path, monkeypatch, after
 ):
-    write = loop_module._Run._log
+    write = RunFolder.log
 
-    def log_then_stop(run, **values):
-        write(run, **values)
+    def log_then_stop(folder, **values):
+        write(folder, **values)
         if values["step"] == after:
-            (run.out / "stop").touch()
+            folder.stop.touch()
 
-    monkeypatch.setattr(loop_module._Run, "_log", log_then_stop)
+    monkeypatch.setattr(RunFolder, "log", log_then_stop)
     assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
     assert not (tmp_path / "checkpoint").exists()
-    monkeypatch.setattr(loop_module._Run, "_log", write)
+    monkeypatch.setattr(RunFolder, "log", write)
     assert train(recipe, dialogues, tmp_path, resume=True, cache=cache)["status"] == "finished"
     assert losses(tmp_path) == losses(straight)
     mine, theirs = weights(tmp_path), weights(straight)
@@ -61,18 +69,29 @@ def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
 
 
 def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
-    with pytest.raises(DataError, match="holds a finished run"):
+    before = (straight / "result.json").read_text()
+    with pytest.raises(RunFolderError, match="holds a finished run"):
         train(recipe, dialogues, straight, cache=cache)
+    assert (straight / "result.json").read_text() == before
     assert train(recipe, dialogues, straight, resume=True, cache=cache)["steps"] == 6  # there is nothing left to do
-    (tmp_path / "resume").mkdir()
-    identity = loop_module._identity(recipe, dialogues)
-    torch.save({"identity": identity}, tmp_path / "resume" / "state.pt")
-    with pytest.raises(DataError, match="add --resume"):
+    RunFolder(tmp_path).save_state({"identity": loop_module._identity(recipe, dialogues, None)})
+    with pytest.raises(RunFolderError, match="add --resume"):
         train(recipe, dialogues, tmp_path, cache=cache)
-    with pytest.raises(DataError, match="its recipe has changed"):
+    with pytest.raises(RunFolderError, match="its recipe changed"):
         train(recipe.model_copy(update={"seed": 9}), dialogues, tmp_path, resume=True, cache=cache)
-    with pytest.raises(DataError, match="its training data has changed"):
+    with pytest.raises(RunFolderError, match="its training data changed"):
         train(recipe, dialogues[:2], tmp_path, resume=True, cache=cache)
+
+
+def test_moving_the_audio_does_not_make_another_run_of_it(recipe, dialogues):
+    from dataclasses import replace
+
+    moved = [
+        replace(d, turns=[replace(t, audio=t.audio and t.audio.replace("/audio/", "/elsewhere/")) for t in d.turns])
+        for d in dialogues
+    ]
+    assert moved != dialogues
+    assert loop_module._identity(recipe, moved, None) == loop_module._identity(recipe, dialogues, None)
 
 
 def test_steps_logged_after_the_last_resume_point_are_not_counted_twice(
@@ -80,17 +99,17 @@ def test_steps_logged_after_the_last_resume_point_are_not_counted_twice(
 ):
     """A killed run has logged steps that its resume point does not hold; they run again and are logged once."""
     sparse = recipe.model_copy(update={"checkpoint_every": 100})
-    write = loop_module._Run._log
+    write = RunFolder.log
 
-    def log_then_die(run, **values):
-        write(run, **values)
+    def log_then_die(folder, **values):
+        write(folder, **values)
         if values["step"] == 3:
-            raise KeyboardInterrupt
+            raise SystemExit
 
-    monkeypatch.setattr(loop_module._Run, "_log", log_then_die)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(RunFolder, "log", log_then_die)
+    with pytest.raises(SystemExit):
         train(sparse, dialogues, tmp_path, cache=cache)
-    monkeypatch.setattr(loop_module._Run, "_log", write)
+    monkeypatch.setattr(RunFolder, "log", write)
     train(sparse, dialogues, tmp_path, resume=True, cache=cache)
     assert losses(tmp_path) == losses(straight)
 
@@ -129,18 +148,17 @@ def test_target_logits_are_those_of_the_whole_row_and_do_not_depend_on_the_batch
     torch.testing.assert_close(together, alone, atol=2e-3, rtol=1e-3)
 
 
-def test_saved_and_loaded_checkpoint_gives_the_same_logits(straight, recipe, dialogues, cache):
-    first, info = load_checkpoint(straight / "checkpoint")
+def test_saved_and_loaded_checkpoint_gives_the_same_logits(straight_run, straight, recipe, dialogues, cache):
+    loaded, info = load_checkpoint(straight / "checkpoint")
     assert info.stages == ("align", "stage1", "stage2") and "restaurant" in info.ontology.values
-    second, _ = load_checkpoint(straight / "checkpoint")
     example = build_examples(dialogues, "dst")[0]
-    row = build_row(first, recipe.prompt, example, FrameCache(first, cache).get(example.turn))
-    with torch.no_grad():
-        batches = [m.eval().collate([row]) for m in (first, second)]
-        one, two = (
-            m.target_logits(b, *m.speech(b.frames, b.valid)) for m, b in zip((first, second), batches, strict=True)
-        )
-    assert torch.equal(one, two)
+    logits = []
+    for model in (straight_run.model.eval(), loaded.eval()):
+        row = build_row(model, recipe.prompt, example, FrameCache(model, cache).get(example.turn))
+        with torch.no_grad():
+            batch = model.collate([row])
+            logits.append(model.target_logits(batch, *model.speech(batch.frames, batch.valid)))
+    assert torch.equal(*logits)
 
 
 def test_a_trainable_parameter_without_a_gradient_is_named(recipe, dialogues, cache, tmp_path, base_models):
@@ -162,17 +180,17 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(
 
     original = loop_module._mask
     monkeypatch.setattr(loop_module, "_mask", poisoned)
-    with pytest.raises(TrainingError, match="step 2, on .*flac turn .*lower the learning rate"):
+    with pytest.raises(TrainingError, match="step 2, on .*flac turn .*--base .*last_good"):
         train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
     assert torch.load(tmp_path / "resume" / "state.pt", weights_only=True)["step"] == 1
+    load_checkpoint(tmp_path / "last_good")
 
 
-def test_frozen_parts_stay_as_they_were(straight, recipe, model):
-    trained, _ = load_checkpoint(straight / "checkpoint")
+def test_frozen_parts_stay_as_they_were_and_the_others_move(straight_run, model):
     fresh = dict(model.named_parameters())
-    for name, parameter in trained.named_parameters():
-        if name.startswith("encoder.") or (name.startswith("llm.") and "lora_" not in name):
-            assert torch.equal(parameter, fresh[name]), name
+    moved = {name for name, parameter in straight_run.model.named_parameters() if not torch.equal(parameter, fresh[name])}
+    assert not [name for name in moved if is_base(name)]
+    assert {"connector.inlet.weight", "ctc.blank"} < moved and any("lora_B" in name for name in moved)
 
 
 def test_a_run_can_start_from_a_checkpoint(straight, recipe, dialogues, cache, tmp_path):
@@ -203,12 +221,26 @@ def test_data_without_states_cannot_train_stage_2(recipe, dialogues):
         Sampler(unlabelled, recipe.stage("stage2"), 1)
 
 
-def test_patterns_that_match_nothing_and_foreign_weights_are_refused(recipe, dialogues, cache, tmp_path, straight):
-    stage = recipe.stage("align").model_copy(update={"trainable": ["conector"]})
-    with pytest.raises(RecipeError, match="'conector' matches no parameter"):
-        train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
-    from engine.model import SpeechLLM
+@pytest.mark.parametrize(
+    ("pattern", "reason"), [("conector", "'conector' matches no parameter"), ("^encoder", "matches encoder.*a base model's")]
+)
+def test_what_no_checkpoint_holds_is_refused_before_the_first_stage(recipe, dialogues, cache, tmp_path, pattern, reason):
+    bad = recipe.stage("stage2").model_copy(update={"trainable": [pattern]})
+    with pytest.raises(RecipeError, match=reason):
+        train(recipe.model_copy(update={"stages": [recipe.stage("align"), bad]}), dialogues, tmp_path, cache=cache)
+    assert not (tmp_path / "metrics.jsonl").read_text()
 
+
+def test_no_training_split_and_no_base_are_said_before_models_are_loaded(recipe, dialogues, tmp_path):
+    from dataclasses import replace
+
+    with pytest.raises(DataError, match="has split 'train'"):
+        train(recipe, [replace(dialogue, split="test") for dialogue in dialogues], tmp_path)
+    with pytest.raises(RecipeError, match="name it with --base"):
+        train(load_recipe("adapt"), dialogues, tmp_path)
+
+
+def test_foreign_weights_are_refused(straight):
     other = SpeechLLM(load_recipe("demo", ["model.connector.stack=6"]).model)
     with pytest.raises(CheckpointError, match="do not fit"):
         load_weights(other, straight / "checkpoint")

@@ -16,14 +16,20 @@ _FAVOUR = 4.0  # how much likelier a favoured dialogue's turn is drawn
 
 
 def utterances(
-    dialogues: list[Dialogue], count: int | None, words: tuple[int, int], favour: tuple[str, ...], seed: int
+    dialogues: list[Dialogue],
+    count: int | None,
+    words: tuple[int, int],
+    favour: tuple[str, ...],
+    seed: int,
+    split: str | None = None,
 ) -> list[Dialogue]:
-    """Distinct user turns as training dialogues of one turn without state, in random order, for speech recognition.
+    """Distinct user turns as dialogues of one turn without state, in random order, for speech recognition.
 
     Args:
         count: how many; ``None`` for all.
         words: fewest and most words of a turn.
         favour: beginnings of domain names whose dialogues' turns are drawn four times as often.
+        split: what the turns are for; ``None`` keeps each dialogue's own split.
     """
     rng = random.Random(seed)
     keyed: dict[str, tuple[float, Dialogue]] = {}
@@ -36,7 +42,7 @@ def utterances(
                 single = Dialogue(
                     f"{dialogue.dialogue_id}-t{turn.turn_id}",
                     [Turn(0, "user", text)],
-                    "train",
+                    split or dialogue.split,
                     dialogue.source,
                     dialogue.licence,
                 )
@@ -62,6 +68,9 @@ def command(
     favour: Annotated[
         str, typer.Option(help="Beginnings of domain names to favour among single turns, by commas.")
     ] = "",
+    as_split: Annotated[
+        str | None, typer.Option(help="Give single turns this split, for instance to train on a validation split.")
+    ] = None,
     seed: int = 0,
 ) -> None:
     """Read a corpus into a manifest and say what was dropped or mended."""
@@ -69,15 +78,16 @@ def command(
     try:
         if corpus not in readers():
             raise CorpusError(f"no reader for {corpus!r}; choose of {', '.join(readers())}")
-        if split not in SPLITS:
-            raise CorpusError(f"no split {split!r}; choose of {', '.join(SPLITS)}")
+        for name in (split, as_split or split):
+            if name not in SPLITS:
+                raise CorpusError(f"no split {name!r}; choose of {', '.join(SPLITS)}")
         dialogues, report = readers()[corpus](folder, split)
     except CorpusError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     console.print("\n".join(report.lines()), markup=False)
     if single_turns:
-        chosen = utterances(dialogues, count, (min_words, max_words), tuple(filter(None, favour.split(","))), seed)
+        chosen = utterances(dialogues, count, (min_words, max_words), tuple(filter(None, favour.split(","))), seed, as_split)
     else:
         chosen = dialogues[:count]
     write_manifest(out, chosen)

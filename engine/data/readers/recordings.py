@@ -24,21 +24,35 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     table = require(folder, "transcripts.tsv")
     report = PreparationReport("recordings", split)
     dialogues = []
-    with table.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        missing = {"path", "transcript"} - set(rows.fieldnames or ())
-        if missing:
-            raise CorpusError(f"{table}: the header line lacks the column {' and '.join(sorted(missing))}")
-        for row in rows:
-            path, transcript = folder / row["path"], to_spoken(row["transcript"] or "", row["path"])
-            if (row.get("transcript_kind") or "").startswith("asr_draft"):
-                report.dropped["transcript is a recogniser's draft"] += 1
-            elif not path.is_file():
-                report.dropped["audio file missing"] += 1
-            elif not transcript:
-                report.dropped["no transcript"] += 1
-            else:
-                turn = Turn(0, "user", transcript, str(path.absolute()), voice=row.get("speaker"))
-                dialogues.append(Dialogue(row["path"], [turn], split, row.get("source") or "", row.get("licence") or ""))
+    for row in _rows(table):
+        path, transcript = folder / row["path"], to_spoken(row["transcript"] or "", row["path"])
+        if (row.get("transcript_kind") or "").startswith("asr_draft"):
+            report.dropped["transcript is a recogniser's draft"] += 1
+        elif not path.is_file():
+            report.dropped["audio file missing"] += 1
+        elif not transcript:
+            report.dropped["no transcript"] += 1
+        else:
+            turn = Turn(0, "user", transcript, str(path.absolute()), voice=row.get("speaker"))
+            dialogues.append(Dialogue(row["path"], [turn], split, row.get("source") or "", row.get("licence") or ""))
     report.count(dialogues)
     return dialogues, report
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a byte-order mark first
+            rows = csv.DictReader(file, delimiter="\t")
+            missing = {"path", "transcript"} - set(rows.fieldnames or ())
+            if missing:
+                raise CorpusError(f"{table}: the header line lacks the column {' and '.join(sorted(missing))}")
+            found = []
+            for row in rows:
+                if any("\n" in (value or "") for value in row.values() if not isinstance(value, list)):
+                    raise CorpusError(f"{table}, line {rows.line_num}: a field spans lines; close or remove its quotation mark")
+                found.append(row)
+            return found
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{table}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise CorpusError(f"{table}: not a table of tab-separated values: {error}") from error

@@ -13,6 +13,7 @@ from engine.data.readers import CorpusError, multiwoz, readers, sgd, woz20
 from engine.data.readers.__main__ import app, utterances
 from engine.dialogue import read_manifest
 
+CORPORA = [name for name in readers() if name != "recordings"]
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 needs_corpora = pytest.mark.skipif(not SHARED.is_dir(), reason="the corpora (../shared/data) are not here")
 
@@ -167,13 +168,13 @@ def test_sgd_packed_is_the_same_as_unpacked(tmp_path: Path) -> None:
     assert sgd.read(tmp_path / "b", "dev")[0] == sgd.read(tmp_path / "a", "dev")[0]
 
 
-@pytest.mark.parametrize("corpus", list(readers()))
+@pytest.mark.parametrize("corpus", CORPORA)
 def test_a_missing_folder_says_what_was_expected(corpus: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"no such folder; expected one with .*(train|woz)"):
         readers()[corpus](tmp_path / "gone", "train")
 
 
-@pytest.mark.parametrize("corpus", list(readers()))
+@pytest.mark.parametrize("corpus", CORPORA)
 def test_a_wrong_folder_says_what_was_found(corpus: str, tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(CorpusError, match=r"expected .*train.*, found holiday\.jpg"):
@@ -186,9 +187,9 @@ def test_a_file_in_another_layout_is_named(tmp_path: Path, content: str) -> None
     (tmp_path / "test.json").write_text(content, encoding="utf-8")
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "dialogues_001.json").write_text(content, encoding="utf-8")
-    for reader in readers().values():
+    for corpus in CORPORA:
         with pytest.raises(CorpusError, match="not in the layout"):
-            reader(tmp_path, "test")
+            readers()[corpus](tmp_path, "test")
 
 
 def test_a_broken_download_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,101 @@
+"""A run's folder: metrics, resume point, result. What is in it is never overwritten by another run.
+
+    metrics.jsonl     one object a step
+    resume/state.pt   everything an exact resume needs, replaced atomically
+    checkpoint/       the result, renamed into place when complete
+    last_good/        the weights before a step that failed
+    result.json       how the run ended
+    stop              made by whoever wants it to save and end
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.data.batching import DataError
+
+
+class RunFolderError(DataError):
+    """A folder that holds another run, or a run that cannot go on; nothing in it was changed."""
+
+
+class RunFolder:
+    """The files of one run. ``identity`` says what must be unchanged for a resumed run to equal an uninterrupted one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint"
+        self.last_good = path / "last_good"
+        self.metrics = path / "metrics.jsonl"
+        self.result = path / "result.json"
+        self.stop = path / "stop"
+        self._state = path / "resume" / "state.pt"
+
+    def check(self, resume: bool) -> None:
+        """Refuse to begin over an earlier run.
+
+        Raises:
+            RunFolderError: a finished run is there, or an unfinished one that is not to be resumed.
+        """
+        if resume:
+            return
+        if self.checkpoint.exists():
+            raise RunFolderError(f"{self.path} holds a finished run; choose another --out folder")
+        if self._state.exists():
+            raise RunFolderError(f"{self.path} holds an unfinished run; add --resume, or choose another --out folder")
+
+    def claim(self, identity: dict[str, str]) -> dict[str, Any] | None:
+        """Make the folder ready and return the state to go on from, if there is one.
+
+        Steps logged after the resume point are dropped: they run again.
+
+        Raises:
+            RunFolderError: the unfinished run has another recipe, base or training data.
+        """
+        state: dict[str, Any] | None = torch.load(self._state, weights_only=True) if self._state.exists() else None
+        for what, mine in identity.items():
+            if state is not None and state["identity"].get(what) != mine:
+                raise RunFolderError(f"{self.path} cannot be resumed: its {what} changed since; put it back, or start a new run")
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.stop.unlink(missing_ok=True)
+        self.result.unlink(missing_ok=True)
+        shutil.rmtree(self.last_good, ignore_errors=True)
+        lines = self._lines()[: state["done"] if state else 0]
+        self.metrics.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return state
+
+    def log(self, **values: Any) -> None:
+        """Append one step's figures."""
+        with self.metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Replace the resume point; a power cut leaves the old or the new one."""
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._state.with_suffix(".partial")
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._state)
+
+    def drop_state(self) -> None:
+        """The run is finished: its checkpoint is all that is needed."""
+        shutil.rmtree(self._state.parent, ignore_errors=True)
+
+    def write_result(self, status: str, seconds: float, error: str | None = None) -> dict[str, Any]:
+        """Write ``result.json``: ``status`` is finished, stopped or failed, ``error`` a sentence for people."""
+        result = {"status": status, "steps": len(self._lines()), "seconds": round(seconds, 1), "error": error}
+        partial = self.result.with_suffix(".partial")
+        partial.write_text(json.dumps(result), encoding="utf-8")
+        partial.replace(self.result)
+        return result
+
+    def _lines(self) -> list[str]:
+        return self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
