@@ -85,6 +85,7 @@ class PromptConfig(_Section):
     asr_suffix: str = " Transcript:"
     dst_prefix: str = ""
     history: Literal["user", "user+agent"] = "user+agent"
+    max_new_tokens: int = Field(400, ge=16, description="longest answer; paper 1 allows 400 tokens for its 36 slots")
 
 
 class AugmentConfig(_Section):

@@ -17,8 +17,6 @@ from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, dst_prompt, parse_output
 from engine.tracking.confidence import slot_confidence
 
-MAX_NEW_TOKENS = 400  # paper 1
-
 
 @dataclass(frozen=True)
 class TurnRequest:
@@ -102,7 +100,7 @@ class Tracker:
         output = model.llm.generate(
             inputs_embeds=model.embed(batch, speech, valid),
             attention_mask=batch.attention.long(),
-            max_new_tokens=MAX_NEW_TOKENS,
+            max_new_tokens=self.info.prompt.max_new_tokens,
             do_sample=False,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.eos_token_id,
