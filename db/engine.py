@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ class NewerDatabaseError(Exception):
 
 def connect(url: str) -> Engine:
     """An engine for ``url``. On SQLite: write-ahead log, foreign keys, every commit on the disk before it returns."""
-    engine = create_engine(url)
+    engine = create_engine(url, json_serializer=partial(json.dumps, ensure_ascii=False))  # searched as it is written
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, String, cast, exists, func, or_, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, aliased, selectinload
 
 from db.models import Dialogue, Prediction, Recording, Revision, RevisionKind, Speaker, Split, Turn, TurnStatus
 
@@ -94,12 +95,16 @@ def counts(
 
 def _said(words: str) -> ColumnElement[bool]:
     """Whether the words occur in what the model heard or somebody wrote in a turn of the dialogue."""
-    of_dialogue = Turn.dialogue_id == Dialogue.id
-    heard = exists().where(of_dialogue, Prediction.turn_id == Turn.id, Prediction.transcript.icontains(words, autoescape=True))
-    written = exists().where(
-        of_dialogue,
-        Revision.turn_id == Turn.id,
+    turn = aliased(Turn)  # the outer query counts turns of its own
+
+    def some_turn(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists().where(turn.dialogue_id == Dialogue.id, *conditions).correlate(Dialogue)
+
+    heard = some_turn(Prediction.turn_id == turn.id, Prediction.transcript.icontains(words, autoescape=True))
+    as_stored = json.dumps(words, ensure_ascii=False)[1:-1]
+    written = some_turn(
+        Revision.turn_id == turn.id,
         Revision.kind == RevisionKind.TRANSCRIPT,
-        cast(Revision.new, String).icontains(words, autoescape=True),
+        cast(Revision.new, String).icontains(as_stored, autoescape=True),
     )
     return or_(heard, written)
