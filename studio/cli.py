@@ -1,4 +1,5 @@
-"""The command line: ``dst-studio [start]`` opens the studio, ``dst-studio setup`` prepares everything and opens nothing.
+"""The command line: ``dst-studio [start]`` opens the studio, ``dst-studio setup`` prepares everything and opens nothing;
+``import`` and ``export`` bring dialogues in and out.
 
 What people can put right ends in one sentence on standard error and exit code 2.
 """
@@ -26,6 +27,8 @@ Home = Annotated[
     typer.Option(help="The workspace folder; DST_STUDIO_HOME, or this platform's place for user data, if not given."),
 ]
 
+ProjectName = Annotated[str | None, typer.Option("--project", help="The project's name; not needed where there is only one.")]
+
 
 @app.command()
 def start(
@@ -51,6 +54,27 @@ def setup(home: Home = None) -> None:
     """Prepare base models, workspace, database and sample project."""
     with _sentences():
         _say(f"Ready: {prepare(home).home}")
+
+
+@app.command("import")
+def import_dialogues(manifest: Path, project: ProjectName = None, home: Home = None) -> None:
+    """Bring the dialogues of a manifest into a project; it is made if there is none of that name."""
+    with _sentences():
+        from studio.services import manifests
+
+        ws = open_workspace(home)
+        number = manifests.import_manifest(ws, _project(ws, project, make=True), manifest)
+        _say(f"{number} dialogues imported")
+
+
+@app.command()
+def export(out: Path, project: ProjectName = None, home: Home = None) -> None:
+    """Write a project's dialogues with their corrections to OUT/manifest.jsonl and OUT/audio."""
+    with _sentences():
+        from studio.services import manifests
+
+        ws = open_workspace(home)
+        _say(f"Written: {manifests.export_manifest(ws, _project(ws, project), out)}")
 
 
 def prepare(home: Path | None) -> Workspace:
@@ -87,6 +111,19 @@ def _refuse_others(host: str) -> None:
             f"The studio has no login yet and serves this machine only: start it without --host {host}, "
             "and reach it from elsewhere through an SSH tunnel."
         )
+
+
+def _project(ws: Workspace, name: str | None, make: bool = False) -> int:
+    from studio.services import projects
+
+    known = {project.name: project.id for project in projects.list_projects(ws)}
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name in known:
+        return known[name]
+    if name is not None and make:
+        return projects.create_project(ws, name).id
+    raise StudioError(f"Name the project with --project; there are: {', '.join(known) or 'none yet'}.")
 
 
 def _say(step: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from engine import base_models
 from studio.errors import StudioError
 
 FOLDERS = ("recordings", "runs", "cache/frames", "tmp")
+TMP_SECONDS = 24 * 3600.0  # how long what an upload or a killed process left is kept
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ def attach(home: str | Path) -> Workspace:
 
 
 def open_workspace(home: str | Path | None = None) -> Workspace:
-    """Create or open a workspace: folders, database (migrated to this version), demo checkpoint, jobs reconciled.
+    """Create or open a workspace: folders, database (migrated to this version), demo checkpoint, jobs reconciled, and
+    what people said long since gone from ``tmp``.
 
     ``home`` defaults to ``engine.base_models.home()``: ``DST_STUDIO_HOME`` or the platform's data folder.
 
@@ -72,6 +75,7 @@ def open_workspace(home: str | Path | None = None) -> Workspace:
     with disk_errors(ws.home):
         for folder in FOLDERS:
             ws.path(folder).mkdir(parents=True, exist_ok=True)
+        _sweep(ws.path("tmp"))
         try:
             migrate(ws.database)
         except NewerDatabaseError as error:
@@ -95,6 +99,14 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise  # a mistake of this program, not of the disk
     except DatabaseError as error:
         raise StudioError(_sentence(folder, None, str(error.orig))) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove files older than a day. Their folders stay: another process may be about to write there."""
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if not path.is_dir() and time.time() - path.lstat().st_mtime > TMP_SECONDS:
+                path.unlink()
 
 
 def _sentence(folder: Path, number: int | None, reason: str) -> str:

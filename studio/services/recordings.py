@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -85,7 +86,9 @@ def place(ws: Workspace, recording: Recording, folder: Path) -> Path:
         try:
             os.link(ws.path(recording.path), target)
         except OSError:  # another disk, or one without links
-            target.write_bytes(ws.path(recording.path).read_bytes())
+            partial = target.with_suffix(".partial")  # a copy that broke off must not pass for the recording
+            shutil.copyfile(ws.path(recording.path), partial)
+            os.replace(partial, target)
     return target
 
 

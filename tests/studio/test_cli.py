@@ -63,6 +63,17 @@ def test_models_that_cannot_be_had_are_a_sentence_too(tmp_path: Path, monkeypatc
     )
 
 
+def test_dialogues_come_in_and_go_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DST_STUDIO_HOME", str(tmp_path / "home"))
+    turn = '{"turn_id": 0, "speaker": "user", "transcript": "hello"}'
+    (tmp_path / "m.jsonl").write_text(f'{{"dialogue_id": "d", "split": "train", "turns": [{turn}]}}\n')
+    nameless = call("import", str(tmp_path / "m.jsonl"))
+    assert (nameless.exit_code, "Name the project with --project" in nameless.stderr) == (2, True)
+    assert "1 dialogues imported" in call("import", str(tmp_path / "m.jsonl"), "--project", "Mine").stdout
+    assert call("export", str(tmp_path / "out")).exit_code == 0
+    assert (tmp_path / "out" / "manifest.jsonl").read_text() == (tmp_path / "m.jsonl").read_text()
+
+
 @pytest.mark.parametrize("arguments", [[], ["--port", "7870"], ["start"]])
 def test_without_a_command_the_studio_starts(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []

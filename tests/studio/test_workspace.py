@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_a_full_disk_refuses_a_change_and_keeps_what_was(ws: Workspace, project:
     with pytest.raises(StudioError, match="is full: make room"):
         projects.create_project(ws, "big", Ontology({"restaurant": {"name": [f"name {n}" for n in range(100_000)]}}))
     assert [view.name for view in projects.list_projects(ws)] == ["Restaurants"]
+
+
+def test_speech_left_in_the_temporary_folder_is_removed_after_a_day(ws: Workspace) -> None:
+    uploads = ws.home / "tmp" / "uploads" / "ab"
+    uploads.mkdir(parents=True)
+    for path, hours in ((uploads / "old.wav", 25), (ws.home / "tmp" / "old.flac", 25), (uploads / "new.wav", 1)):
+        path.write_bytes(b"speech")
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    open_workspace(ws.home)
+    assert [path.name for path in (ws.home / "tmp").rglob("*.*")] == ["new.wav"]
 
 
 def test_pages_and_command_line_do_not_wait_for_torch() -> None:
