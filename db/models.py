@@ -73,10 +73,6 @@ class RevisionSource(StrEnum):
     UNDO = "undo"
 
 
-class JobKind(StrEnum):
-    TRAIN = "train"
-
-
 class JobStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
@@ -105,7 +101,7 @@ class Base(DeclarativeBase):
         list[str]: JSON(none_as_null=True),
         **{
             kind: Enum(kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
-            for kind in (Split, Speaker, TurnStatus, RevisionKind, RevisionSource, JobKind, JobStatus)
+            for kind in (Split, Speaker, TurnStatus, RevisionKind, RevisionSource, JobStatus)
         },
     }
 
@@ -150,7 +146,7 @@ class Recording(Base):
 
 
 class Dialogue(Base):
-    """A dialogue; ``name`` is the ``dialogue_id`` of manifests."""
+    """A dialogue; ``name`` is the ``dialogue_id`` of manifests, ``split_by`` whoever changed its split last."""
 
     __tablename__ = "dialogues"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
@@ -159,6 +155,7 @@ class Dialogue(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str] = mapped_column(String(200))
     split: Mapped[Split] = mapped_column(default=Split.TRAIN)
+    split_by: Mapped[str | None] = mapped_column(String(100))
     source: Mapped[str] = mapped_column(String(200), default="")
     licence: Mapped[str] = mapped_column(String(200), default="")
     created: Mapped[datetime] = mapped_column(default=utc_now)
@@ -274,6 +271,8 @@ class Snapshot(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(String(200))
     dialogues: Mapped[list[str]]
+    held_out: Mapped[list[str]]
+    held_out_sha256: Mapped[str | None] = mapped_column(String(64))
     created: Mapped[datetime] = mapped_column(default=utc_now)
     revisions: Mapped[list[SnapshotRevision]] = relationship()
 
@@ -288,7 +287,8 @@ class SnapshotRevision(Base):
 
 
 class Job(Base):
-    """A job. Its process is known by ``pid`` and ``pid_started`` together: process ids are used again.
+    """A job. Its process is known by ``pid`` and ``pid_started`` (seconds after the machine's start) together: process ids
+    are used again. ``called`` is when a process was last started for it.
 
     ``phase`` says in plain words what it is doing. ``checkpoint_id`` is the result, ``base_id`` what it started from.
     """
@@ -300,7 +300,6 @@ class Job(Base):
     snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshots.id"))
     base_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), unique=True)
-    kind: Mapped[JobKind] = mapped_column(default=JobKind.TRAIN)
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED, index=True)
     phase: Mapped[str] = mapped_column(String(100), default="waiting")
     recipe: Mapped[str] = mapped_column(String(200))
@@ -308,7 +307,7 @@ class Job(Base):
     use_when_finished: Mapped[bool]
     pid: Mapped[int | None]
     pid_started: Mapped[float | None]
-    heartbeat: Mapped[datetime | None]
+    called: Mapped[datetime | None]
     error: Mapped[str | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     started: Mapped[datetime | None]

@@ -1,7 +1,7 @@
 """The job process, ``python -m studio.worker JOB_ID --home HOME``: train, register, score, start the next job.
 
 It is started by ``training.start_next`` in a session of its own and needs nothing of the studio but the workspace: the
-studio may end meanwhile. What it does is in the database (status, phase, heartbeat) and the job's folder.
+studio may end meanwhile. What it does is in the database (status and phase) and the job's folder.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from typing import Any
 
 import psutil
 
-from db.models import Checkpoint, Evaluation, Job, JobStatus, utc_now
+from db.models import Checkpoint, Evaluation, Job, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
 from studio.errors import StudioError
 from studio.services import checkpoints, runs, training
-from studio.services.snapshots import HELD_OUT, TRAIN, sha256
+from studio.services.snapshots import HELD_OUT, TRAIN
 from studio.workspace import Workspace, attach
 
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
 POLL_SECONDS = 0.2
-HEARTBEAT_SECONDS = 5.0
 STOP_SECONDS = 120.0  # what a trainer gets to save after it was asked to stop
 STOPPED = 3  # the engine's exit code for "saved and stopped on request"
 
@@ -42,7 +41,6 @@ class _Run:
         self.job_id = job_id
         self.folder = ws.path(f"runs/{job_id}")
         self.stop_file = self.folder / "stop"
-        self.beaten = 0.0
 
     def run(self) -> None:
         """Take the job from running to its end."""
@@ -90,32 +88,34 @@ class _Run:
 
     def score(self, checkpoint_id: int, phase: str) -> str | None:
         """Evaluate a checkpoint on the held-out dialogues unless that was done; returns a sentence if it failed."""
-        manifest = self.folder / HELD_OUT
-        if not manifest.is_file():
-            return None
-        manifest_hash = sha256(manifest)
         with self.ws.write() as session:
-            self.job(session).phase = phase
+            job = self.job(session)
+            manifest_hash = job.snapshot.held_out_sha256 if job.snapshot is not None else None
+            if manifest_hash is None:
+                return None
+            job.phase = phase
             if checkpoint_rows.scores(session, checkpoint_id, manifest_hash) is not None:
                 return None
             path = checkpoints.folder(self.ws, session.get_one(Checkpoint, checkpoint_id))
         output = self.folder / f"scores-{checkpoint_id}.json"
-        command = [*engine_command(), "evaluate", "--checkpoint", str(path), "--manifest", str(manifest), "--json"]
+        command = [*engine_command(), "evaluate", "--checkpoint", str(path), "--manifest", str(self.folder / HELD_OUT), "--json"]
         with output.open("wb") as file:
             code = self.watch(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file))
         scores = _last_object(output)
         if code != 0 or scores is None:
-            return "The checkpoint is trained, but scoring it on the held-out dialogues failed: see the log."
+            return (
+                "The checkpoint is trained, but scoring on the held-out dialogues failed: see the log, then resume the job "
+                "to score again."
+            )
         with self.ws.write() as session:
             session.add(Evaluation(checkpoint_id=checkpoint_id, manifest_sha256=manifest_hash, scores=scores))
         return None
 
     def watch(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for a process of the engine: keep the heartbeat, pass a wish to stop on, end it if it is not heard."""
+        """Wait for a process of the engine: pass a wish to stop on, end it if it is not heard."""
         asked: float | None = None
         try:
             while process.poll() is None:
-                self.beat()
                 if self.stop_file.exists():
                     asked = asked if asked is not None else time.monotonic()
                     # again each time: the engine clears the file when it starts
@@ -128,16 +128,6 @@ class _Run:
             if process.poll() is None:  # this process breaks off: it must not leave a trainer nobody watches
                 _end_tree(process)
         return process.returncode
-
-    def beat(self) -> None:
-        """Say in the database that this process lives; a disk that is full for a moment is no reason to end a run."""
-        if time.monotonic() - self.beaten > HEARTBEAT_SECONDS:
-            self.beaten = time.monotonic()
-            try:
-                with self.ws.write() as session:
-                    self.job(session).heartbeat = utc_now()
-            except StudioError as error:
-                print(f"no heartbeat: {error}", flush=True)
 
     def end(self, status: JobStatus, error: str | None = None) -> None:
         with self.ws.write() as session:
@@ -159,8 +149,8 @@ def main() -> int:
     parser.add_argument("--home", required=True)
     arguments = parser.parse_args()
     ws = attach(arguments.home)
-    with ws.write() as session:
-        if jobs.claim(session, arguments.job_id, os.getpid(), psutil.Process().create_time()) is None:
+    with ws.write() as session:  # where this fails the job stays in the queue: whoever looks at jobs starts another process
+        if jobs.claim(session, arguments.job_id, os.getpid(), runs.started_at(psutil.Process())) is None:
             return 0
     run = _Run(ws, arguments.job_id)
     try:

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation
+from db.models import Checkpoint, Evaluation, Job
+
+Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
 
 def load_many(session: Session) -> Sequence[Checkpoint]:
@@ -28,10 +30,19 @@ def scores(session: Session, checkpoint_id: int, manifest_sha256: str) -> dict[s
     )
 
 
-def compare(session: Session, checkpoint: Checkpoint) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """The checkpoint's newest scores, and its parent's on the very same manifest."""
-    if not checkpoint.evaluations:
+def compare(session: Session, checkpoint: Checkpoint) -> Both:
+    """The checkpoint's scores and its parent's, on the newest manifest that both were scored on; else its newest alone."""
+    if checkpoint.parent_id is not None:
+        for evaluation in reversed(checkpoint.evaluations):
+            before = scores(session, checkpoint.parent_id, evaluation.manifest_sha256)
+            if before is not None:
+                return evaluation.scores, before
+    return checkpoint.evaluations[-1].scores if checkpoint.evaluations else None, None
+
+
+def of_job(session: Session, job: Job) -> Both:
+    """How the job's base and its checkpoint scored on what the job itself held out."""
+    manifest = job.snapshot.held_out_sha256 if job.snapshot is not None else None
+    if manifest is None or job.checkpoint_id is None:
         return None, None
-    newest = checkpoint.evaluations[-1]
-    parent = checkpoint.parent_id
-    return newest.scores, scores(session, parent, newest.manifest_sha256) if parent is not None else None
+    return scores(session, job.base_id, manifest), scores(session, job.checkpoint_id, manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from db.models import Job, JobStatus, Snapshot, utc_now
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
+PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
 
 
 def load_many(session: Session, project_id: int | None, limit: int) -> Sequence[Job]:
@@ -37,6 +39,12 @@ def queue_position(session: Session, job: Job) -> int | None:
     return session.scalar(select(func.count(Job.id)).where(Job.status == JobStatus.QUEUED, Job.id <= job.id))
 
 
+def overlooked(session: Session) -> bool:
+    """Whether a job waits though none runs: the process started for it came to nothing."""
+    job = next_queued(session)
+    return job is not None and utc_now() - (job.called or job.created) > PATIENCE
+
+
 def any_of(session: Session, project_id: int) -> bool:
     """Whether the project has a job, whatever became of it."""
     return session.scalar(select(Job.id).where(Job.project_id == project_id).limit(1)) is not None
@@ -48,6 +56,12 @@ def trained_on(session: Session, project_id: int, dialogue: str) -> bool:
     return any(dialogue in names for names in snapshots)
 
 
+def scored_on(session: Session, project_id: int, dialogue: str) -> bool:
+    """Whether a run of the project had the dialogue of that name held out."""
+    snapshots = session.scalars(select(Snapshot.held_out).where(Snapshot.project_id == project_id))
+    return any(dialogue in names for names in snapshots)
+
+
 def claim(session: Session, job_id: int, pid: int, pid_started: float) -> Job | None:
     """Make the job this process's own and running, or return ``None``: it is another's turn or another has it."""
     job = next_queued(session)
@@ -55,7 +69,7 @@ def claim(session: Session, job_id: int, pid: int, pid_started: float) -> Job | 
         return None
     job.status, job.phase, job.error = JobStatus.RUNNING, "starting", None
     job.pid, job.pid_started = pid, pid_started
-    job.started = job.heartbeat = utc_now()
+    job.started = utc_now()
     job.ended = None
     return job
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
 from db import models
-from db.models import RevisionKind, RevisionSource, Speaker, Split, TurnStatus
+from db.models import RevisionKind, RevisionSource, Speaker, Split
 from db.repositories import dialogues as rows
 from db.repositories import revisions
-from engine.dialogue import Dialogue, ManifestError, Turn, read_manifest, write_manifest
+from engine.dialogue import Dialogue, ManifestError, State, Turn, read_manifest, write_manifest
 from studio.errors import StudioError
 from studio.services.recordings import StoredAudio, place, recording_row, store
 from studio.services.views import TurnView, dialogue_view
@@ -111,22 +112,26 @@ def add_dialogues(session: Session, project_id: int, dialogues: Sequence[Dialogu
                     revisions.append(session, turn_row, kind, None, value, author, RevisionSource.IMPORT)
 
 
-def manifest_dialogue(ws: Workspace, row: models.Dialogue, folder: Path, corrected_only: bool = False) -> Dialogue:
-    """A loaded dialogue as the engine reads it, its recordings placed in ``folder/audio``.
+class Label(NamedTuple):
+    """What of a turn goes into a manifest."""
 
-    With ``corrected_only`` a user turn nobody has corrected keeps what was said, for the history, but neither audio nor
-    state: there is nothing to learn from it.
-    """
+    audio: bool
+    transcript: str | None
+    state: State | None
+
+
+def as_it_stands(view: TurnView) -> Label:
+    """All of a turn: corrected values where there are any, else the model's."""
+    return Label(True, view.transcript, view.state)
+
+
+def manifest_dialogue(
+    ws: Workspace, row: models.Dialogue, folder: Path, label: Callable[[TurnView], Label] = as_it_stands
+) -> Dialogue:
+    """A loaded dialogue as the engine reads it, with what ``label`` says of each turn; recordings go to ``folder/audio``."""
     turns = []
     for view, turn in zip(dialogue_view(ws, row).turns, row.turns, strict=True):
-        label = not corrected_only or turn.status == TurnStatus.CORRECTED
-        turns.append(_manifest_turn(ws, view, turn, folder if label else None))
+        wanted, transcript, state = label(view)
+        audio = str(place(ws, turn.recording, folder / "audio")) if wanted and turn.recording is not None else None
+        turns.append(Turn(view.turn_id, view.speaker, transcript, audio, state=state, voice=turn.voice))
     return Dialogue(row.name, turns, str(row.split), row.source, row.licence)
-
-
-def _manifest_turn(ws: Workspace, view: TurnView, turn: models.Turn, folder: Path | None) -> Turn:
-    audio = None
-    if folder is not None and turn.recording is not None:
-        audio = str(place(ws, turn.recording, folder / "audio"))
-    state = view.state if folder is not None else None
-    return Turn(view.turn_id, view.speaker, view.transcript, audio, state=state, voice=turn.voice)

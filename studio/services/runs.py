@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-_CLOCK = 2.0  # seconds; two processes may read the same start time that much apart when the clock is being set
+_CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,18 @@ def why_failed(folder: Path, exit_code: int) -> str:
     return f"Training broke off ({last}): see the log, then resume or start anew."
 
 
+def started_at(process: psutil.Process) -> float:
+    """When a process was started, in seconds after the machine was: setting the clock does not change it."""
+    return process.create_time() - psutil.boot_time()
+
+
 def alive(pid: int | None, started: float | None) -> bool:
     """Whether the process is there and is still the same one: process ids are used again."""
     if pid is None or started is None:
         return False
     try:
         process = psutil.Process(pid)
-        return abs(process.create_time() - started) < _CLOCK and process.status() != psutil.STATUS_ZOMBIE
+        return abs(started_at(process) - started) < _CLOCK and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

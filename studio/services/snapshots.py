@@ -7,33 +7,24 @@ runs/<job id>/held_out/manifest.jsonl, audio/     what is scored on; absent when
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db.models import (
-    Dialogue,
-    Job,
-    Revision,
-    RevisionKind,
-    Snapshot,
-    SnapshotRevision,
-    Speaker,
-    Split,
-    Turn,
-    TurnStatus,
-)
+from db.models import Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
 from db.repositories import dialogues, revisions
 from engine.dialogue import write_manifest
 from studio.errors import StudioError
-from studio.services.manifests import manifest_dialogue
+from studio.services.manifests import Label, manifest_dialogue
 from studio.services.ontology import newest
+from studio.services.views import TurnView, dialogue_view
 from studio.workspace import Workspace
 
 TRAIN, HELD_OUT = "snapshot/manifest.jsonl", "held_out/manifest.jsonl"
 NOTHING = "Nothing is corrected yet: correct or accept some turns of a dialogue that is not held out, then train."
+NO_STATE = "Only transcripts are corrected yet: correct or accept the state of a turn too, then train."
 
 
 @dataclass(frozen=True)
@@ -51,17 +42,16 @@ class Preview:
 def preview(ws: Workspace, project_id: int) -> Preview:
     """Count what would be trained on: corrected user turns of the split ``train``; those of ``test`` are scored on."""
     with ws.read() as session:
-        train = _with_corrections(session, project_id, Split.TRAIN)
-        held_out = _with_corrections(session, project_id, Split.TEST)
-        turns = [turn for dialogue in train for turn in _corrected(dialogue)]
-        seconds = sum(turn.recording.seconds for turn in turns if turn.recording)
+        train = _labelled(ws, session, project_id, Split.TRAIN)
+        held_out = _labelled(ws, session, project_id, Split.TEST)
+        turns = [turn for dialogue in train for turn in dialogue.turns]
         return Preview(
             dialogues=len(train),
             turns=len(turns),
-            hours=seconds / 3600,
+            hours=sum(turn.seconds or 0.0 for turn in turns) / 3600,
             held_out_dialogues=len(held_out),
-            held_out_turns=sum(len(_corrected(dialogue)) for dialogue in held_out),
-            problem=None if turns else NOTHING,
+            held_out_turns=sum(len(dialogue.turns) for dialogue in held_out),
+            problem=_problem(train),
         )
 
 
@@ -74,23 +64,44 @@ def freeze(ws: Workspace, session: Session, job: Job) -> None:
     Raises:
         StudioError: nothing is corrected.
     """
-    train = _with_corrections(session, job.project_id, Split.TRAIN)
-    if not train:
-        raise StudioError(NOTHING)
-    manifest = ws.path(job.folder) / TRAIN
-    _write(ws, train, manifest, corrected_only=True)
-    held_out = _with_corrections(session, job.project_id, Split.TEST)
+    train = _labelled(ws, session, job.project_id, Split.TRAIN)
+    held_out = _labelled(ws, session, job.project_id, Split.TEST)
+    problem = _problem(train)
+    if problem is not None:
+        raise StudioError(problem)
+    manifest, scored = ws.path(job.folder) / TRAIN, ws.path(job.folder) / HELD_OUT
+    _write(ws, train, manifest, to_train)
     if held_out:
-        _write(ws, held_out, ws.path(job.folder) / HELD_OUT, corrected_only=False)
-    used = [stack[-1] for dialogue in train for turn in dialogue.turns for stack in _stacks(turn)]
+        _write(ws, held_out, scored, to_score)
+    used = [stack[-1] for dialogue in train for turn in dialogue.row.turns for stack in _stacks(turn)]
     job.snapshot = Snapshot(
         project_id=job.project_id,
         ontology_id=newest(session, job.project_id).id,
         sha256=sha256(manifest),
         path=f"{job.folder}/{TRAIN}",
-        dialogues=[dialogue.name for dialogue in train],
+        dialogues=[dialogue.row.name for dialogue in train],
+        held_out=[dialogue.row.name for dialogue in held_out],
+        held_out_sha256=sha256(scored) if held_out else None,
         revisions=[SnapshotRevision(revision_id=revision.id) for revision in used],
     )
+
+
+def to_train(view: TurnView) -> Label:
+    """A user turn is learnt with its recording, its words and, where somebody vouched for it, its state.
+
+    The words are those that stand: whoever corrected only the state read them beside it, and a state is learnt with the
+    words it was said in. All other turns are history.
+    """
+    if _is_labelled(view) and view.transcript:
+        return Label(True, view.transcript, view.corrected_state)
+    return Label(False, view.transcript, None)
+
+
+def to_score(view: TurnView) -> Label:
+    """A user turn is heard; only what somebody vouched for is the reference, never what a model said."""
+    if view.speaker == "user":
+        return Label(True, view.corrected_transcript, view.corrected_state)
+    return Label(False, view.transcript, None)
 
 
 def sha256(path: Path) -> str:
@@ -98,20 +109,38 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _write(ws: Workspace, rows: Sequence[Dialogue], manifest: Path, corrected_only: bool) -> None:
-    write_manifest(manifest, [manifest_dialogue(ws, row, manifest.parent, corrected_only) for row in rows])
+@dataclass(frozen=True)
+class _Labelled:
+    """A dialogue and those of its turns that are trained or scored on."""
+
+    row: Dialogue
+    turns: list[TurnView]
 
 
-def _with_corrections(session: Session, project_id: int, split: Split) -> list[Dialogue]:
-    return [dialogue for dialogue in dialogues.load_many(session, project_id, split) if _corrected(dialogue)]
+def _labelled(ws: Workspace, session: Session, project_id: int, split: Split) -> list[_Labelled]:
+    """The dialogues with at least one such turn."""
+    label = to_score if split == Split.TEST else to_train
+    found = []
+    for row in dialogues.load_many(session, project_id, split):
+        turns = [view for view in dialogue_view(ws, row).turns if _is_labelled(view) and label(view).audio]
+        if turns:
+            found.append(_Labelled(row, turns))
+    return found
 
 
-def _corrected(dialogue: Dialogue) -> list[Turn]:
-    return [
-        turn
-        for turn in dialogue.turns
-        if turn.speaker == Speaker.USER and turn.status == TurnStatus.CORRECTED and turn.recording_id is not None
-    ]
+def _is_labelled(view: TurnView) -> bool:
+    return view.speaker == "user" and view.status == "corrected" and view.audio is not None
+
+
+def _problem(train: Sequence[_Labelled]) -> str | None:
+    if not train:
+        return NOTHING
+    vouched = any(turn.corrected_state is not None for dialogue in train for turn in dialogue.turns)
+    return None if vouched else NO_STATE
+
+
+def _write(ws: Workspace, found: Sequence[_Labelled], manifest: Path, label: Callable[[TurnView], Label]) -> None:
+    write_manifest(manifest, [manifest_dialogue(ws, dialogue.row, manifest.parent, label) for dialogue in found])
 
 
 def _stacks(turn: Turn) -> list[list[Revision]]:

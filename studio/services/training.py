@@ -19,7 +19,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Job, JobStatus, Project
+from db.models import Checkpoint, Job, JobStatus, Project, utc_now
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
 from studio.errors import StudioError
@@ -99,7 +99,7 @@ class JobView:
     @property
     def can_resume(self) -> bool:
         """Whether ``resume_job`` may be asked."""
-        return self.status in ("stopped", "failed", "interrupted")
+        return _resumable(self.status, self.error)
 
     @property
     def active(self) -> bool:
@@ -153,7 +153,7 @@ def start_job(
         session.add(job)
         session.flush()
         folder = ws.path(job.folder)
-        shutil.rmtree(folder, ignore_errors=True)  # what a start left that was killed before it committed
+        _set_aside(folder)
         try:
             freeze(ws, session, job)
         except BaseException:
@@ -165,22 +165,19 @@ def start_job(
 
 
 def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobView]:
-    """Jobs, newest first."""
+    """Jobs, newest first, after ``look_after``."""
+    look_after(ws)
     with ws.read() as session:
         return [_view(ws, session, job) for job in jobs.load_many(session, project_id, limit)]
 
 
 def job_view(ws: Workspace, job_id: int) -> JobView:
-    """One job as it stands now; a job whose process is gone is marked interrupted on the way.
+    """One job as it stands now, after ``look_after``.
 
     Raises:
         StudioError: no such job.
     """
-    with ws.read() as session:
-        job = _job(session, job_id)
-        lost = job.status in jobs.ACTIVE and not runs.alive(job.pid, job.pid_started)
-    if lost:
-        reconcile(ws)
+    look_after(ws)
     with ws.read() as session:
         return _view(ws, session, _job(session, job_id))
 
@@ -209,16 +206,17 @@ def stop_job(ws: Workspace, job_id: int) -> JobView:
 
 
 def resume_job(ws: Workspace, job_id: int) -> JobView:
-    """Queue a stopped, failed or interrupted job again; it goes on from its last saved step.
+    """Queue a stopped, failed or interrupted job again; it goes on from its last saved step. A finished one whose
+    scoring failed is only scored.
 
     Raises:
         StudioError: no such job, or its status or folder does not allow it (the message says why).
     """
     with ws.write() as session:
         job = _job(session, job_id)
-        if job.status not in (JobStatus.STOPPED, JobStatus.FAILED, JobStatus.INTERRUPTED):
+        if not _resumable(job.status, job.error):
             raise StudioError(f"Job {job_id} cannot be resumed: it is {job.status}.")
-        if job.snapshot is None or not ws.path(job.snapshot.path).is_file():
+        if not _is_whole(ws, job):
             raise StudioError(f"Job {job_id} cannot be resumed: its snapshot is gone; start a new job.")
         (ws.path(job.folder) / "stop").unlink(missing_ok=True)
         job.status, job.phase, job.error, job.ended = JobStatus.QUEUED, "waiting", None, None
@@ -232,24 +230,37 @@ def reconcile(ws: Workspace) -> list[int]:
     Returns the ids of the jobs that were found interrupted.
     """
     with ws.read() as session:
-        lost = [job for job in jobs.active(session) if not runs.alive(job.pid, job.pid_started)]
+        lost = _lost(session)
     for job in lost:
         runs.end_orphans(cast(int, job.pid), ws.path(job.folder))
     if lost:
         with ws.write() as session:
-            for job in jobs.active(session):
-                if not runs.alive(job.pid, job.pid_started):
-                    jobs.end(job, JobStatus.INTERRUPTED, "Its process was killed or the machine went down: resume it.")
+            for job in _lost(session):
+                jobs.end(job, JobStatus.INTERRUPTED, "Its process was killed or the machine went down: resume it.")
     start_next(ws)
     return [job.id for job in lost]
+
+
+def look_after(ws: Workspace) -> None:
+    """Go on with the queue where a process died or came to nothing: nobody but those who look at jobs watches them."""
+    with ws.read() as session:
+        lost, overlooked = _lost(session), jobs.overlooked(session)
+    if lost:
+        reconcile(ws)
+    elif overlooked:
+        start_next(ws)
 
 
 def start_next(ws: Workspace) -> None:
     """Start a process for the first queued job if none runs. One too many does no harm: only one gets the job."""
     with ws.read() as session:
-        job = jobs.next_queued(session)
-    if job is None:
-        return
+        if jobs.next_queued(session) is None:
+            return
+    with ws.write() as session:
+        job = _first_whole(ws, session)
+        if job is None:
+            return
+        job.called = utc_now()
     folder = ws.path(job.folder)
     command = [sys.executable, "-m", "studio.worker", str(job.id), "--home", str(ws.home)]
     with disk_errors(ws.home), (folder / "log.txt").open("ab") as log:
@@ -273,6 +284,37 @@ def environment(ws: Workspace) -> dict[str, str]:
     return os.environ | own
 
 
+def _resumable(status: str, error: str | None) -> bool:
+    """Whether a job may be resumed; a finished one has an error when it could not be scored."""
+    return status in ("stopped", "failed", "interrupted") or (status == "finished" and error is not None)
+
+
+def _lost(session: Session) -> list[Job]:
+    return [job for job in jobs.active(session) if not runs.alive(job.pid, job.pid_started)]
+
+
+def _is_whole(ws: Workspace, job: Job) -> bool:
+    return job.snapshot is not None and ws.path(job.snapshot.path).is_file()
+
+
+def _first_whole(ws: Workspace, session: Session) -> Job | None:
+    """The job to start now; those before it whose folder is gone are ended, or they would hold up the queue for ever."""
+    while (job := jobs.next_queued(session)) is not None and not _is_whole(ws, job):
+        jobs.end(job, JobStatus.FAILED, f"Its folder {job.folder} is gone: start a new job.")
+    return job
+
+
+def _set_aside(folder: Path) -> None:
+    """Make way for a new job's folder. What lies there may be a killed start's, or a checkpoint trained after the
+    database was backed up: nothing is removed.
+    """
+    if folder.exists():
+        number = 1
+        while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
+            number += 1
+        folder.rename(aside)
+
+
 def _check_recipe(recipe: str, overrides: Sequence[str]) -> None:
     from engine.config import RecipeError, load_recipe
 
@@ -292,7 +334,7 @@ def _job(session: Session, job_id: int) -> Job:
 def _view(ws: Workspace, session: Session, job: Job) -> JobView:
     folder = ws.path(job.folder)
     newest = runs.last_metrics(folder)
-    after, before = checkpoint_rows.compare(session, job.checkpoint) if job.checkpoint else (None, None)
+    before, after = checkpoint_rows.of_job(session, job)
     return JobView(
         id=job.id,
         project_id=job.project_id,

@@ -107,7 +107,7 @@ def test_killed_while_the_sample_is_made_the_next_start_makes_all_of_it(ws: Work
 
 @pytest.mark.usefixtures("fake_engine")
 def test_killed_while_a_snapshot_is_written_there_is_no_job_and_the_next_is_whole(ws: Workspace, run) -> None:
-    dialogues.save_transcript(ws, 1, "hello", "anna", None)
+    correct(ws)
     job = "training.start_job(ws, 1, 1, 'demo', ['stage2.steps=3'])"
     killed(run(f"checkpoints.missing_files = lambda folder: []; snapshots.sha256 = die; {job}"))
     again = open_workspace(ws.home)
@@ -119,7 +119,7 @@ def test_killed_while_a_snapshot_is_written_there_is_no_job_and_the_next_is_whol
 @pytest.mark.usefixtures("fake_engine")
 def test_a_job_does_not_notice_that_the_studio_was_killed(ws: Workspace, run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STEP", "0.05")
-    dialogues.save_transcript(ws, 1, "hello", "anna", None)
+    correct(ws)
     job = "training.start_job(ws, 1, 1, 'demo', ['stage2.steps=30'])"
     killed(run(f"checkpoints.missing_files = lambda folder: []; {job}; die()"))
     again = open_workspace(ws.home)
@@ -134,6 +134,11 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
+
+
+def correct(ws: Workspace) -> None:
+    dialogues.save_transcript(ws, 1, "hello", "anna", None)
+    dialogues.save_slot(ws, 1, "restaurant", "area", "north", "anna", None)
 
 
 def wait(ws: Workspace, job_id: int) -> training.JobView:

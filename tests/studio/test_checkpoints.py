@@ -33,6 +33,13 @@ def test_scores_are_compared_on_the_very_same_dialogues(ws: Workspace, trained: 
     assert (demo.scores, demo.parent_scores, demo.parent) == ({"jga": 40.0}, None, None)
 
 
+def test_a_comparison_stays_when_the_checkpoint_is_scored_once_more_as_the_base_of_another(ws: Workspace, trained: Path) -> None:
+    with ws.write() as session:
+        session.add(Evaluation(checkpoint_id=2, manifest_sha256="c", scores={"jga": 70.0}))
+    newest, _ = checkpoints.list_checkpoints(ws)
+    assert (newest.scores, newest.parent_scores) == ({"jga": 50.0}, {"jga": 40.0})
+
+
 def test_another_checkpoint_is_put_in_use_and_back(ws: Workspace, trained: Path) -> None:
     assert checkpoints.use(ws, 2).in_use
     assert [view.in_use for view in checkpoints.list_checkpoints(ws)] == [True, False]

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("split", sa.Enum("train", "dev", "test", name="split", native_enum=False, length=16), nullable=False),
+        sa.Column("split_by", sa.String(length=100), nullable=True),
         sa.Column("source", sa.String(length=200), nullable=False),
         sa.Column("licence", sa.String(length=200), nullable=False),
         sa.Column("created", sa.DateTime(), nullable=False),
@@ -91,6 +92,8 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("path", sa.String(length=200), nullable=False),
         sa.Column("dialogues", sa.JSON(), nullable=False),
+        sa.Column("held_out", sa.JSON(), nullable=False),
+        sa.Column("held_out_sha256", sa.String(length=64), nullable=True),
         sa.Column("created", sa.DateTime(), nullable=False),
         sa.ForeignKeyConstraint(["ontology_id"], ["ontologies.id"], name="fk_snapshots_ontology_id_ontologies"),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_snapshots_project_id_projects"),
@@ -124,7 +127,6 @@ def upgrade() -> None:
         sa.Column("snapshot_id", sa.Integer(), nullable=True),
         sa.Column("base_id", sa.Integer(), nullable=False),
         sa.Column("checkpoint_id", sa.Integer(), nullable=True),
-        sa.Column("kind", sa.Enum("train", name="jobkind", native_enum=False, length=16), nullable=False),
         sa.Column(
             "status",
             sa.Enum(
@@ -147,7 +149,7 @@ def upgrade() -> None:
         sa.Column("use_when_finished", sa.Boolean(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=True),
         sa.Column("pid_started", sa.Double(), nullable=True),
-        sa.Column("heartbeat", sa.DateTime(), nullable=True),
+        sa.Column("called", sa.DateTime(), nullable=True),
         sa.Column("error", sa.String(), nullable=True),
         sa.Column("created", sa.DateTime(), nullable=False),
         sa.Column("started", sa.DateTime(), nullable=True),
