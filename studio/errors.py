@@ -14,12 +14,19 @@ class StudioError(Exception):
 
 
 class ConflictError(StudioError):
-    """Somebody else changed the turn since it was opened; nothing was saved.
+    """Somebody else changed the turn since it was opened, or the model answered it; nothing was saved.
 
     ``mine`` is the text or state that was refused, ``theirs`` the one that stands now, ``author`` who changed it and
     ``turn`` the turn as it stands now: its heads are what a second attempt must expect.
     """
 
-    def __init__(self, mine: str | State | None, theirs: str | State | None, author: str, turn: TurnView) -> None:
-        super().__init__(f"{author} changed this turn meanwhile; compare both versions and save again.")
+    def __init__(
+        self,
+        mine: str | State | None,
+        theirs: str | State | None,
+        author: str,
+        turn: TurnView,
+        sentence: str = "{} changed this turn meanwhile; compare both versions and save again.",
+    ) -> None:
+        super().__init__(sentence.format(author))
         self.mine, self.theirs, self.author, self.turn = mine, theirs, author, turn

@@ -45,11 +45,6 @@ def overlooked(session: Session) -> bool:
     return job is not None and utc_now() - (job.called or job.created) > PATIENCE
 
 
-def any_of(session: Session, project_id: int) -> bool:
-    """Whether the project has a job, whatever became of it."""
-    return session.scalar(select(Job.id).where(Job.project_id == project_id).limit(1)) is not None
-
-
 def trained_on(session: Session, project_id: int, dialogue: str) -> bool:
     """Whether a snapshot of the project holds the dialogue of that name."""
     snapshots = session.scalars(select(Snapshot.dialogues).where(Snapshot.project_id == project_id))

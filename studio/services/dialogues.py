@@ -11,11 +11,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
+from db.models import Dialogue, Project, Revision, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 from db.models import Split as SplitColumn
 from db.repositories import dialogues, jobs, revisions
-from engine.dialogue import State, Value, accepted, check_state
+from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
+from studio.services import ontology
 from studio.services.recordings import StoredAudio, recording_row, store
 from studio.services.views import (
     DialogueRow,
@@ -29,6 +30,8 @@ from studio.services.views import (
     revision_view,
 )
 from studio.workspace import Workspace
+
+ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
 
 
 def list_dialogues(
@@ -69,16 +72,16 @@ def set_split(ws: Workspace, dialogue_id: int, split: Split, author: str) -> Dia
     """Hold a dialogue out for scoring (``test``) or give it back to training, while that cannot spoil a score.
 
     Raises:
-        StudioError: a run was trained on it, or scores were made with it held out; or no such dialogue.
+        StudioError: a run was trained on it, or scored on it while it was held out; or no such dialogue.
     """
     with ws.write() as session:
         dialogue = _dialogue(session, dialogue_id)
         if str(dialogue.split) != split:
             if split == "test" and jobs.trained_on(session, dialogue.project_id, dialogue.name):
                 raise StudioError("A run was trained on this dialogue: hold out one that no run has seen.")
-            if dialogue.split == SplitColumn.TEST and jobs.any_of(session, dialogue.project_id):
+            if dialogue.split == SplitColumn.TEST and jobs.scored_on(session, dialogue.project_id, dialogue.name):
                 raise StudioError("Runs were scored on this dialogue: it has to stay held out.")
-            dialogue.split = SplitColumn(split)
+            dialogue.split, dialogue.split_by = SplitColumn(split), author
         return dialogue_view(ws, dialogue)
 
 
@@ -140,18 +143,27 @@ def save_transcript(ws: Workspace, turn_id: int, text: str, author: str, expecte
         StudioError: no such turn.
     """
     with _editing(ws, turn_id) as edit:
-        edit.save(RevisionKind.TRANSCRIPT, edit.view.transcript, " ".join(text.split()), author, expected)
+        edit.save_transcript(" ".join(text.split()), author, expected)
     return edit.view
 
 
 def save_slot(
-    ws: Workspace, turn_id: int, domain: str, slot: str, value: Value | None, author: str, expected: int | None
+    ws: Workspace,
+    turn_id: int,
+    domain: str,
+    slot: str,
+    value: Value | None,
+    author: str,
+    expected: int | None,
+    prediction: int | None = ANY_PREDICTION,
 ) -> TurnView:
     """Correct one slot of the state after a user turn; ``None`` takes the slot away. ``expected`` is
-    ``TurnView.state_head``.
+    ``TurnView.state_head``, ``prediction`` is ``TurnView.prediction_id``: the other slots stay as the author saw them.
+
+    A value whose canonical form stands there keeps its other forms. A new value is offered from then on.
 
     Raises:
-        ConflictError: somebody changed the state since.
+        ConflictError: somebody changed the state since, or the model answered.
         StudioError: an agent turn, an empty name or value, or no such turn.
     """
     domain, slot = domain.strip(), slot.strip()
@@ -162,19 +174,31 @@ def save_slot(
         view = edit.view
         base = view.state if view.state is not None else view.previous_state
         state = {name: dict(slots) for name, slots in base.items()}
+        written: State = {}
         if forms is None:
             state.get(domain, {}).pop(slot, None)
         else:
-            state.setdefault(domain, {})[slot] = forms[0] if isinstance(value, str) else forms
-        edit.save(RevisionKind.STATE, view.state, {name: slots for name, slots in state.items() if slots}, author, expected)
+            new = forms[0] if isinstance(value, str) else forms
+            old = state.setdefault(domain, {}).get(slot)
+            state[domain][slot] = new if old is None or accepted(old)[0].strip() != new else old
+            written = {domain: {slot: new}}
+        edit.save_state({name: slots for name, slots in state.items() if slots}, author, expected, prediction, written)
     return edit.view
 
 
-def save_state(ws: Workspace, turn_id: int, state: State, author: str, expected: int | None) -> TurnView:
-    """Replace the whole state after a user turn (the raw JSON editor). ``expected`` is ``TurnView.state_head``.
+def save_state(
+    ws: Workspace,
+    turn_id: int,
+    state: State,
+    author: str,
+    expected: int | None,
+    prediction: int | None = ANY_PREDICTION,
+) -> TurnView:
+    """Replace the whole state after a user turn (the raw JSON editor). ``expected`` is ``TurnView.state_head``,
+    ``prediction`` is ``TurnView.prediction_id``. New values are offered from then on.
 
     Raises:
-        ConflictError: somebody changed the state since.
+        ConflictError: somebody changed the state since, or the model answered.
         StudioError: not a state, an agent turn, or no such turn.
     """
     try:
@@ -182,22 +206,25 @@ def save_state(ws: Workspace, turn_id: int, state: State, author: str, expected:
     except ValueError as error:
         raise StudioError(f"This is no dialogue state: {error}.") from error
     with _editing(ws, turn_id) as edit:
-        edit.save(RevisionKind.STATE, edit.view.state, state, author, expected)
+        edit.save_state(state, author, expected, prediction, state)
     return edit.view
 
 
-def accept_turn(ws: Workspace, turn_id: int, author: str, expected: int | None) -> TurnView:
+def accept_turn(
+    ws: Workspace, turn_id: int, author: str, expected: int | None, prediction: int | None = ANY_PREDICTION
+) -> TurnView:
     """Say that the model was right: what stands now becomes the correction, so that the turn counts for training.
 
-    ``expected`` is ``TurnView.head``.
+    ``expected`` is ``TurnView.head``, ``prediction`` is ``TurnView.prediction_id``.
 
     Raises:
-        ConflictError: somebody changed the turn since.
+        ConflictError: somebody changed the turn since, or the model answered again.
         StudioError: there is no prediction to accept, or no such turn.
     """
     with _editing(ws, turn_id) as edit:
         view = edit.view
         edit.check(view.head, expected, None, None)
+        edit.check_prediction(prediction, None, None)
         if view.model_transcript is None:
             raise StudioError("There is nothing to accept yet: let the model answer this turn first.")
         if view.corrected_transcript is None:
@@ -216,7 +243,7 @@ def history(ws: Workspace, turn_id: int) -> list[RevisionView]:
 
 def undo(ws: Workspace, turn_id: int, author: str, expected: int | None) -> TurnView:
     """Take back the newest change that still stands, by appending its inverse; the last undo returns to the model's
-    value.
+    value. An ``accept_turn`` is taken back whole.
 
     ``expected`` is ``TurnView.head``.
 
@@ -230,11 +257,14 @@ def undo(ws: Workspace, turn_id: int, author: str, expected: int | None) -> Turn
         standing = [stack for kind in RevisionKind if (stack := revisions.standing(edit.turn, kind))]
         if not standing:
             raise StudioError("There is nothing to undo in this turn.")
-        stack = max(standing, key=lambda stack: stack[-1].id)
-        kind = stack[-1].kind
-        model = view.model_transcript if kind == RevisionKind.TRANSCRIPT else view.predicted_state
-        before = stack[-2].new if len(stack) > 1 else model
-        edit.append(kind, stack[-1].new, before, author, RevisionSource.UNDO)
+        standing.sort(key=lambda stack: stack[-1].id, reverse=True)
+        if not _accepted_at_once(edit.turn, [stack[-1] for stack in standing]):
+            standing = standing[:1]
+        for stack in standing:
+            kind = stack[-1].kind
+            model = view.model_transcript if kind == RevisionKind.TRANSCRIPT else view.predicted_state
+            before = stack[-2].new if len(stack) > 1 else model
+            edit.append(kind, stack[-1].new, before, author, RevisionSource.UNDO)
     return edit.view
 
 
@@ -247,18 +277,33 @@ class _Edit:
     turn: Turn
     view: TurnView
 
-    def save(self, kind: RevisionKind, old: Any, new: Any, author: str, expected: int | None) -> None:
-        if kind == RevisionKind.STATE and self.view.speaker != "user":
+    def save_transcript(self, new: str, author: str, expected: int | None) -> None:
+        old = self.view.transcript
+        self.check(self.view.transcript_head, expected, new, old)
+        if new != " ".join((old or "").split()):
+            self.append(RevisionKind.TRANSCRIPT, old, new, author, RevisionSource.USER)
+
+    def save_state(self, new: State, author: str, expected: int | None, prediction: int | None, written: State) -> None:
+        """``written`` is the part of ``new`` that the author wrote."""
+        if self.view.speaker != "user":
             raise StudioError("The dialogue state stands after a user turn: choose one.")
-        head = self.view.transcript_head if kind == RevisionKind.TRANSCRIPT else self.view.state_head
-        self.check(head, expected, new, old)
-        if new != old:
-            self.append(kind, old, new, author, RevisionSource.USER)
+        old = self.view.state
+        self.check(self.view.state_head, expected, new, old)
+        if self.view.corrected_state is None:
+            self.check_prediction(prediction, new, old)
+        if old is None or _plain(new) != _plain(old):
+            self.append(RevisionKind.STATE, old, new, author, RevisionSource.USER)
+            ontology.remember(self.session, self.turn.dialogue, written)
 
     def check(self, head: int | None, expected: int | None, mine: Any, theirs: Any) -> None:
         if head != expected:
             author = next((revision.author for revision in self.turn.revisions if revision.id == head), "Somebody")
             raise ConflictError(mine, theirs, author, self.view)
+
+    def check_prediction(self, seen: int | None, mine: Any, theirs: Any) -> None:
+        if seen not in (ANY_PREDICTION, self.view.prediction_id):
+            sentence = "{} has answered this turn meanwhile: look again, then save."
+            raise ConflictError(mine, theirs, "The model", self.view, sentence)
 
     def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
         revisions.append(self.session, self.turn, kind, old, new, author, source)
@@ -274,6 +319,17 @@ def _editing(ws: Workspace, turn_id: int) -> Iterator[_Edit]:
         edit = _Edit(ws, session, turn, _view(ws, session, turn))
         yield edit
         edit.view = _view(ws, session, turn)
+
+
+def _plain(state: State) -> list[tuple[str, str, list[str]]]:
+    """A state to compare with: outer spaces, empty domains and the order of slots make no difference."""
+    return sorted((domain, slot, [form.strip() for form in accepted(value)]) for domain, slot, value in iterate_slots(state))
+
+
+def _accepted_at_once(turn: Turn, newest: list[Revision]) -> bool:
+    """Whether the newest standing revisions are the two halves of one ``accept_turn``."""
+    places = [turn.revisions.index(revision) for revision in newest if revision.source == RevisionSource.MODEL]
+    return len(places) == 2 and places[0] - places[1] == 1
 
 
 def _append(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from db.models import Dialogue, Split
 from db.models import Ontology as OntologyRow
 from db.repositories import projects
-from engine.dialogue import DONTCARE, Ontology
+from engine.dialogue import DONTCARE, Ontology, State, accepted, iterate_slots
 from studio.errors import StudioError
 from studio.workspace import Workspace
+
+BUILT_FROM = {Split.TRAIN: "train", Split.DEV: "train+dev", Split.TEST: "all"}  # what knows a value of that split
 
 
 def get_ontology(ws: Workspace, project_id: int) -> Ontology:
@@ -30,21 +33,21 @@ def choices(ws: Workspace, project_id: int, domain: str, slot: str) -> list[str]
     return [value for value in known if value != DONTCARE] + [DONTCARE]
 
 
-def add_value(ws: Workspace, project_id: int, domain: str, slot: str, value: str) -> None:
-    """Add a value (and its domain and slot when new); a value that is already there changes nothing.
+def remember(session: Session, dialogue: Dialogue, state: State) -> None:
+    """Have the values of a state that somebody wrote offered from now on, with their domains and slots.
 
-    Raises:
-        StudioError: a name or the value is empty.
+    The ontology then says that it holds values of the dialogue's split too.
     """
-    domain, slot, value = domain.strip(), slot.strip(), value.strip()
-    if not (domain and slot and value):
-        raise StudioError("A new value needs a domain, a slot and the value: fill in all three.")
-    with ws.write() as session:
-        row = newest(session, project_id)
-        known = row.values.get(domain, {}).get(slot, [])
-        if value not in known and value != DONTCARE:
-            values = {**row.values, domain: {**row.values.get(domain, {}), slot: [*known, value]}}
-            add_version(session, project_id, Ontology(values, row.built_from))
+    row = newest(session, dialogue.project_id)
+    new: dict[str, dict[str, list[str]]] = {}
+    for domain, slot, value in iterate_slots(state):
+        known = row.values.get(domain, {}).get(slot)
+        forms = [form for form in accepted(value) if form not in (DONTCARE, *(known or ()))]
+        if forms or known is None:
+            new.setdefault(domain, {})[slot] = forms
+    if new:
+        added = Ontology(new, BUILT_FROM[dialogue.split])
+        add_version(session, dialogue.project_id, Ontology(row.values, row.built_from).merged(added))
 
 
 def add_version(session: Session, project_id: int, ontology: Ontology) -> OntologyRow:

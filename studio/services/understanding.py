@@ -37,7 +37,7 @@ def predict_turn(ws: Workspace, turn_id: int) -> TurnView:
     if turn.audio is None:
         raise StudioError("This turn has no recording: record or upload one first.")
     for earlier in get_dialogue(ws, turn.dialogue_id).turns:
-        if earlier.turn_id < turn.turn_id and _unheard(earlier):
+        if earlier.turn_id < turn.turn_id and earlier.waits_for_model:
             _predict(ws, earlier)
     _predict(ws, turn)
     return get_turn(ws, turn_id)
@@ -46,8 +46,8 @@ def predict_turn(ws: Workspace, turn_id: int) -> TurnView:
 def predict_dialogue(
     ws: Workspace, dialogue_id: int, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> DialogueView:
-    """Predict every turn that has a recording and no prediction yet, in order; ``progress(done, total)`` after each."""
-    turns = [turn for turn in get_dialogue(ws, dialogue_id).turns if _unheard(turn)]
+    """Predict every turn that waits for the model, in order; ``progress(done, total)`` after each."""
+    turns = [turn for turn in get_dialogue(ws, dialogue_id).turns if turn.waits_for_model]
     for done, turn in enumerate(turns, 1):
         _predict(ws, turn)
         progress(done, len(turns))
@@ -62,10 +62,6 @@ def warm_up(ws: Workspace) -> None:
     """
     with _lock:
         _tracker(checkpoints.in_use(ws).path)
-
-
-def _unheard(turn: TurnView) -> bool:
-    return turn.audio is not None and turn.transcript is None
 
 
 def _predict(ws: Workspace, turn: TurnView) -> None:

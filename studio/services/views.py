@@ -24,7 +24,8 @@ class TurnView:
     A value somebody corrected stands before the model's; ``transcript`` and ``state`` are what stands now. ``state`` is
     ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the
     user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
-    changed): hand them back as ``expected`` when saving.
+    changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
+    ``prediction``.
     """
 
     id: int
@@ -47,6 +48,7 @@ class TurnView:
     compute_seconds: float | None
     transcript_head: int | None
     state_head: int | None
+    prediction_id: int | None
 
     @property
     def transcript(self) -> str | None:
@@ -57,6 +59,15 @@ class TurnView:
     def state(self) -> State | None:
         """The dialogue state after this turn: corrected, else predicted."""
         return self.corrected_state if self.corrected_state is not None else self.predicted_state
+
+    @property
+    def waits_for_model(self) -> bool:
+        """Whether the model has yet to hear it: a user turn to be understood, an agent's to be transcribed."""
+        if self.speaker == "user":
+            known = self.prediction_id is not None or self.state is not None
+        else:
+            known = self.transcript is not None
+        return self.audio is not None and not known
 
     @property
     def head(self) -> int | None:
@@ -176,4 +187,5 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State) -> TurnView:
         compute_seconds=prediction.seconds if prediction else None,
         transcript_head=transcript_head.id if transcript_head else None,
         state_head=state_head.id if state_head else None,
+        prediction_id=prediction.id if prediction else None,
     )

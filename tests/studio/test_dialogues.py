@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from engine.dialogue import State
+from engine.dialogue import DONTCARE, State
 from studio.errors import ConflictError, StudioError
-from studio.services import dialogues, understanding
+from studio.services import dialogues, ontology, understanding
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -95,6 +95,47 @@ def test_an_unchanged_value_makes_no_revision(ws: Workspace, turn: TurnView) -> 
     dialogues.save_slot(ws, turn.id, "restaurant", "area", " north ", "anna", saved.state_head)
     dialogues.save_state(ws, turn.id, {"restaurant": {"area": "north"}}, "anna", saved.state_head)
     assert len(dialogues.history(ws, turn.id)) == 1
+
+
+def test_a_field_left_without_typing_changes_nothing(ws: Workspace, turn: TurnView, tracker) -> None:
+    assert dialogues.save_transcript(ws, turn.id, " ", "anna", None).status == "new"
+    tracker.heard, tracker.understood = " two  spaces ", {"restaurant": {"food": ["thai", "thai food"]}}
+    understanding.predict_turn(ws, turn.id)
+    dialogues.save_transcript(ws, turn.id, "two spaces", "anna", None)
+    dialogues.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", None)
+    assert dialogues.history(ws, turn.id) == []
+    other = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    assert other.state == {"restaurant": {"food": ["thai", "thai food"], "area": "north"}}
+
+
+def test_what_builds_on_a_prediction_nobody_saw_is_refused(ws: Workspace, turn: TurnView, tracker) -> None:
+    seen = understanding.predict_turn(ws, turn.id).prediction_id
+    understanding.predict_turn(ws, turn.id)
+    for save in (
+        lambda prediction: dialogues.accept_turn(ws, turn.id, "anna", None, prediction=prediction),
+        lambda prediction: dialogues.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", None, prediction=prediction),
+        lambda prediction: dialogues.save_state(ws, turn.id, {}, "anna", None, prediction=prediction),
+    ):
+        for outdated in (None, seen):
+            with pytest.raises(ConflictError, match="The model has answered this turn meanwhile: look again") as refused:
+                save(outdated)
+    assert dialogues.history(ws, turn.id) == []
+    accepted = dialogues.accept_turn(ws, turn.id, "anna", None, prediction=refused.value.turn.prediction_id)
+    dialogues.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", accepted.state_head, prediction=seen)  # on the accepted
+
+
+def test_a_value_once_typed_is_offered_from_then_on(ws: Workspace, project: int, turn: TurnView, tracker) -> None:
+    tracker.understood = {"restaurant": {"food": "misheard"}}
+    understanding.predict_turn(ws, turn.id)
+    saved = dialogues.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", None)
+    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", saved.state_head)
+    assert ontology.choices(ws, project, "hotel", "stars") == ["4", DONTCARE]
+    assert ontology.choices(ws, project, "restaurant", "food") == ["chinese", "thai", DONTCARE]
+    assert ontology.get_ontology(ws, project).built_from == "train"
+    dialogues.set_split(ws, turn.dialogue_id, "test", "anna")
+    dialogues.save_state(ws, turn.id, {"restaurant": {"area": ["west", "the west"]}}, "anna", saved.state_head)
+    assert ontology.choices(ws, project, "restaurant", "area") == ["north", "south", "the west", "west", DONTCARE]
+    assert ontology.get_ontology(ws, project).built_from == "all"
 
 
 @pytest.mark.parametrize("value", ["", " ", [], ["north", ""]])
@@ -184,6 +225,16 @@ def test_accepting_makes_the_models_answer_a_correction(ws: Workspace, turn: Tur
     assert dialogues.accept_turn(ws, turn.id, "anna", accepted.head) == accepted
 
 
+def test_an_acceptance_is_taken_back_whole(ws: Workspace, turn: TurnView, tracker) -> None:
+    understanding.predict_turn(ws, turn.id)
+    accepted = dialogues.accept_turn(ws, turn.id, "anna", None)
+    changed = dialogues.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", accepted.state_head)
+    once = dialogues.undo(ws, turn.id, "anna", changed.head)
+    assert (once.corrected_transcript, once.corrected_state) == (accepted.corrected_transcript, accepted.corrected_state)
+    twice = dialogues.undo(ws, turn.id, "anna", once.head)
+    assert (twice.corrected_transcript, twice.corrected_state, twice.status) == (None, None, "predicted")
+
+
 def test_the_list_finds_by_name_by_what_was_heard_and_by_what_was_written(ws: Workspace, turn: TurnView, tracker) -> None:
     def found(search: str) -> list[str]:
         return [row.name for row in dialogues.list_dialogues(ws, 1, search=search)]
@@ -194,6 +245,11 @@ def test_the_list_finds_by_name_by_what_was_heard_and_by_what_was_written(ws: Wo
     assert found("") == ["other", "d1"]
     assert found("D1") == found("place in") == found("100%") == ["d1"]
     assert found("nobody said") == []
+    heard = dialogues.get_turn(ws, turn.id)
+    dialogues.save_transcript(ws, turn.id, 'the "café"', "anna", heard.transcript_head)
+    dialogues.add_agent_turn(ws, turn.dialogue_id, text="any area?")
+    assert found('"café"') == ["d1"]
+    assert dialogues.list_dialogues(ws, 1, search="café")[0].turns == 2
 
 
 def test_the_list_knows_how_far_each_dialogue_is(ws: Workspace, turn: TurnView, tracker) -> None:

@@ -1,12 +1,15 @@
 """Projects, the sample, ontologies, and whole dialogues in and out."""
 
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import soundfile
 
+from db.models import Dialogue, Ontology
 from engine.dialogue import DONTCARE, read_manifest
 from studio.errors import StudioError
 from studio.services import dialogues, manifests, ontology, projects, training
@@ -45,11 +48,10 @@ def test_choices_end_with_dontcare_even_where_nothing_is_known(ws: Workspace, pr
 
 
 def test_a_new_value_makes_a_new_version_and_a_known_one_does_not(ws: Workspace, project: int) -> None:
-    from db.models import Ontology
-
-    ontology.add_value(ws, project, "restaurant", "area", "west")
-    ontology.add_value(ws, project, "restaurant", "area", " west ")
-    ontology.add_value(ws, project, "hotel", "stars", "4")
+    dialogue = dialogues.create_dialogue(ws, project, "d1")
+    for state in ({"restaurant": {"area": "west"}}, {"restaurant": {"area": "west"}}, {"hotel": {"stars": "4"}}):
+        with ws.write() as session:
+            ontology.remember(session, session.get_one(Dialogue, dialogue.id), state)
     with ws.read() as session:
         versions = [row.values for row in session.query(Ontology).order_by(Ontology.version)]
     assert len(versions) == 3
@@ -104,6 +106,27 @@ def test_a_dialogue_is_imported_once(ws: Workspace, project: int, tmp_path: Path
     manifests.import_manifest(ws, project, tmp_path / "m.jsonl")
     with pytest.raises(StudioError, match="in the project already"):
         manifests.import_manifest(ws, project, tmp_path / "m.jsonl")
+
+
+def test_a_recording_that_cannot_be_linked_is_copied_whole_or_not_at_all(
+    ws: Workspace, project: int, corrected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    def half(_: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError("the disk is gone")
+
+    corrected()
+    monkeypatch.setattr(os, "link", refuse)
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "copyfile", half)
+        with pytest.raises(StudioError):
+            manifests.export_manifest(ws, project, tmp_path / "export")
+    assert list((tmp_path / "export").rglob("*.flac")) == []
+    (dialogue,) = read_manifest(manifests.export_manifest(ws, project, tmp_path / "export"))
+    assert soundfile.info(dialogue.turns[0].audio).frames == 8_000
 
 
 def test_there_is_nothing_to_export_from_an_empty_project(ws: Workspace, project: int, tmp_path: Path) -> None:

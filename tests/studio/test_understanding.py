@@ -54,6 +54,14 @@ def test_a_whole_dialogue_is_predicted_in_order_with_progress(ws: Workspace, dia
     assert len(tracker.asked) == 2
 
 
+def test_a_user_turn_that_was_typed_before_it_was_heard_is_understood_all_the_same(ws: Workspace, dialogue, tracker) -> None:
+    typed = dialogues.save_transcript(ws, dialogue.turns[0].id, "in the north", "anna", None)
+    assert typed.waits_for_model
+    understood = understanding.predict_dialogue(ws, dialogue.id).turns
+    assert (understood[0].transcript, understood[0].state) == ("in the north", {"restaurant": {"area": "north"}})
+    assert not any(turn.waits_for_model for turn in understood)
+
+
 def test_predicting_again_never_touches_a_correction(ws: Workspace, dialogue, tracker) -> None:
     first = understanding.predict_turn(ws, dialogue.turns[0].id)
     dialogues.save_slot(ws, first.id, "restaurant", "area", "south", "anna", None)
