@@ -30,7 +30,7 @@ from studio.workspace import Workspace
 # What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("state", state), ("accept",), ("undo",).
 # One that met a conflict is kept, so that it can be saved once both versions were seen.
 Action = tuple[Any, ...]
-# What the page last saw of a turn: its id, and the revisions that a save expects to find.
+# What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.
 Seen = dict[str, int | None]
 
 LISTED = 200
@@ -39,19 +39,34 @@ PROGRESS = gr.Progress()
 _forms = itertools.count(1)  # a fresh number makes the slot form render again
 
 
+# What a change of each kind looks at.
+LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any", "prediction"), "state": ("state", "any", "prediction")}
+
+
+def sight(item: TurnView) -> Seen:
+    """What is seen of a turn that is shown."""
+    return {
+        "turn": item.id,
+        "transcript": item.transcript_head,
+        "state": item.state_head,
+        "any": item.head,
+        "prediction": item.prediction_id,
+    }
+
+
 def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
     """Ask the service for one change of the turn that was seen."""
-    turn = seen["turn"]
+    turn, answer = seen["turn"], seen["prediction"]
     assert turn is not None
     match action:
         case ("transcript", text):
             return dialogues.save_transcript(ws, turn, text, author, seen["transcript"])
         case ("slot", domain, slot, value):
-            return dialogues.save_slot(ws, turn, domain, slot, value, author, seen["state"])
+            return dialogues.save_slot(ws, turn, domain, slot, value, author, seen["state"], prediction=answer)
         case ("state", state):
-            return dialogues.save_state(ws, turn, state, author, seen["state"])
+            return dialogues.save_state(ws, turn, state, author, seen["state"], prediction=answer)
         case ("accept",):
-            return dialogues.accept_turn(ws, turn, author, seen["any"])
+            return dialogues.accept_turn(ws, turn, author, seen["any"], prediction=answer)
         case ("undo",):
             return dialogues.undo(ws, turn, author, seen["any"])
     raise ValueError(f"no such action: {action}")
@@ -131,12 +146,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     turn_view = [*saved_view, nothing, editor, audio, heard, ask, transcript, state_editor]
 
     def after_save(item: TurnView, render: bool, changed: bool) -> dict[Any, Any]:
+        """Everything but the fields one may be typing in, and but a conflict one has not decided yet."""
         around = dialogues.get_dialogue(ws, item.dialogue_id)
         shown: dict[Any, Any] = {
-            seen: {"turn": item.id, "transcript": item.transcript_head, "state": item.state_head, "any": item.head},
-            refused: None,
             title: title_html(item),
-            conflict: gr.update(visible=False),
             raw: shared.pretty(item.state),
             raw_problem: "",
             history: history_html(dialogues.history(ws, item.id)),
@@ -162,18 +175,26 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         item = dialogues.get_turn(ws, turn_id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         return after_save(item, render=True, changed=False) | {
+            seen: sight(item),
+            refused: None,
+            conflict: gr.update(visible=False),
             notice: "",
             nothing: gr.update(visible=False),
             editor: gr.update(visible=True),
             audio: gr.update(value=recording, visible=recording is not None),
             heard: heard_html(item),
-            ask: gr.update(visible=item.status == "new" and item.audio is not None),
+            ask: gr.update(visible=item.waits_for_model),
             transcript: item.transcript or "",
             state_editor: gr.update(visible=item.speaker == "user"),
         }
 
-    def listed(project_id: int | None, words: str, wanted_status: Any, chosen: int | None) -> tuple[dict[Any, Any], int | None]:
+    def listed(
+        project_id: int | None, words: str, wanted_status: Any, chosen: int | None, keep: bool = False
+    ) -> tuple[dict[Any, Any], int | None]:
+        """The list, and what is selected in it; ``keep`` leaves the open dialogue there although it matches no longer."""
         rows = dialogues.list_dialogues(ws, project_id, words or "", wanted_status or None) if project_id is not None else []
+        if keep and project_id is not None and chosen not in [row.id for row in rows]:
+            rows = [row for row in dialogues.list_dialogues(ws, project_id) if row.id == chosen] + rows
         label = f"{shared.count(len(rows), 'dialogue')}, {sum(row.status == 'corrected' for row in rows)} corrected"
         chosen = chosen if chosen in [row.id for row in rows] else next((row.id for row in rows), None)
         if len(rows) > LISTED:
@@ -198,7 +219,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             dialogue_id = dialogues.get_turn(ws, turn_id).dialogue_id if turn_id is not None else dialogue_id
             by_address = dialogues.get_dialogue(ws, dialogue_id).project_id if dialogue_id is not None else None
         except StudioError as error:  # an old link: say so and open what there is
-            gr.Warning(str(error))
+            gr.Warning(shared.escape(error))
             turn_id = dialogue_id = by_address = None
         selector, project_id = shared.choose_project(ws, by_address or remembered)
         choices, chosen = listed(project_id, "", None, dialogue_id)
@@ -223,10 +244,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         choices, chosen = listed(project_id, words, wanted_status, dialogue_id)
         return choices if chosen == dialogue_id and chosen is not None else choices | opened(first_open(chosen))
 
+    def open_now(now: Seen) -> int | None:
+        """The dialogue that is open, whatever is selected in the list."""
+        turn_id = now.get("turn")
+        return dialogues.get_turn(ws, turn_id).dialogue_id if turn_id is not None else None
+
     @shared.reported
-    def relist(project_id: int, words: str, wanted_status: str, dialogue_id: int | None) -> Any:
-        """Inputs: correct.project, correct.search, correct.status, correct.dialogue. Outputs: correct.dialogue."""
-        return listed(project_id, words, wanted_status, dialogue_id)[0]
+    def relist(project_id: int, words: str, wanted_status: str, now: Seen) -> Any:
+        """Inputs: correct.project, correct.search, correct.status, the turn. Outputs: correct.dialogue."""
+        return listed(project_id, words, wanted_status, open_now(now), keep=True)[0]
 
     @shared.reported
     def open_dialogue(dialogue_id: int) -> Any:
@@ -234,17 +260,20 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return opened(first_open(dialogue_id))
 
     @shared.reported
-    def hold_out(wanted: bool, dialogue_id: int, project_id: int, words: str, wanted_status: str, request: gr.Request) -> Any:
-        """Inputs: correct.held_out, correct.dialogue, correct.project, correct.search, correct.status.
+    def hold_out(wanted: bool, now: Seen, project_id: int, words: str, wanted_status: str, request: gr.Request) -> Any:
+        """Inputs: correct.held_out, the turn, correct.project, correct.search, correct.status.
 
         Outputs: correct.held_out, correct.dialogue.
         """
+        dialogue_id = open_now(now)
+        if dialogue_id is None:
+            return gr.skip()
         try:
             dialogues.set_split(ws, dialogue_id, "test" if wanted else "train", shared.author(request))
         except StudioError as error:
             gr.Warning(shared.escape(error), title="Not done")
             return {held_out: not wanted}
-        return listed(project_id, words, wanted_status, dialogue_id)[0]
+        return listed(project_id, words, wanted_status, dialogue_id, keep=True)[0]
 
     @shared.reported
     def open_turn(turn_id: int) -> Any:
@@ -252,7 +281,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return opened(turn_id)
 
     @shared.reported
-    def step(by: int, dialogue_id: int | None, turn_id: int | None) -> Any:
+    def step(by: int, now: Seen) -> Any:
+        dialogue_id, turn_id = open_now(now), now.get("turn")
         ids = [item.id for item in dialogues.get_dialogue(ws, dialogue_id).turns] if dialogue_id is not None else []
         place = ids.index(turn_id) + by if turn_id in ids else -1
         if not 0 <= place < len(ids):
@@ -260,23 +290,35 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             return gr.skip()
         return opened(ids[place])
 
-    def go_back(dialogue_id: int | None, turn_id: int | None) -> Any:
-        """Inputs: correct.dialogue, correct.turn. Outputs: one turn."""
-        return step(-1, dialogue_id, turn_id)
+    def go_back(now: Seen) -> Any:
+        """Inputs: the turn. Outputs: one turn."""
+        return step(-1, now)
 
-    def go_forward(dialogue_id: int | None, turn_id: int | None) -> Any:
-        """Inputs: correct.dialogue, correct.turn. Outputs: one turn."""
-        return step(1, dialogue_id, turn_id)
+    def go_forward(now: Seen) -> Any:
+        """Inputs: the turn. Outputs: one turn."""
+        return step(1, now)
 
     @shared.reported
     def save(action: Action, now: Seen, request: gr.Request, render: bool = True) -> Any:
-        """Carry out one change and show what it did; a conflict shows both versions and keeps the change."""
+        """Carry out one change and show what it did.
+
+        A conflict shows both versions and keeps the change; what was seen stays as it was, so that the same text, sent
+        again by leaving the field, is refused again. One that holds no text, like undo, just shows the turn as it stands.
+        """
         try:
             item = perform(ws, action, now, shared.author(request))
         except ConflictError as error:
-            both = {refused: action, conflict: gr.update(visible=True), versions: conflict_html(error)}
-            return after_save(error.turn, render=False, changed=False) | both
-        return after_save(item, render, changed=item.head != now["any"])
+            if action[0] not in LOOKS:
+                gr.Warning(shared.escape(error), title="Not done")
+                return opened(now["turn"])
+            return {
+                refused: (action, sight(error.turn)),
+                conflict: gr.update(visible=True),
+                versions: conflict_html(error),
+            }
+        news = sight(item)
+        looked = {name: news[name] for name in LOOKS.get(action[0], news)}
+        return after_save(item, render, changed=item.head != now["any"]) | {seen: now | looked}
 
     def save_slot(domain: str, slot: str, value: str | None, now: Seen, request: gr.Request, render: bool) -> Any:
         return save(("slot", domain, slot, value.strip() if value else None), now, request, render)
@@ -298,22 +340,37 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """Inputs: the turn. Outputs: what every save shows."""
         return save(("accept",), now, request, render=False)
 
-    def save_refused(action: Action | None, now: Seen, request: gr.Request) -> Any:
-        """Inputs: the change that met a conflict. Outputs: what every save shows."""
-        return save(action, now, request) if action else gr.skip()
+    def save_refused(kept: tuple[Action, Seen] | None, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the change that met a conflict, the turn. Outputs: what every save shows."""
+        if kept is None:
+            return gr.skip()
+        action, theirs = kept
+        shown = save(action, now | {name: theirs[name] for name in LOOKS[action[0]]}, request)
+        # saved, unless somebody was quicker once more
+        return shown | {refused: None, conflict: gr.update(visible=False)} if seen in shown else shown
 
     @shared.reported
-    def ask_model(dialogue_id: int | None, now: Seen, progress: gr.Progress = PROGRESS) -> Any:
-        """Inputs: correct.dialogue, the turn. Outputs: one turn."""
+    def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:
+        """Inputs: the turn. Outputs: correct.notice."""
+        dialogue_id = open_now(now)
         if dialogue_id is None:
             return gr.skip()
         understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        return opened(now["turn"]) | {notice: shared.saved()}
+        return {notice: shared.saved()}
 
     @shared.reported
     def reopen(now: Seen) -> Any:
         """Inputs: the turn. Outputs: one turn, as it stands in the database."""
         return opened(now.get("turn"))
+
+    @shared.reported
+    def answered(now: Seen, typed: str) -> Any:
+        """Show what the model answered, in the turn that is open by now; text typed meanwhile stays.
+
+        Inputs: the turn, correct.transcript. Outputs: one turn.
+        """
+        shown = opened(now.get("turn"))
+        return {part: value for part, value in shown.items() if part is not notice and not (part is transcript and typed)}
 
     @shared.reported
     def stands(now: Seen) -> str:
@@ -324,26 +381,27 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     everything = [head.project, head.hint, head.remembered, dialogue, *turn_view]
     arrived = demo.load(load, head.remembered, everything, **shared.LIGHT)
     arrived.then(None, [dialogue, turn], None, js=shared.address("dialogue", "turn"), **shared.LIGHT)
-    head.project.input(switch_project, [head.project, search, status], everything, **shared.LIGHT)
+    head.project.input(switch_project, [head.project, search, status], everything, **shared.SAVE)
     gr.on(
         [search.input, status.input],
         find,
         [head.project, search, status, dialogue],
         [dialogue, *turn_view],
-        **shared.LIGHT,
+        **shared.SAVE,
     )
     # Whatever was saved or understood may have changed a dialogue's mark; nobody waits for the list.
-    notice.change(relist, [head.project, search, status, dialogue], [dialogue], **shared.LIGHT)
-    dialogue.input(open_dialogue, dialogue, turn_view, **shared.LIGHT)
-    held_out.input(hold_out, [held_out, dialogue, head.project, search, status], [held_out, dialogue], **shared.SAVE)
-    turn.input(open_turn, turn, turn_view, **shared.LIGHT)
+    notice.change(relist, [head.project, search, status, seen], [dialogue], **shared.LIGHT)
+    dialogue.input(open_dialogue, dialogue, turn_view, **shared.SAVE)
+    held_out.input(hold_out, [held_out, seen, head.project, search, status], [held_out, dialogue], **shared.SAVE)
+    turn.input(open_turn, turn, turn_view, **shared.SAVE)
     turn.change(None, [dialogue, turn], None, js=shared.address("dialogue", "turn"), **shared.LIGHT)
-    back.click(go_back, [dialogue, turn], turn_view, **shared.LIGHT)
-    forward.click(go_forward, [dialogue, turn], turn_view, **shared.LIGHT)
+    back.click(go_back, seen, turn_view, **shared.SAVE)
+    forward.click(go_forward, seen, turn_view, **shared.SAVE)
     gr.on([transcript.submit, transcript.blur], save_transcript, [transcript, seen], saved_view, **shared.SAVE)
     raw_save.click(save_raw, [raw, seen], saved_view, **shared.SAVE)
-    accept.click(save_accept, seen, saved_view, **shared.SAVE)
-    undo.click(save_undo, seen, saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.LIGHT)
-    keep_mine.click(save_refused, [refused, seen], saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.LIGHT)
-    ask.click(ask_model, [dialogue, seen], turn_view, show_progress_on=[heard], **shared.MODEL)
-    keep_theirs.click(reopen, seen, turn_view, **shared.LIGHT)
+    accept.click(save_accept, seen, turn_view, **shared.SAVE)
+    undo.click(save_undo, seen, turn_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
+    keep_mine.click(save_refused, [refused, seen], saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
+    asked = ask.click(ask_model, seen, notice, show_progress_on=[heard], **shared.MODEL)
+    asked.then(answered, [seen, transcript], turn_view, **shared.SAVE)
+    keep_theirs.click(reopen, seen, turn_view, **shared.SAVE)

@@ -67,7 +67,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
-    use.click(put_in_use, checkpoint, [notice, *view], **shared.SAVE)
+    use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
 
 
 def label(item: CheckpointView) -> str:

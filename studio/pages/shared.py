@@ -20,8 +20,11 @@ from studio.workspace import Workspace
 
 # Gradio makes every handler a public endpoint unless told otherwise, and lets one run at a time unless told otherwise.
 LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None, "show_progress": "hidden"}
-# Saves queue behind each other, so that a second save of the same person expects the first one's revision.
-SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1}
+# Saves and moves of the Correct page keep their order, whatever takes how long: a save ends before the next turn opens, and a
+# second save of the same person expects the first one's revision. None is skipped while another is on its way.
+SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1, "trigger_mode": "multiple"}
+# Recordings, projects and jobs: one after the other, a second click on the way counts as none.
+ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
 # Whatever runs the model shares one place; everything else passes by.
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
 

@@ -28,17 +28,21 @@ def slot_form(
     edit in place must not: the hands would lose their field.
     """
 
+    def here(now: dict[str, int | None]) -> bool:
+        """Whether the page still shows the turn this form was made for: a field left behind must not write elsewhere."""
+        return now.get("turn") == turn.id
+
     def on_value(domain: str, slot: str) -> Callable[..., Any]:
         def set_value(value: str | None, now: dict[str, int | None], request: gr.Request) -> Any:
             """Inputs: correct.slot.<domain>-<slot>. Outputs: what every save shows."""
-            return save_slot(domain, slot, value, now, request, False) if value and value.strip() else gr.skip()
+            return save_slot(domain, slot, value, now, request, False) if here(now) and value and value.strip() else gr.skip()
 
         return set_value
 
     def on_remove(domain: str, slot: str) -> Callable[..., Any]:
         def remove(now: dict[str, int | None], request: gr.Request) -> Any:
             """Inputs: none but the turn. Outputs: what every save shows."""
-            return save_slot(domain, slot, None, now, request, True)
+            return save_slot(domain, slot, None, now, request, True) if here(now) else gr.skip()
 
         return remove
 
@@ -52,7 +56,7 @@ def slot_form(
     def add(name: str | None, value: str | None, now: dict[str, int | None], request: gr.Request) -> Any:
         """Inputs: correct.add_slot, correct.add_value. Outputs: what every save shows."""
         domain, slot = split_name(name)
-        return save_slot(domain, slot, value, now, request, True) if slot and value and value.strip() else gr.skip()
+        return save_slot(domain, slot, value, now, request, True) if here(now) and slot and value and value.strip() else gr.skip()
 
     state = turn.state or {}
     gone = [(domain, slot) for domain, slot, _ in iterate_slots(turn.predicted_state or {}) if slot not in state.get(domain, {})]

@@ -72,7 +72,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             conversation: conversation_html(found, listening),
             state: shared.state_html(last),
             raw: shared.pretty(last.state if last else None),
-            retry: gr.update(visible=not listening and any(_waits(turn) for turn in turns)),
+            retry: gr.update(visible=not listening and any(turn.waits_for_model for turn in turns)),
             head.hint: shared.hint(ws, project_id),
         }
 
@@ -96,7 +96,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         try:
             by_address = dialogues.get_dialogue(ws, wanted).project_id if wanted is not None else None
         except StudioError as error:  # an old link: say so and open what there is
-            gr.Warning(str(error))
+            gr.Warning(shared.escape(error))
         selector, project_id = shared.choose_project(ws, by_address or remembered)
         return {head.project: selector} | opened(project_id, wanted)
 
@@ -126,6 +126,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {notice: ""} | shown(dialogue_id, project_id)
 
     @shared.reported
+    def look(dialogue_id: int | None, project_id: int) -> Any:
+        """Inputs: talk.dialogue, talk.project. Outputs: the view."""
+        return shown(dialogue_id, project_id)
+
+    @shared.reported
     def user_said(audio: str | None, dialogue_id: int | None, project_id: int) -> Any:
         """Inputs: talk.user_audio, talk.dialogue, talk.project.
 
@@ -137,7 +142,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         try:
             dialogues.add_user_turn(ws, dialogue_id, audio)
         except StudioError as error:
-            return {user_audio: None, notice: shared.alert(error), waiting: None}
+            return {user_audio: None, notice: shared.alert(error)}
         return {user_audio: None, notice: shared.saved(), waiting: dialogue_id} | opened(project_id, dialogue_id, listening=True)
 
     @shared.reported
@@ -148,58 +153,53 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """
         text = text.strip()
         if not text and audio is None:
-            return {waiting: None}
+            return gr.skip()
         dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
         cleared = {agent_text: "", agent_audio: None}
         try:
             dialogues.add_agent_turn(ws, dialogue_id, text or None, audio)
         except StudioError as error:
-            return cleared | {notice: shared.alert(error), waiting: None}
-        done = {notice: shared.saved(), waiting: None if text else dialogue_id}
+            return cleared | {notice: shared.alert(error)}
+        done = {notice: shared.saved()} | ({} if text else {waiting: dialogue_id})
         return cleared | done | opened(project_id, dialogue_id, listening=not text)
 
     @shared.reported
-    def understand(dialogue_id: int | None, project_id: int) -> Any:
-        """Inputs: the waiting dialogue, talk.project. Outputs: talk.notice and the view."""
-        if dialogue_id is None:
+    def understand(dialogue_id: int | None) -> Any:
+        """Inputs: the waiting dialogue. Outputs: talk.notice. The view follows by itself, for the dialogue open by then."""
+        if dialogue_id is None or not any(turn.waits_for_model for turn in dialogues.get_dialogue(ws, dialogue_id).turns):
             return gr.skip()
         try:
             answered = understanding.predict_dialogue(ws, dialogue_id)
         except StudioError as error:
-            return {notice: shared.alert(error)} | shown(dialogue_id, project_id)
-        took = f" · understood in {shared.duration(answered.turns[-1].compute_seconds)}"
-        return {notice: shared.saved() + took} | shown(dialogue_id, project_id)
+            return shared.alert(error)
+        return shared.saved() + f" · understood in {shared.duration(answered.turns[-1].compute_seconds)}"
 
     everything = [head.project, head.remembered, dialogue, notice, *view]
     demo.load(load, head.remembered, everything, **shared.LIGHT)
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
-    gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.SAVE)
+    gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.ACT)
     dialogue.input(choose_dialogue, [dialogue, head.project], [notice, *view], **shared.LIGHT)
     dialogue.change(None, dialogue, None, js=shared.address("dialogue"), **shared.LIGHT)
-    new.click(new_dialogue, head.project, [dialogue, *view], **shared.SAVE)
+    new.click(new_dialogue, head.project, [dialogue, *view], **shared.ACT)
     heard = gr.on(
         [user_audio.stop_recording, user_audio.upload],
         user_said,
         [user_audio, dialogue, head.project],
         [user_audio, dialogue, notice, waiting, *view],
-        **shared.SAVE,
+        **shared.ACT,
     )
     answered = gr.on(
         [agent_text.submit, agent_add.click, agent_audio.stop_recording, agent_audio.upload],
         agent_said,
         [agent_text, agent_audio, dialogue, head.project],
         [agent_text, agent_audio, dialogue, notice, waiting, *view],
-        **shared.SAVE,
+        **shared.ACT,
     )
     # A second event: the turn is saved before the model is asked, and only the model is waited for.
-    for event in (heard, answered):
-        event.then(understand, [waiting, head.project], [notice, *view], show_progress_on=[state], **shared.MODEL)
-    retry.click(understand, [dialogue, head.project], [notice, *view], show_progress_on=[state], **shared.MODEL)
-
-
-def _waits(turn: TurnView) -> bool:
-    """Whether a turn has a recording nobody has understood yet."""
-    return turn.audio is not None and turn.status == "new" and (turn.transcript is None or turn.speaker == "user")
+    asked = [event.then(understand, waiting, notice, show_progress_on=[state], **shared.MODEL) for event in (heard, answered)]
+    asked.append(retry.click(understand, dialogue, notice, show_progress_on=[state], **shared.MODEL))
+    for event in asked:
+        event.then(look, [dialogue, head.project], view, **shared.LIGHT)
 
 
 def conversation_html(dialogue: DialogueView | None, listening: bool) -> str:

@@ -229,11 +229,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     demo.load(load, head.remembered, everything, **shared.LIGHT)
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     recipe.input(defaults, recipe, [recipe, steps, rate, recipe_text], **shared.LIGHT)
-    start.click(begin, [head.project, base, recipe, steps, rate, use, overrides], live, **shared.SAVE)
+    start.click(begin, [head.project, base, recipe, steps, rate, use, overrides], live, **shared.ACT)
     job.input(choose_job, job, live, **shared.LIGHT)
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
-    stop.click(end, job, live, **shared.SAVE)
-    resume.click(go_on, job, live, **shared.SAVE)
+    stop.click(end, job, live, **shared.ACT)
+    resume.click(go_on, job, live, **shared.ACT)
     timer.tick(tick, [job, points, head.project], live, trigger_mode="once", **shared.LIGHT)
 
 
