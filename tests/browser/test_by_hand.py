@@ -11,7 +11,7 @@ from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
 
-PAGES = {"": "talk.dialogue", "correct": "correct.dialogue", "train": "train.data", "models": "models.table"}
+PAGES = ("", "correct", "train", "models")
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,7 @@ def studio(start_studio: Callable[..., Studio]) -> Studio:
 def talked(studio: Studio, open_view: Callable[..., View], speech: Path) -> View:
     """A new dialogue of two user turns and an agent turn between them, open on the Talk page."""
     view = open_view(studio)
-    view.go("", "talk.new_dialogue")
-    view.says("talk.hint", ":")
+    view.go("")
     view.element("talk.new_dialogue").click()
     view.says("talk.conversation", "No turn yet")
     view.upload(speech)
@@ -140,7 +139,8 @@ def test_two_people_on_one_turn_see_both_versions(talked: View, open_view: Calla
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
     talked.has("correct.slot.restaurant-area", "north")
     other = open_view(talked.studio)
-    other.go(talked.page.url.removeprefix(f"{talked.studio.url}/"), "correct.slot.restaurant-area")
+    other.go(talked.page.url.removeprefix(f"{talked.studio.url}/"))
+    other.has("correct.slot.restaurant-area", "north")
     for view, value in ((talked, "south"), (other, "west")):
         view.field("correct.slot.restaurant-area").fill(value)
         view.page.keyboard.press("Tab")
@@ -159,8 +159,8 @@ def test_two_people_on_one_turn_see_both_versions(talked: View, open_view: Calla
 @pytest.mark.parametrize(("width", "height", "dark"), [(390, 844, True), (1280, 800, True), (1440, 900, False)])
 def test_pages_fit_the_screen(talked: View, open_view: Callable[..., View], width: int, height: int, dark: bool) -> None:
     view = open_view(talked.studio, width, height, dark)
-    for path, ready in PAGES.items():
-        view.go(path, ready)
+    for path in PAGES:
+        view.go(path)
         view.page.wait_for_timeout(800)
         view.picture(f"{path or 'talk'}-{width}")
         assert view.page.evaluate("document.documentElement.scrollWidth") <= width, f"/{path} scrolls sideways"
@@ -169,6 +169,6 @@ def test_pages_fit_the_screen(talked: View, open_view: Callable[..., View], widt
 
 def test_old_links_open_what_there_is(talked: View) -> None:
     for path in ("?dialogue=99999", "correct?dialogue=99999&turn=99999", "train?job=999", "models?checkpoint=999"):
-        talked.go(path, PAGES[path.partition("?")[0]])
+        talked.go(path)
     talked.says("models.table", "demo")
     talked.clean()

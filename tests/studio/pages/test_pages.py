@@ -14,7 +14,7 @@ import pytest
 from studio import app
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.pages.correct import perform
+from studio.pages.correct import perform, sight
 from studio.pages.slot_form import split_name
 from studio.pages.talk import conversation_html
 from studio.pages.turn_html import history_html, json_problem
@@ -45,7 +45,7 @@ def test_no_handler_is_an_endpoint_for_strangers(config: dict[str, Any]) -> None
 def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
     """A timer's tick that takes a place in a queue lets two open tabs wait for each other."""
     limits = {fn.concurrency_id: fn.concurrency_limit for fn in app.build(ws).fns.values() if fn.fn}
-    assert {name: limit for name, limit in limits.items() if limit is not None} == {"save": 1, "model": 1}
+    assert {name: limit for name, limit in limits.items() if limit is not None} == {"save": 1, "act": 1, "model": 1}
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
@@ -97,8 +97,7 @@ def test_each_change_goes_to_its_service(ws: Workspace, project: int, sound: Cal
 
     def do(*action: Any) -> dialogues.TurnView:
         now = dialogues.get_turn(ws, turn.id)
-        seen = {"turn": now.id, "transcript": now.transcript_head, "state": now.state_head, "any": now.head}
-        return perform(ws, action, seen, "anna")
+        return perform(ws, action, sight(now), "anna")
 
     assert do("transcript", "thai food").transcript == "thai food"
     assert do("slot", "restaurant", "food", "thai").state == {"restaurant": {"food": "thai"}}
