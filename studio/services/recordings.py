@@ -55,9 +55,10 @@ def store(
     try:
         audio.duration(source)
         header = soundfile.info(str(source))
-        samples = audio.load(source, start, end, channel, sample_rate=header.samplerate)
-    except audio.AudioError as error:
-        raise StudioError(str(error)) from error
+        limit = audio.MAX_TURN_SECONDS  # the model would refuse a longer turn, when it is too late to cut it
+        samples = audio.load(source, start, end, channel, sample_rate=header.samplerate, max_seconds=limit)
+    except audio.AudioError as error:  # people know the file by its name, not by where an upload was put
+        raise StudioError(str(error).replace(str(source), Path(source).name)) from error
     pcm = np.clip(np.round(samples * 32_768.0), -32_768, 32_767).astype("<i2")
     sha256 = hashlib.sha256(f"{header.samplerate}:".encode() + pcm.tobytes()).hexdigest()
     path = f"recordings/{sha256[:2]}/{sha256}.flac"
