@@ -79,7 +79,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 x="step",
                 y="loss",
                 color="stage",
-                height=280,
+                height=320,
                 label="Loss",
                 elem_id="train.loss",
                 x_title="step",
