@@ -1,0 +1,23 @@
+"""The engine's command line: ``python -m engine COMMAND``; one module for each group of commands.
+
+Exit codes: 0 done, 1 failed, 2 bad arguments or data, 3 stopped on request (resume goes on).
+"""
+
+from __future__ import annotations
+
+import typer
+
+from engine.cli.tracking import evaluate, track, transcribe
+from engine.cli.training import export, recipes, train
+from engine.data.readers.__main__ import command as prepare
+from engine.data.synthesis import command as synthesise
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.command("prepare")(prepare)
+app.command("synthesise")(synthesise)
+for command in (train, transcribe, track, evaluate, export, recipes):
+    app.command()(command)
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,54 @@
+"""What the commands share: options, reading manifests, errors as one sentence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; the demo checkpoint if not given.")]
+Manifests = Annotated[list[Path], typer.Option("--manifest", help="Manifest (JSON Lines); may be given several times.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn what a user can mend into one sentence on standard error and exit code 2 (1 when training itself failed)."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    from engine.audio import AudioError
+    from engine.base_models import BaseModelError
+    from engine.checkpoints import CheckpointError
+    from engine.config import RecipeError
+    from engine.data.batching import DataError
+    from engine.dialogue import ManifestError
+    from engine.scoring import ScoreError
+    from engine.training import TrainingError
+
+    expected = (AudioError, BaseModelError, CheckpointError, RecipeError, DataError, ManifestError, ScoreError, OSError)
+    try:
+        yield
+    except (*expected, TrainingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(2 if isinstance(error, expected) else 1) from error
+
+
+def read(manifests: list[Path]) -> list[Any]:
+    from engine.dialogue import ManifestError, read_manifest
+
+    dialogues = [dialogue for path in manifests for dialogue in read_manifest(path)]
+    seen: set[str] = set()
+    for dialogue in dialogues:
+        if dialogue.dialogue_id in seen:
+            raise ManifestError(
+                f"dialogue {dialogue.dialogue_id!r} is in two of the manifests; every dialogue needs its own id"
+            )
+        seen.add(dialogue.dialogue_id)
+    return dialogues

@@ -1,0 +1,107 @@
+"""Commands around inference: transcribe, track, evaluate."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from engine.cli.common import AsJson, Checkpoint, Device, Manifests, errors, read
+
+
+def transcribe(
+    audio: Annotated[list[Path], typer.Argument(help="Audio files, each one user turn.")],
+    checkpoint: Checkpoint = None,
+    as_json: AsJson = False,
+    device: Device = "auto",
+) -> None:
+    """Transcribe and understand recordings, each on its own."""
+    from engine.audio import AudioError
+    from engine.tracking import Tracker
+
+    failed = False
+    with errors():
+        tracker = Tracker.load(checkpoint, device)
+        for path in audio:
+            try:
+                prediction = tracker.turn(path)
+            except AudioError as error:
+                failed = True
+                print(f"error: {error}", file=sys.stderr)
+                if as_json:
+                    print(json.dumps({"file": str(path), "error": str(error)}, ensure_ascii=False), flush=True)
+                continue
+            result = {"file": str(path)} | {key: getattr(prediction, key) for key in _TURN_KEYS}
+            text = f"{path}: {_readable(prediction)}"
+            print(json.dumps(result, ensure_ascii=False) if as_json else text, flush=True)
+    raise typer.Exit(2 if failed else 0)
+
+
+_TURN_KEYS = ("transcript", "state", "confidence", "raw", "seconds")
+
+
+def track(
+    manifest: Manifests,
+    checkpoint: Checkpoint = None,
+    as_json: AsJson = False,
+    oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Track dialogues turn by turn; one object a user turn."""
+    from engine.tracking import Tracker, track_dialogues
+
+    with errors():
+        tracker = Tracker.load(checkpoint, device)
+        for turn in track_dialogues(tracker, read(manifest), oracle_history=oracle_history, batch=batch):
+            text = f"{turn.dialogue_id} {turn.turn_id}: {_readable(turn)}"
+            print(json.dumps(asdict(turn), ensure_ascii=False) if as_json else text, flush=True)
+
+
+def evaluate(
+    manifest: Manifests,
+    checkpoint: Checkpoint = None,
+    as_json: AsJson = False,
+    oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
+    split: Annotated[str | None, typer.Option(help="Score only dialogues of this split.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N dialogues.")] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Track dialogues and score transcripts and states against the manifest."""
+    from engine.tracking import Tracker, evaluate_dialogues
+
+    with errors():
+        dialogues = [dialogue for dialogue in read(manifest) if split is None or dialogue.split == split][:limit]
+        with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
+            tracker = Tracker.load(checkpoint, device)
+            report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)
+            if file:
+                file.writelines(json.dumps(asdict(turn), ensure_ascii=False) + "\n" for turn in turns)
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+        return
+    print(f"profile {report['profile']}, ontology {report['ontology']}, {report['history']} history")
+    for key in ("wer", "jga", "ser", "slot_f1"):
+        fuzzy = report["fuzzy"].get(key)
+        print(f"{key:8} {_percent(report[key])}" + ("" if fuzzy is None else f"   with fuzzy matching {_percent(fuzzy)}"))
+    print(f"answers that were not valid JSON: {report['invalid_outputs']}")
+
+
+def _readable(answer: Any) -> str:
+    """Transcript and state for people; an answer that was not valid JSON is shown as it came."""
+    if not answer.valid:
+        return f"{answer.transcript}  [not valid JSON: {answer.raw}]"
+    return f"{answer.transcript}  {json.dumps(answer.state, ensure_ascii=False)}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} %"
