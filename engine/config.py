@@ -77,15 +77,41 @@ class ModelConfig(_Section):
     lora: LoraConfig = LoraConfig()
 
 
+TaskName = Literal["asr", "ast", "dst", "slot-filling", "sit", "sqit"]
+
+
 class PromptConfig(_Section):
     """Text around the speech. ``paper``: speech, then history (paper 1); ``history_first``: history, then speech."""
 
     layout: Literal["paper", "history_first"] = "paper"
+    wording: Literal["bare", "paper"] = Field(
+        "bare", description="paper: paper 1's sentences before the speech; its runs named np have none"
+    )
+    asr_history: int = Field(0, ge=0, description="earlier turns in the ASR prompt of wording paper; 0 is paper 1's NC")
     asr_prefix: str = ""
     asr_suffix: str = " Transcript:"
     dst_prefix: str = ""
+    ast_prefix: str = ""
+    ast_suffix: str = Field(" Translation into {language}:", description="after the speech that is to be translated")
+    instruction_prefix: str = Field("", description="before an instruction, for instance a chat template's user header")
+    instruction_suffix: str = Field("\nResponse:", description="after an instruction's speech")
     history: Literal["user", "user+agent"] = "user+agent"
+    history_text: Literal["given", "own"] = Field(
+        "given", description="user turns of a training history: as transcribed, or as a recogniser heard them"
+    )
     max_new_tokens: int = Field(400, ge=16, description="longest answer; paper 1 allows 400 tokens for its 36 slots")
+
+
+    @model_validator(mode="after")
+    def _texts_agree(self) -> PromptConfig:
+        default = PromptConfig.model_fields
+        if self.wording == "paper":
+            for key in ("asr_prefix", "asr_suffix", "dst_prefix"):
+                if getattr(self, key) != default[key].default:
+                    raise ValueError(f"wording paper brings its own texts: leave {key} out, or choose wording bare")
+        elif self.asr_history:
+            raise ValueError("asr_history needs wording paper, whose ASR prompt has a place for the history")
+        return self
 
 
 class AugmentConfig(_Section):
@@ -102,7 +128,7 @@ class StageConfig(_Section):
 
     name: str
     trainable: list[Pattern] = Field(min_length=1, description="regular expressions over parameter names: connector, ctc, lora")
-    tasks: dict[Literal["asr", "dst"], Share] = Field(min_length=1, description="share of rows drawn for each task")
+    tasks: dict[TaskName, Share] = Field(min_length=1, description="share of rows drawn for each task")
     ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
     ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
     steps: int = Field(ge=1)

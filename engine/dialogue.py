@@ -9,7 +9,14 @@ A manifest is a JSON Lines file, one dialogue a line, UTF-8:
 
 Times are seconds. Audio paths are relative to the manifest's folder. ``state`` is cumulative and stands after a user turn;
 a turn without ``state`` has no state label (an ASR-only utterance), while ``{}`` says that nothing is known yet. A value may
-be a list of accepted surface forms, the canonical one first. ``voice`` (optional) names the speaker or synthetic voice.
+be a list of accepted surface forms, the canonical one first. An empty ``transcript`` says that nobody speaks. Optional keys of
+a turn: ``voice`` names the speaker or synthetic voice; ``heard`` is a recogniser's own transcript; ``translation`` holds the
+transcript in other languages; ``instructions`` are instruction triplets about the turn's speech (`Instruction`):
+
+    "translation": {"de": "ich brauche ein günstiges hotel"},
+    "instructions": [{"task": "slot-filling", "instruction": "Fill the slots ...", "context": 2,
+                      "response": {"hotel-pricerange": "cheap", "hotel-area": ""}},
+                     {"task": "sit", "instruction": "Does the caller sound sure?", "response": "Yes."}]
 """
 
 from __future__ import annotations
@@ -17,7 +24,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,11 +34,26 @@ State = dict[str, dict[str, Value]]
 SPEAKERS = ("user", "agent")
 SPLITS = ("train", "dev", "test")
 DONTCARE = "dontcare"
+INSTRUCTION_TASKS = ("slot-filling", "sit", "sqit")  # the tasks whose triplets a manifest carries
 BUILT_FROM = ("train", "train+dev", "all")  # splits an ontology's values may come from, the most honest first
 
 
 class ManifestError(ValueError):
     """A manifest that cannot be used. The message names the file, the line, the reason and what to do."""
+
+
+@dataclass
+class Instruction:
+    """A triplet of instruction, speech and response (paper 2); the speech is the turn's.
+
+    ``response`` is text, or for slot filling an object ``{domain-slot: value}`` of every slot that is asked for, the empty
+    text standing for a slot the turn gives no value for. ``context`` is how many turns before this one the model reads.
+    """
+
+    task: str
+    instruction: str
+    response: str | dict[str, Value]
+    context: int = 0
 
 
 @dataclass
@@ -47,6 +69,9 @@ class Turn:
     channel: int | None = None
     state: State | None = None
     voice: str | None = None
+    heard: str | None = None
+    translation: dict[str, str] | None = None
+    instructions: list[Instruction] | None = None
 
 
 @dataclass
@@ -212,21 +237,28 @@ def _turn(data: Any, folder: Path) -> Turn:
         channel=data.get("channel"),
         state=data.get("state"),
         voice=data.get("voice"),
+        heard=data.get("heard"),
+        translation=data.get("translation"),
     )
     if turn.speaker not in SPEAKERS:
         raise ValueError(f"turn {turn.turn_id}: speaker {turn.speaker!r} is not one of {', '.join(SPEAKERS)}")
-    if turn.transcript is not None and not isinstance(turn.transcript, str):
-        raise ValueError(f"turn {turn.turn_id}: the transcript must be text")
+    for key, text in (("transcript", turn.transcript), ("heard", turn.heard)):
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"turn {turn.turn_id}: {key} must be text, not {text!r}")
     if turn.audio is not None and not (isinstance(turn.audio, str) and turn.audio):
         raise ValueError(f"turn {turn.turn_id}: audio must be the path of a file, not {turn.audio!r}")
     for key, edge in (("start", turn.start), ("end", turn.end), ("channel", turn.channel)):
         if edge is not None and (isinstance(edge, bool) or not isinstance(edge, int if key == "channel" else (int, float))):
             raise ValueError(f"turn {turn.turn_id}: {key} must be a number, not {edge!r}")
-    if turn.state is not None:
-        try:
+    try:
+        if turn.state is not None:
             check_state(turn.state)
-        except ValueError as error:
-            raise ValueError(f"turn {turn.turn_id}: {error}") from error
+        if turn.translation is not None:
+            _check_translation(turn.translation)
+        if data.get("instructions") is not None:
+            turn.instructions = _instructions(data["instructions"])
+    except ValueError as error:
+        raise ValueError(f"turn {turn.turn_id}: {error}") from error
     if turn.audio is not None:
         turn.audio = os.path.abspath(folder / turn.audio)
     if turn.start is not None and turn.end is not None and not 0 <= turn.start < turn.end:
@@ -234,9 +266,40 @@ def _turn(data: Any, folder: Path) -> Turn:
     return turn
 
 
+def _check_translation(translation: Any) -> None:
+    if not isinstance(translation, dict) or not all(isinstance(text, str) for text in translation.values()):
+        raise ValueError(f'translation must be an object of texts by language, such as {{"de": "..."}}, not {translation!r}')
+
+
+def _instructions(data: Any) -> list[Instruction]:
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise ValueError("instructions must be a list of objects")
+    found = []
+    for entry in data:
+        task, text, response, context = (entry.get(key) for key in ("task", "instruction", "response", "context"))
+        if unknown := sorted(entry.keys() - {"task", "instruction", "response", "context"}):
+            raise ValueError(f"an instruction has task, instruction, response and context, but no {unknown[0]!r}")
+        if task not in INSTRUCTION_TASKS:
+            raise ValueError(f"an instruction's task must be one of {', '.join(INSTRUCTION_TASKS)}, not {task!r}")
+        if not isinstance(text, str):
+            raise ValueError(f"an instruction's text must be a text under 'instruction', not {text!r}")
+        if task == "slot-filling":
+            if not isinstance(response, dict) or not response:
+                raise ValueError(f"a slot-filling response must be an object of slots and values, not {response!r}")
+            check_state({"response": response})
+        elif not isinstance(response, str):
+            raise ValueError(f"a response must be text, not {response!r}")
+        if context is not None and (not isinstance(context, int) or isinstance(context, bool) or context < 0):
+            raise ValueError(f"an instruction's context must be a number of turns, not {context!r}")
+        found.append(Instruction(task, text, response, context or 0))
+    return found
+
+
 def _to_json(dialogue: Dialogue, folder: Path) -> dict[str, Any]:
     def turn_json(turn: Turn) -> dict[str, Any]:
         data = {key: value for key, value in vars(turn).items() if value is not None}
+        if turn.instructions is not None:
+            data["instructions"] = [asdict(instruction) for instruction in turn.instructions]
         if turn.audio is not None:
             audio = Path(turn.audio).absolute()
             data["audio"] = audio.relative_to(folder).as_posix() if audio.is_relative_to(folder) else audio.as_posix()

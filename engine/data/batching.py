@@ -5,71 +5,46 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from torch import Tensor
 
-from engine.config import PromptConfig, StageConfig
+from engine.config import PromptConfig, StageConfig, TaskName
 from engine.data.frames import turn_seconds
-from engine.dialogue import Dialogue, Turn
+from engine.dialogue import Dialogue
 from engine.model import Row, SpeechLLM
-from engine.prompts import HistoryTurn, asr_prompt, asr_target, dst_prompt, dst_target
+from engine.tasks import TASKS, DataError, Example
 
 BUCKET_BATCHES = 40  # batches whose rows are sorted by length together
 
 
-class DataError(ValueError):
-    """Manifests that cannot be trained on; the message says what is missing."""
+def build_examples(dialogues: Sequence[Dialogue], task: TaskName, prompts: PromptConfig) -> list[Example]:
+    """Every example the dialogues hold for the task.
 
-
-@dataclass(frozen=True)
-class Example:
-    """One user turn for one task, with the turns before it."""
-
-    task: str
-    turn: Turn
-    history: tuple[HistoryTurn, ...] = ()
-
-
-def build_examples(dialogues: Sequence[Dialogue], task: str) -> list[Example]:
-    """User turns with audio and the labels the task needs: ``asr`` a transcript, ``dst`` also a state.
-
-    The history of a training example holds the reference transcripts.
+    Raises:
+        DataError: a turn lacks what the prompt's settings want of it.
     """
-    examples = []
-    for dialogue in dialogues:
-        history: list[HistoryTurn] = []
-        for turn in dialogue.turns:
-            usable = turn.speaker == "user" and turn.audio and turn.transcript
-            if usable and (task == "asr" or turn.state is not None):
-                examples.append(Example(task, turn, tuple(history) if task == "dst" else ()))
-            if turn.transcript:
-                history.append(HistoryTurn(turn.speaker, turn.transcript))
-    return examples
+    return [example for dialogue in dialogues for example in TASKS[task].examples(dialogue, prompts)]
 
 
 def build_row(model: SpeechLLM, prompts: PromptConfig, example: Example, frames: Tensor) -> Row:
     """The example's training row around its frames."""
-    turn = example.turn
-    if example.task == "asr":
-        return model.row(asr_prompt(prompts), frames, asr_target(turn.transcript or ""))
-    return model.row(dst_prompt(prompts, example.history), frames, dst_target(turn.transcript or "", turn.state or {}))
+    task = TASKS[example.task]
+    return model.row(task.prompt(prompts, example), frames, task.target(example))
 
 
 class Sampler:
     """Which examples a step sees. Rows of similar length come together; every epoch has its own order."""
 
-    def __init__(self, dialogues: Sequence[Dialogue], stage: StageConfig, seed: int) -> None:
+    def __init__(self, dialogues: Sequence[Dialogue], stage: StageConfig, prompts: PromptConfig, seed: int) -> None:
         self.seed = seed
         total = sum(stage.tasks.values())
         self.parts: list[tuple[list[Example], int]] = []
         for task, share in stage.tasks.items():
-            examples = build_examples(dialogues, task)
+            examples = build_examples(dialogues, task, prompts)
             if not examples:
-                need = "a transcript" if task == "asr" else "a transcript and a state"
                 raise DataError(
-                    f"stage {stage.name!r}: no user turn has audio, {need}; task {task!r} cannot be trained"
+                    f"stage {stage.name!r}: no user turn has audio and {TASKS[task].needs}; task {task!r} cannot be trained"
                 )
             self.parts.append((examples, max(1, round(stage.batch * share / total))))
         self._epoch = lru_cache(maxsize=4)(self._make_epoch)
@@ -102,4 +77,5 @@ class Sampler:
 def _length(example: Example) -> float:
     """Proxy for a row's positions: speech at about ten positions a second, text at about four characters a token."""
     text = sum(len(turn.text) for turn in example.history) + len(example.turn.transcript or "")
+    text += len(example.instruction.instruction) if example.instruction else 0
     return turn_seconds(example.turn) * 10 + text / 4

@@ -86,7 +86,7 @@ class _Run:
         if not self.dialogues:
             raise DataError("no dialogue of the manifests has split 'train'; the others are never trained on")
         # All stages are looked at before the first one costs hours.
-        self.samplers = [Sampler(self.dialogues, stage, recipe.seed) for stage in recipe.stages]
+        self.samplers = [Sampler(self.dialogues, stage, recipe.prompt, recipe.seed) for stage in recipe.stages]
         self.total = sum(stage.steps for stage in recipe.stages)
         self.stopping = False
         self.identity = _identity(recipe, self.dialogues, base)

@@ -135,7 +135,8 @@ def test_accumulating_small_batches_equals_one_big_batch(recipe, dialogues, cach
 
 def test_target_logits_are_those_of_the_whole_row_and_do_not_depend_on_the_batch(model, recipe, dialogues, cache):
     frames = FrameCache(model, cache)
-    rows = [build_row(model, recipe.prompt, e, frames.get(e.turn)) for e in build_examples(dialogues, "dst")[:4]]
+    examples = build_examples(dialogues, "dst", recipe.prompt)[:4]
+    rows = [build_row(model, recipe.prompt, e, frames.get(e.turn)) for e in examples]
 
     @torch.no_grad()
     def logits(some):
@@ -151,7 +152,7 @@ def test_target_logits_are_those_of_the_whole_row_and_do_not_depend_on_the_batch
 def test_saved_and_loaded_checkpoint_gives_the_same_logits(straight_run, straight, recipe, dialogues, cache):
     loaded, info = load_checkpoint(straight / "checkpoint")
     assert info.stages == ("align", "stage1", "stage2") and "restaurant" in info.ontology.values
-    example = build_examples(dialogues, "dst")[0]
+    example = build_examples(dialogues, "dst", recipe.prompt)[0]
     logits = []
     for model in (straight_run.model.eval(), loaded.eval()):
         row = build_row(model, recipe.prompt, example, FrameCache(model, cache).get(example.turn))
@@ -205,12 +206,12 @@ def test_a_run_can_start_from_a_checkpoint(straight, recipe, dialogues, cache, t
 
 def test_batches_are_a_function_of_seed_and_step_and_cover_every_example(recipe, dialogues):
     stage = recipe.stage("stage2").model_copy(update={"batch": 3})
-    one, two = (Sampler(dialogues, stage, seed=5) for _ in range(2))
+    one, two = (Sampler(dialogues, stage, recipe.prompt, seed=5) for _ in range(2))
     epoch = -(-len(one.examples()) // 3)
     assert [one.batch(step) for step in range(2 * epoch)] == [two.batch(step) for step in range(2 * epoch)]
     seen = [example for step in range(epoch) for example in one.batch(step)]
     assert sorted(map(id, seen)) == sorted(map(id, one.examples()))
-    assert one.batch(0) != Sampler(dialogues, stage, seed=6).batch(0)
+    assert one.batch(0) != Sampler(dialogues, stage, recipe.prompt, seed=6).batch(0)
 
 
 def test_data_without_states_cannot_train_stage_2(recipe, dialogues):
@@ -218,7 +219,7 @@ def test_data_without_states_cannot_train_stage_2(recipe, dialogues):
 
     unlabelled = [replace(d, turns=[replace(t, state=None) for t in d.turns]) for d in dialogues]
     with pytest.raises(DataError, match="transcript and a state"):
-        Sampler(unlabelled, recipe.stage("stage2"), 1)
+        Sampler(unlabelled, recipe.stage("stage2"), recipe.prompt, 1)
 
 
 @pytest.mark.parametrize(
