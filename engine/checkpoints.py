@@ -1,6 +1,6 @@
 """A checkpoint folder: what was trained, and all that is needed to use it again on the same base models.
 
-checkpoint.json          format, name, model and prompt sections, stages done
+checkpoint.json          format, name, model, prompt and decoding sections, stages done
 connector.safetensors    connector and CTC parameters
 adapter.safetensors      LoRA (absent when rank is 0)
 ontology.json            slots and values of the training states
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.base_models import fsync
-from engine.config import ModelConfig, PromptConfig
+from engine.config import DecodingConfig, ModelConfig, PromptConfig, TaskName
 from engine.dialogue import Ontology
 from engine.model import SpeechLLM
 
@@ -43,6 +44,7 @@ class CheckpointInfo:
     prompt: PromptConfig
     ontology: Ontology = field(default_factory=Ontology)
     stages: tuple[str, ...] = ()
+    decoding: Mapping[TaskName, DecodingConfig] = field(default_factory=dict)
 
 
 def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -67,6 +69,7 @@ def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype:
         "model": info.model.model_dump(),
         "prompt": info.prompt.model_dump(),
         "stages": list(info.stages),
+        "decoding": {task: decoding.model_dump() for task, decoding in info.decoding.items()},
     }
     (partial / "checkpoint.json").write_text(json.dumps(head, indent=1), encoding="utf-8")
     (partial / "ontology.json").write_text(json.dumps(info.ontology.to_json(), ensure_ascii=False), encoding="utf-8")
@@ -94,10 +97,20 @@ def read_info(folder: str | Path) -> CheckpointInfo:
             f"{folder}: checkpoint format {head.get('format')} is not {FORMAT}; use a matching version"
         )
     try:
+        decoding = _decoding(head)
         model, prompt = ModelConfig.model_validate(head["model"]), PromptConfig.model_validate(head["prompt"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{folder}: the checkpoint's description is damaged: {error}") from error
-    return CheckpointInfo(head["name"], model, prompt, ontology, tuple(head.get("stages", ())))
+    return CheckpointInfo(head["name"], model, prompt, ontology, tuple(head.get("stages", ())), decoding)
+
+
+def _decoding(head: dict[str, Any]) -> dict[TaskName, DecodingConfig]:
+    """The settings of each task. The first checkpoints had one of them, the longest answer, among the prompt's."""
+    settings = head.get("decoding", {})
+    longest = head["prompt"].pop("max_new_tokens", None)
+    if longest and "dst" not in settings:
+        settings = settings | {"dst": {"max_new_tokens": longest}}
+    return {task: DecodingConfig.model_validate(values) for task, values in settings.items()}
 
 
 def load_weights(model: SpeechLLM, folder: str | Path) -> None:

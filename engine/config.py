@@ -78,6 +78,7 @@ class ModelConfig(_Section):
 
 
 TaskName = Literal["asr", "ast", "dst", "slot-filling", "sit", "sqit"]
+JSON_TASKS: tuple[TaskName, ...] = ("dst", "slot-filling")
 
 
 class PromptConfig(_Section):
@@ -99,8 +100,6 @@ class PromptConfig(_Section):
     history_text: Literal["given", "own"] = Field(
         "given", description="user turns of a training history: as transcribed, or as a recogniser heard them"
     )
-    max_new_tokens: int = Field(400, ge=16, description="longest answer; paper 1 allows 400 tokens for its 36 slots")
-
 
     @model_validator(mode="after")
     def _texts_agree(self) -> PromptConfig:
@@ -112,6 +111,32 @@ class PromptConfig(_Section):
         elif self.asr_history:
             raise ValueError("asr_history needs wording paper, whose ASR prompt has a place for the history")
         return self
+
+
+class DecodingConfig(_Section):
+    """How an answer is searched for. A recipe gives a task's settings as ``[decoding.dst]``; a command's options win."""
+
+    max_new_tokens: int = Field(400, ge=1, description="longest answer; paper 1 allows 400 tokens for its 36 slots")
+    beams: int = Field(1, ge=1, description="hypotheses kept; 1 is greedy, paper 1 keeps 2")
+    length_penalty: float = Field(1.0, description="beams compare log-probability / length ** this; above 1 favours long")
+    no_repeat_ngram: int = Field(0, ge=0, description="no run of so many tokens occurs twice; 0 allows it; not for JSON answers")
+    grammar: bool = Field(False, description="dst: only JSON with the ontology's domains and slots can be written")
+
+
+def check_decoding(task: TaskName, decoding: DecodingConfig) -> DecodingConfig:
+    """Return ``decoding`` if it suits the task.
+
+    Raises:
+        ValueError: saying which setting does not, and why.
+    """
+    if decoding.no_repeat_ngram and task in JSON_TASKS:
+        raise ValueError(
+            f"no_repeat_ngram is not for task {task}: its answer is JSON, where keys, quotes and braces have to repeat, so "
+            "forbidding repeats breaks the answer; leave it out (it is meant for asr)"
+        )
+    if decoding.grammar and task != "dst":
+        raise ValueError(f"grammar is not for task {task}: only the JSON of dialogue states has a grammar; leave it out")
+    return decoding
 
 
 class AugmentConfig(_Section):
@@ -154,6 +179,7 @@ class Recipe(_Section):
     needs_base: bool = Field(False, description="goes on from a checkpoint, whose model and prompts it takes")
     model: ModelConfig
     prompt: PromptConfig = PromptConfig()
+    decoding: dict[TaskName, DecodingConfig] = Field({}, description="settings of each task; greedy where none are given")
     stages: list[StageConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -161,6 +187,12 @@ class Recipe(_Section):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"every stage needs its own name, found {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _decoding_suits_tasks(self) -> Recipe:
+        for task, decoding in self.decoding.items():
+            check_decoding(task, decoding)
         return self
 
     def stage(self, name: str) -> StageConfig:
@@ -230,7 +262,7 @@ def _nearest(key: str) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
-_SECTIONS = (Recipe, ModelConfig, ConnectorConfig, LoraConfig, PromptConfig, AugmentConfig, StageConfig)
+_SECTIONS = (Recipe, ModelConfig, ConnectorConfig, LoraConfig, PromptConfig, DecodingConfig, AugmentConfig, StageConfig)
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

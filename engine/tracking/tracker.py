@@ -12,6 +12,7 @@ import torch
 
 from engine import audio
 from engine.checkpoints import CheckpointInfo, load_checkpoint
+from engine.config import DecodingConfig
 from engine.dialogue import Ontology, State
 from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, dst_prompt, parse_output
@@ -100,7 +101,7 @@ class Tracker:
         output = model.llm.generate(
             inputs_embeds=model.embed(batch, speech, valid),
             attention_mask=batch.attention.long(),
-            max_new_tokens=self.info.prompt.max_new_tokens,
+            max_new_tokens=self.info.decoding.get("dst", DecodingConfig()).max_new_tokens,
             do_sample=False,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.eos_token_id,

@@ -77,7 +77,8 @@ class _Run:
         torch.manual_seed(recipe.seed)
         self.base = read_info(base) if base is not None else None
         if self.base is not None:
-            recipe = recipe.model_copy(update={"model": self.base.model, "prompt": self.base.prompt})
+            decoding = {**self.base.decoding, **recipe.decoding}
+            recipe = recipe.model_copy(update={"model": self.base.model, "prompt": self.base.prompt, "decoding": decoding})
         elif recipe.needs_base:
             raise RecipeError(f"recipe {recipe.name} goes on from a checkpoint: name it with --base")
         self.recipe = recipe
@@ -275,6 +276,7 @@ class _Run:
             self.recipe.prompt,
             before.ontology.merged(Ontology.from_dialogues(self.dialogues)),
             (*before.stages, *(stage.name for stage in self.recipe.stages)),
+            self.recipe.decoding,
         )
         save_checkpoint(self.model, info, folder)
 

@@ -57,6 +57,9 @@ def test_a_recipe_without_stages_is_refused():
         ('stage2.trainable=["("]', "no regular expression"),
         ("model.connector.heads=7", "must be a multiple of heads"),
         ('stage2.name="align"', "needs its own name"),
+        ("decoding.dst.no_repeat_ngram=3", "its answer is JSON, where keys, quotes and braces have to repeat"),
+        ("decoding.asr.grammar=true", "only the JSON of dialogue states has a grammar"),
+        ("decoding.dst.beamz=2", "did you mean 'beams'"),
     ],
 )
 def test_values_that_would_only_fail_later_are_refused_now(override, reason):

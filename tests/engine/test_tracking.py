@@ -9,6 +9,7 @@ import pytest
 
 from engine.audio import AudioError
 from engine.checkpoints import DEMO, load_weights, read_info
+from engine.config import DecodingConfig
 from engine.model import SpeechLLM
 from engine.prompts import HistoryTurn, dst_target
 from engine.scoring.wer import wer
@@ -62,8 +63,8 @@ def test_history_holds_own_transcripts_and_the_agents_text_unless_oracle(dialogu
 
 
 def test_output_that_is_not_json_keeps_the_previous_state_and_is_counted(exact, dialogues, monkeypatch):
-    short = exact.info.prompt.model_copy(update={"max_new_tokens": 3})  # every answer breaks off
-    monkeypatch.setattr(exact, "info", replace(exact.info, prompt=short))
+    short = {"dst": DecodingConfig(max_new_tokens=3)}  # every answer breaks off
+    monkeypatch.setattr(exact, "info", replace(exact.info, decoding=short))
     previous = {"restaurant": {"area": "north"}}
     answer = exact.turns([TurnRequest(dialogues[0].user_turns()[0].audio, previous=previous)])[0]
     assert not answer.valid and answer.state == previous and answer.raw.startswith('{"')
