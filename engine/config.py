@@ -59,22 +59,49 @@ class ConnectorConfig(_Section):
 
 
 class LoraConfig(_Section):
-    """Low-rank adapters on the LLM's linear layers; ``rank = 0`` means none."""
+    """Low-rank adapters on linear layers; ``rank = 0`` means none."""
 
     rank: int = Field(16, ge=0)
     alpha: int = Field(16, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    targets: str | list[str] = "all-linear"
+    targets: str | list[str] = Field("all-linear", description="names of the layers, a regular expression, or all-linear")
+
+
+Tuning = Literal["frozen", "lora", "full"]
 
 
 class ModelConfig(_Section):
-    """The three parts. ``encoder`` and ``llm`` are hub ids or local folders."""
+    """The three parts. ``encoder`` and ``llm`` are hub ids or local folders.
+
+    The tuning of a part says which of its parameters a checkpoint holds and a stage may train; what does train in a stage is
+    up to the stage's ``trainable``. Parameter names begin with ``encoder.`` and ``llm.``; those of LoRA have ``lora_``.
+    """
 
     encoder: str
+    encoder_layer: int | None = Field(None, ge=1, description="hidden layer whose outputs are the frames; the last if not given")
+    encoder_tuning: Tuning = "frozen"
+    encoder_lora: LoraConfig = LoraConfig(rank=8, alpha=16)  # paper 3
     llm: str
     llm_dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    llm_tuning: Tuning = "lora"
+    quantization: Literal["none", "4bit"] = Field("none", description="of the LLM's base weights; 4bit needs CUDA, bitsandbytes")
+    activation_checkpointing: bool = Field(False, description="recompute activations in the backward pass: slower, less memory")
     connector: ConnectorConfig = ConnectorConfig()
-    lora: LoraConfig = LoraConfig()
+    lora: LoraConfig = Field(LoraConfig(), description="the LLM's")
+
+    @model_validator(mode="after")
+    def _tuning_is_possible(self) -> ModelConfig:
+        if self.quantization != "none" and self.llm_tuning == "full":
+            raise ValueError("llm_tuning 'full' cannot train quantised weights; choose 'lora', or quantization 'none'")
+        return self
+
+    @property
+    def llm_has_lora(self) -> bool:
+        return self.llm_tuning == "lora" and self.lora.rank > 0
+
+    @property
+    def encoder_has_lora(self) -> bool:
+        return self.encoder_tuning == "lora" and self.encoder_lora.rank > 0
 
 
 TaskName = Literal["asr", "ast", "dst", "slot-filling", "sit", "sqit"]

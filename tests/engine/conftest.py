@@ -1,5 +1,6 @@
 """Real base models and real speech for the engine's tests."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,23 @@ from engine.checkpoints import CheckpointInfo
 from engine.config import Recipe, load_recipe
 from engine.dialogue import Dialogue, read_manifest
 from engine.model import SpeechLLM
+from tests.engine import tiny as tiny_models
 
 SAMPLE = Path(__file__).parents[2] / "studio" / "assets" / "sample" / "manifest.jsonl"
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Callable[[str], str]:
+    """``tiny("wavlm-large")`` is the folder of a tiny model (see ``tests/engine/tiny.py``), made on first use; read only."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def folder(name: str) -> str:
+        path = root / name
+        if not path.exists():
+            tiny_models.make(name, path)
+        return str(path)
+
+    return folder
 
 
 @pytest.fixture(scope="session")

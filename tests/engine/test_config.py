@@ -65,3 +65,10 @@ def test_a_recipe_without_stages_is_refused():
 def test_values_that_would_only_fail_later_are_refused_now(override, reason):
     with pytest.raises(RecipeError, match=reason):
         load_recipe("demo", [override])
+
+
+def test_full_tuning_of_quantised_weights_is_refused():
+    model = {"encoder": "e", "llm": "l", "llm_tuning": "full", "quantization": "4bit"}
+    stage = {"name": "s", "trainable": ["^llm\\."], "tasks": {"asr": 1.0}, "steps": 1}
+    with pytest.raises(RecipeError, match="cannot train quantised weights"):
+        parse_recipe({"name": "r", "model": model, "stages": [stage]})
