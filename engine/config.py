@@ -10,10 +10,12 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from rapidfuzz import process
+
+from engine.connector_config import CONNECTOR_KINDS, CONNECTOR_SECTIONS, ConnectorConfig, Section, StackedTransformerConfig
 
 
 class RecipeError(ValueError):
@@ -32,33 +34,7 @@ Pattern = Annotated[str, AfterValidator(_compiles)]
 Share = Annotated[float, Field(gt=0)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ConnectorConfig(_Section):
-    """The bridge from encoder frames to LLM embeddings (paper 1, section on the connector)."""
-
-    kind: Literal["stacked-transformer"] = "stacked-transformer"
-    stack: int = Field(6, ge=1, description="encoder frames concatenated into one position")
-    layers: int = Field(2, ge=0, description="transformer layers")
-    width: int = Field(1024, ge=8)
-    heads: int = Field(16, ge=1)
-    ffn: int = Field(4096, ge=8)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    norm: Literal["pre", "post"] = Field(
-        "post", description="layer norm before (steadier) or after (paper 1) each block"
-    )
-    match_embeddings: bool = Field(False, description="normalise outputs to the scale of the LLM's token embeddings")
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> ConnectorConfig:
-        if self.width % self.heads:
-            raise ValueError(f"width {self.width} must be a multiple of heads {self.heads}")
-        return self
-
-
-class LoraConfig(_Section):
+class LoraConfig(Section):
     """Low-rank adapters on linear layers; ``rank = 0`` means none."""
 
     rank: int = Field(16, ge=0)
@@ -70,7 +46,7 @@ class LoraConfig(_Section):
 Tuning = Literal["frozen", "lora", "full"]
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The three parts. ``encoder`` and ``llm`` are hub ids or local folders.
 
     The tuning of a part says which of its parameters a checkpoint holds and a stage may train; what does train in a stage is
@@ -86,7 +62,7 @@ class ModelConfig(_Section):
     llm_tuning: Tuning = "lora"
     quantization: Literal["none", "4bit"] = Field("none", description="of the LLM's base weights; 4bit needs CUDA, bitsandbytes")
     activation_checkpointing: bool = Field(False, description="recompute activations in the backward pass: slower, less memory")
-    connector: ConnectorConfig = ConnectorConfig()
+    connector: ConnectorConfig = StackedTransformerConfig()
     lora: LoraConfig = Field(LoraConfig(), description="the LLM's")
 
     @model_validator(mode="after")
@@ -108,7 +84,7 @@ TaskName = Literal["asr", "ast", "dst", "slot-filling", "sit", "sqit"]
 JSON_TASKS: tuple[TaskName, ...] = ("dst", "slot-filling")
 
 
-class PromptConfig(_Section):
+class PromptConfig(Section):
     """Text around the speech. ``paper``: speech, then history (paper 1); ``history_first``: history, then speech."""
 
     layout: Literal["paper", "history_first"] = "paper"
@@ -140,7 +116,7 @@ class PromptConfig(_Section):
         return self
 
 
-class DecodingConfig(_Section):
+class DecodingConfig(Section):
     """How an answer is searched for. A recipe gives a task's settings as ``[decoding.dst]``; a command's options win."""
 
     max_new_tokens: int = Field(400, ge=1, description="longest answer; paper 1 allows 400 tokens for its 36 slots")
@@ -166,7 +142,7 @@ def check_decoding(task: TaskName, decoding: DecodingConfig) -> DecodingConfig:
     return decoding
 
 
-class AugmentConfig(_Section):
+class AugmentConfig(Section):
     """Masking of encoder frames while training (SpecAugment's time and feature masks, applied to frames)."""
 
     time_masks: int = Field(0, ge=0)
@@ -175,7 +151,21 @@ class AugmentConfig(_Section):
     feature_mask_size: int = Field(32, ge=1)
 
 
-class StageConfig(_Section):
+class MatchingConfig(Section):
+    """Paper 3's matching loss: speech positions, gathered by each transcript token's attention, against its embedding."""
+
+    mse: float = Field(1.0, ge=0, description="weight of the mean squared error")
+    cosine: float = Field(1.0, ge=0, description="weight of one minus the cosine")
+    attention: Literal["dot", "scaled-dot"] = "scaled-dot"
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if not self.mse + self.cosine:
+            raise ValueError("one of the weights mse and cosine must be above 0; leave `matching` out for no matching loss")
+        return self
+
+
+class StageConfig(Section):
     """One training stage."""
 
     name: str
@@ -183,6 +173,7 @@ class StageConfig(_Section):
     tasks: dict[TaskName, Share] = Field(min_length=1, description="share of rows drawn for each task")
     ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
     ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
+    matching: MatchingConfig | None = None
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1, description="rows an optimiser step sees")
     max_positions: int = Field(4096, ge=64, description="padded positions one micro-batch may hold")
@@ -195,7 +186,7 @@ class StageConfig(_Section):
     augment: AugmentConfig = AugmentConfig()
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A whole system: model, prompts, stages."""
 
     name: str
@@ -277,7 +268,7 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as error:
         problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in problem["loc"])
+        key = ".".join(str(part) for part in problem["loc"] if part not in CONNECTOR_KINDS)
         if problem["type"] == "extra_forbidden":
             raise RecipeError(f"{where}: unknown key {key!r}{_nearest(str(problem['loc'][-1]))}") from error
         raise RecipeError(f"{where}: {key}: {problem['msg']} (got {problem.get('input')!r})") from error
@@ -289,7 +280,10 @@ def _nearest(key: str) -> str:
     return f"; did you mean {match[0]!r}?" if match else ""
 
 
-_SECTIONS = (Recipe, ModelConfig, ConnectorConfig, LoraConfig, PromptConfig, DecodingConfig, AugmentConfig, StageConfig)
+_SECTIONS = (
+    *(Recipe, ModelConfig, LoraConfig, PromptConfig, DecodingConfig, AugmentConfig, MatchingConfig, StageConfig),
+    *CONNECTOR_SECTIONS,
+)
 
 
 def _apply(data: dict[str, Any], override: str) -> None:

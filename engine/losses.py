@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+
+from engine.config import MatchingConfig
 
 
 def cross_entropy_sum(logits: Tensor, labels: Tensor) -> Tensor:
     """Summed token cross-entropy, computed in float32. ``(N, V)`` and ``(N,)``."""
     return nn.functional.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def matching_sum(embed: nn.Module, tokens: list[Tensor], speech: Tensor, valid: Tensor, config: MatchingConfig) -> Tensor:
+    """Summed matching loss of transcript tokens (paper 3, matching loss).
+
+    Each token's embedding attends over the row's speech positions; what it gathers is compared with the embedding itself.
+    The embeddings are targets: no gradient flows into them.
+
+    Args:
+        embed: the LLM's token embeddings.
+        tokens: ids of each row's transcript; a row without any counts zero.
+        speech: ``(B, S, D)`` connector outputs.
+        valid: ``(B, S)`` True on real positions.
+    """
+    ids = nn.utils.rnn.pad_sequence(tokens, batch_first=True, padding_value=-1).to(speech.device)
+    text = embed(ids.clamp(min=0).long()).detach().float()
+    speech = speech.float()
+    scores = text @ speech.transpose(1, 2)
+    if config.attention == "scaled-dot":
+        scores = scores / math.sqrt(text.shape[-1])
+    gathered = scores.masked_fill(~valid[:, None], float("-inf")).softmax(-1) @ speech
+    squares = (gathered - text).square().mean(-1)
+    cosines = nn.functional.cosine_similarity(gathered, text, dim=-1)
+    return ((config.mse * squares + config.cosine * (1 - cosines)) * (ids >= 0)).sum()
 
 
 class EmbeddingCtc(nn.Module):

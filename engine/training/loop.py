@@ -21,8 +21,9 @@ from engine.config import AugmentConfig, Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler, build_row
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
-from engine.losses import cross_entropy_sum
+from engine.losses import cross_entropy_sum, matching_sum
 from engine.model import Batch, SpeechLLM, is_base, pick_device
+from engine.prompts import asr_target
 from engine.training.folder import RunFolder
 from engine.training.optimiser import MasterAdamW, select_trainable
 
@@ -188,6 +189,10 @@ class _Run:
                 loss = loss + stage.ce_weight * cross_entropy_sum(logits, batch.labels)
             if table is not None:
                 loss = loss + stage.ctc_weight * table.loss(speech, valid, micro)
+            if stage.matching:
+                tokens_of = [torch.tensor(self.model.token_ids(asr_target(e.turn.transcript or ""))) for e in micro]
+                embed = self.model.llm.get_input_embeddings()
+                loss = loss + matching_sum(embed, tokens_of, speech, valid, stage.matching)
             loss.backward()
             total += float(loss.detach())
             tokens += len(batch.labels)

@@ -4,8 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from engine.config import ConnectorConfig
-from engine.connectors import StackedTransformer
 from engine.data.frames import FrameCache, load_turn
 from engine.model import Row, collate, position_ids, splice
 
@@ -31,26 +29,6 @@ def test_rows_are_contiguous_and_logits_are_asked_for_at_targets_only():
         assert batch.predicts.sum() == 3
         assert position_ids(batch.attention)[1][batch.attention[1]].tolist() == [0, 1, 2]
     assert right.predicts[1].tolist() == [False, True] + [False] * 5  # the place before the target predicts it
-
-
-@pytest.mark.parametrize("frames", [1, 3, 4, 5, 8, 11])
-def test_connector_lengths_are_those_of_its_outputs(frames):
-    config = ConnectorConfig(stack=4, width=16, heads=2, ffn=16)
-    connector = StackedTransformer(config, 8, 12).eval()
-    outputs, valid = connector(torch.randn(1, frames, 8), torch.ones(1, frames, dtype=torch.bool))
-    assert outputs.shape == (1, connector.lengths(frames), 12) and bool(valid.all())
-
-
-@pytest.mark.parametrize("norm", ["pre", "post"])
-def test_connector_gives_a_clip_the_same_outputs_alone_and_padded(norm):
-    config = ConnectorConfig(stack=4, width=16, heads=2, ffn=16, norm=norm, match_embeddings=True)
-    connector = StackedTransformer(config, 8, 12).eval()
-    clip = torch.randn(1, 9, 8)
-    alone, _ = connector(clip, torch.ones(1, 9, dtype=torch.bool))
-    noise = torch.cat([clip, torch.randn(1, 11, 8)], dim=1)
-    padded, valid = connector(noise, torch.arange(20)[None] < 9)
-    assert valid.sum() == 3
-    torch.testing.assert_close(padded[:, :3], alone)
 
 
 @pytest.mark.parametrize("samples", [1, 160, 400, 15999, 16000, 48123, 480000, 480001, 700000])
