@@ -1,18 +1,25 @@
 """Corpus folders in their published layout, read into dialogues.
 
-Every reader is a function ``read(folder, split) -> (dialogues, report)``. Transcripts are in spoken form
-(`engine.data.spoken_form`), states are cumulative and in written form. What a reader drops or mends is counted in its
-report.
+Every reader is a function ``read(folder, split) -> (dialogues, report)``; one whose audio lies in containers that no audio
+library opens takes a third argument, the folder to extract it to. Audio stays where it is: turns point into the corpus
+with start, end and channel. Transcripts of typed corpora are in spoken form (`engine.data.spoken_form`), those of recorded
+ones as they were said, normalised; states are cumulative and in written form. What a reader drops or mends is in its report.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tarfile import TarError
+from typing import Any
 
 from engine.dialogue import Dialogue
+
+_EXAMPLES = 5  # places a report names for each finding
 
 
 class CorpusError(ValueError):
@@ -29,6 +36,21 @@ class PreparationReport:
     user_turns: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     mended: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    where: dict[str, list[str]] = field(default_factory=dict, repr=False)
+
+    def drop(self, reason: str, where: str = "") -> None:
+        """Count something left out; the first few places are named in the report."""
+        self._find(self.dropped, reason, where)
+
+    def mend(self, reason: str, where: str = "") -> None:
+        """Count something put right."""
+        self._find(self.mended, reason, where)
+
+    def note(self, text: str) -> None:
+        """Say once what a reader of the manifest must know."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def count(self, dialogues: list[Dialogue]) -> None:
         """Count what is left after dropping."""
@@ -39,14 +61,92 @@ class PreparationReport:
         """The report for people, one finding a line."""
         head = f"{self.corpus} {self.split}: {self.dialogues} dialogues, {self.user_turns} user turns"
         found = [("dropped", self.dropped), ("mended", self.mended)]
-        return [head, *(f"  {what} {n}: {reason}" for what, counts in found for reason, n in sorted(counts.items()))]
+        findings = [
+            f"  {what} {n}: {reason}{self._places(reason, n)}" for what, counts in found for reason, n in sorted(counts.items())
+        ]
+        return [head, *findings, *(f"  note: {note}" for note in self.notes)]
+
+    def _find(self, counts: Counter[str], reason: str, where: str) -> None:
+        counts[reason] += 1
+        places = self.where.setdefault(reason, [])
+        if where and len(places) < _EXAMPLES:
+            places.append(where)
+
+    def _places(self, reason: str, count: int) -> str:
+        places = self.where.get(reason)
+        return f" ({', '.join(places)}{', ...' if count > len(places) else ''})" if places else ""
 
 
-Reader = Callable[[Path, str], tuple[list[Dialogue], PreparationReport]]
+Reading = tuple[list[Dialogue], PreparationReport]
 
 
-def require(folder: Path, *names: str) -> Path:
-    """The first of ``names`` that exists in ``folder``.
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus this package reads: one line about it, and its reader; ``extracts`` if that needs a folder for audio."""
+
+    summary: str
+    reader: Callable[..., Reading]
+    extracts: bool = False
+
+    def read(self, folder: Path, split: str, extracted: Path) -> Reading:
+        """Read one split, ``train``, ``dev``, ``test`` or the corpus's own name of a part, with audio below ``extracted``
+        where it cannot stay in the corpus.
+
+        Raises:
+            CorpusError: the folder does not hold the corpus, or there is no such split.
+        """
+        return self.reader(folder, split, extracted) if self.extracts else self.reader(folder, split)
+
+
+def corpora() -> dict[str, Corpus]:
+    """Every corpus this package reads, by name."""
+    from engine.data.readers import multiwoz, recordings, sgd, spokenwoz, woz20
+
+    return {
+        "spokenwoz": Corpus("SpokenWOZ: spoken task dialogues with states, or a sample of it", spokenwoz.read),
+        "multiwoz": Corpus("MultiWOZ 2.1: typed task dialogues with states", partial(multiwoz.read, version="2.1")),
+        "multiwoz22": Corpus("MultiWOZ 2.2: the same in SGD's layout", multiwoz.read_22),
+        "multiwoz23": Corpus("MultiWOZ 2.3: 2.1 with corrected states", partial(multiwoz.read, version="2.3")),
+        "multiwoz24": Corpus("MultiWOZ 2.4: 2.1 with cleaned dev and test states", partial(multiwoz.read, version="2.4")),
+        "sgd": Corpus("Schema-Guided Dialogue: typed task dialogues with states", sgd.read),
+        "woz20": Corpus("WOZ 2.0: typed restaurant dialogues with states", woz20.read),
+        "recordings": Corpus("any folder of recordings with a table transcripts.tsv", recordings.read),
+    }
+
+
+def corpus(name: str) -> Corpus:
+    """The corpus of this name.
+
+    Raises:
+        CorpusError: there is none; the message lists them.
+    """
+    known = corpora()
+    if name not in known:
+        raise CorpusError(f"no reader for {name!r}; choose of {', '.join(known)}")
+    return known[name]
+
+
+def own_split(names: Mapping[str, Sequence[str]], asked: str) -> tuple[str, list[str]]:
+    """The split (``train``, ``dev`` or ``test``) and the corpus's own names of the parts that ``asked`` stands for.
+
+    Args:
+        names: the corpus's own names by split; a split the corpus lacks is left out.
+        asked: one of the three splits, for all its parts, or one of the corpus's own names.
+
+    Raises:
+        CorpusError: there is no such split; the message lists them.
+    """
+    if asked in names:
+        return asked, list(names[asked])
+    for split, parts in names.items():
+        if asked in parts:
+            return split, [asked]
+    known = dict.fromkeys([*names, *(part for parts in names.values() for part in parts)])
+    raise CorpusError(f"no split {asked!r}; choose of {', '.join(known)}")
+
+
+def require(folder: Path, *names: str, depth: int = 0) -> Path:
+    """The first of ``names`` (they may hold wildcards) that exists in ``folder``, or up to ``depth`` folders below it.
 
     Raises:
         CorpusError: there is no such folder, or none of the names is in it.
@@ -54,15 +154,47 @@ def require(folder: Path, *names: str) -> Path:
     if not folder.is_dir():
         raise CorpusError(f"{folder}: no such folder; expected one with {' or '.join(names)}")
     for name in names:
-        if (folder / name).exists():
-            return folder / name
+        for level in range(depth + 1):
+            for path in sorted(folder.glob("*/" * level + name)):
+                if not path.name.startswith("."):  # archives made on a Mac hold "._" copies of every file
+                    return path
     found = sorted(path.name for path in folder.iterdir())
     listing = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
     raise CorpusError(f"{folder}: expected {' or '.join(names)}, found {listing}")
 
 
-def readers() -> dict[str, Reader]:
-    """Every corpus this package reads, by name."""
-    from engine.data.readers import multiwoz, recordings, sgd, woz20
+@contextmanager
+def in_layout(path: Path | str, corpus: str) -> Iterator[None]:
+    """What goes wrong in here is the file's fault: it is not what its corpus publishes.
 
-    return {"woz20": woz20.read, "multiwoz": multiwoz.read, "sgd": sgd.read, "recordings": recordings.read}
+    Raises:
+        CorpusError: in place of the exceptions that data of another shape gives.
+    """
+    try:
+        yield
+    except CorpusError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, EOFError, TarError) as error:
+        reason = f"the key {error} is missing" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise CorpusError(f"{path}: not in the layout of {corpus} ({reason}); unpack the published archive again") from error
+
+
+def state_value(raw: Any, report: PreparationReport) -> str | list[str] | None:
+    """A value of MultiWOZ's family of corpora in the manifest's form; None if the slot is unset.
+
+    Lower-case; every spelling of "don't care" is ``dontcare``; "a|b", "a>b" and a list are several accepted forms.
+    """
+    values = raw if isinstance(raw, list) else raw.replace(">", "|").replace("<", "|").split("|")
+    forms = [" ".join(value.lower().split()) for value in values]
+    forms = list(dict.fromkeys(form for form in forms if form not in _UNSET))
+    for index, form in enumerate(forms):
+        if form in _DONTCARE:
+            report.mend(f"value {form!r} is 'dontcare'")
+            forms[index] = "dontcare"
+    if len(forms) > 1:
+        report.mend("value with several forms")
+    return (forms[0] if len(forms) == 1 else forms) if forms else None
+
+
+_UNSET = {"", "not mentioned", "none", "not given"}
+_DONTCARE = {"dont care", "don't care", "do n't care", "do nt care", "do not care", "doesn't care"}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from engine.data.readers import CorpusError, readers
-from engine.dialogue import SPLITS, Dialogue, Turn, write_manifest
+from engine.data.readers import CorpusError, corpora, corpus
+from engine.dialogue import SPLITS, Dialogue, write_manifest
 
 _FAVOUR = 4.0  # how much likelier a favoured dialogue's turn is drawn
 
@@ -23,7 +24,7 @@ def utterances(
     seed: int,
     split: str | None = None,
 ) -> list[Dialogue]:
-    """Distinct user turns as dialogues of one turn without state, in random order, for speech recognition.
+    """Distinct user turns (recordings of the same words are distinct) as dialogues of one turn without state, in random order, for speech recognition.
 
     Args:
         count: how many; ``None`` for all.
@@ -32,56 +33,51 @@ def utterances(
         split: what the turns are for; ``None`` keeps each dialogue's own split.
     """
     rng = random.Random(seed)
-    keyed: dict[str, tuple[float, Dialogue]] = {}
+    keyed: dict[tuple[str, str | None, float | None], tuple[float, Dialogue]] = {}
     for dialogue in dialogues:
         domains = {domain for turn in dialogue.turns for domain in turn.state or {}}
         weight = _FAVOUR if any(domain.startswith(favour) for domain in domains) else 1.0
         for turn in dialogue.user_turns():
             text = turn.transcript or ""
-            if text not in keyed and words[0] <= len(text.split()) <= words[1]:
-                single = Dialogue(
-                    f"{dialogue.dialogue_id}-t{turn.turn_id}",
-                    [Turn(0, "user", text)],
-                    split or dialogue.split,
-                    dialogue.source,
-                    dialogue.licence,
+            key = (text, turn.audio, turn.start)
+            if key not in keyed and words[0] <= len(text.split()) <= words[1]:
+                single = replace(
+                    dialogue,
+                    dialogue_id=f"{dialogue.dialogue_id}-t{turn.turn_id}",
+                    turns=[replace(turn, turn_id=0, state=None)],
+                    split=split or dialogue.split,
                 )
-                keyed[text] = (rng.random() ** (1 / weight), single)
+                keyed[key] = (rng.random() ** (1 / weight), single)
     return [single for _, single in sorted(keyed.values(), key=lambda pair: -pair[0])[:count]]
 
 
 app = typer.Typer(add_completion=False)
+# Click writes a paragraph that begins with \b as it is: one corpus a line.
+_LISTING = "\n".join(f"{name}: {known.summary}" for name, known in corpora().items())
+HELP = f"Read a corpus into a manifest and say what was dropped or mended.\n\n\b\n{_LISTING}"
 
 
-@app.command()
+@app.command(help=HELP)
 def command(
-    corpus: Annotated[str, typer.Argument(help=f"One of {', '.join(readers())}.")],
-    folder: Annotated[Path, typer.Argument(help="The corpus's folder, as published.")],
+    name: Annotated[str, typer.Argument(metavar="CORPUS", help="One of the corpora listed above.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The corpus's folder, as published.", show_default=False)],
     out: Annotated[Path, typer.Option(help="The manifest to write.")],
-    split: Annotated[str, typer.Option(help=f"One of {', '.join(SPLITS)}.")] = "train",
-    single_turns: Annotated[
-        bool, typer.Option("--single-turns", help="User turns alone, without state, for stage 1.")
-    ] = False,
+    split: Annotated[str, typer.Option(help=f"{', '.join(SPLITS)}, or the corpus's own name of a part.")] = "train",
+    single_turns: Annotated[bool, typer.Option("--single-turns", help="User turns alone, without state, for stage 1.")] = False,
     count: Annotated[int | None, typer.Option(help="At most so many dialogues or single turns.")] = None,
     min_words: int = 1,
     max_words: int = 40,
-    favour: Annotated[
-        str, typer.Option(help="Beginnings of domain names to favour among single turns, by commas.")
-    ] = "",
+    favour: Annotated[str, typer.Option(help="Beginnings of domain names to favour among single turns, by commas.")] = "",
     as_split: Annotated[
         str | None, typer.Option(help="Give single turns this split, for instance to train on a validation split.")
     ] = None,
     seed: int = 0,
 ) -> None:
-    """Read a corpus into a manifest and say what was dropped or mended."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, soft_wrap=True)
     try:
-        if corpus not in readers():
-            raise CorpusError(f"no reader for {corpus!r}; choose of {', '.join(readers())}")
-        for name in (split, as_split or split):
-            if name not in SPLITS:
-                raise CorpusError(f"no split {name!r}; choose of {', '.join(SPLITS)}")
-        dialogues, report = readers()[corpus](folder, split)
+        if as_split and as_split not in SPLITS:
+            raise CorpusError(f"no split {as_split!r}; choose of {', '.join(SPLITS)}")
+        dialogues, report = corpus(name).read(folder, split, out.with_name(f"{out.stem}_audio"))
     except CorpusError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error

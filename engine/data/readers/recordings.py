@@ -27,11 +27,11 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     for row in _rows(table):
         path, transcript = folder / row["path"], to_spoken(row["transcript"] or "", row["path"])
         if (row.get("transcript_kind") or "").startswith("asr_draft"):
-            report.dropped["transcript is a recogniser's draft"] += 1
+            report.drop("transcript is a recogniser's draft")
         elif not path.is_file():
-            report.dropped["audio file missing"] += 1
+            report.drop("audio file missing", row["path"])
         elif not transcript:
-            report.dropped["no transcript"] += 1
+            report.drop("no transcript", row["path"])
         else:
             turn = Turn(0, "user", transcript, str(path.absolute()), voice=row.get("speaker"))
             dialogues.append(Dialogue(row["path"], [turn], split, row.get("source") or "", row.get("licence") or ""))

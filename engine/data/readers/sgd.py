@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, require
+from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require
 from engine.data.spoken_form import to_spoken
 from engine.dialogue import Dialogue, State, Turn
 
@@ -25,55 +25,72 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     Raises:
         CorpusError: the split is missing, empty, or not in SGD's layout.
     """
+    split, _ = own_split({split: [split] for split in ("train", "dev", "test")}, split)
     path = require(folder, split, f"{split}.tgz")
     report = PreparationReport("SGD", split)
-    try:
-        dialogues = [_dialogue(data, split, report) for text in _files(path) for data in json.loads(text)]
-    except (KeyError, TypeError, ValueError, tarfile.TarError, EOFError) as error:
-        raise CorpusError(f"{path}: not in the layout of SGD ({type(error).__name__}: {error})") from error
-    if not dialogues:
-        raise CorpusError(f"{path}: expected dialogues_*.json files, found none")
+    dialogues = parse_files(path, "SGD", lambda data: _dialogue(data, split, report))
     report.count(dialogues)
     return dialogues, report
 
 
-def _files(path: Path) -> Iterator[bytes]:
-    """The text of every ``dialogues_*.json``, in the order of the names."""
+def parse_files(path: Path, corpus: str, parse: Callable[[dict[str, Any]], Dialogue]) -> list[Dialogue]:
+    """Every dialogue of the ``dialogues_*.json`` in a folder or archive, in the order of the files' names.
+
+    Raises:
+        CorpusError: there is none, or a file is not in the corpus's layout; the message names the file.
+    """
+    dialogues: list[Dialogue] = []
+    with in_layout(path, corpus):
+        for name, text in _files(path):
+            with in_layout(name, corpus):
+                dialogues += [parse(data) for data in json.loads(text)]
+    if not dialogues:
+        raise CorpusError(f"{path}: expected dialogues_*.json files, found none")
+    return dialogues
+
+
+def service_states(frames: list[dict[str, Any]]) -> dict[str, dict[str, list[str]]]:
+    """The slots and values, each with all its forms, of every service a user turn has a frame for."""
+    return {frame["service"].lower(): frame["state"]["slot_values"] for frame in frames}
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Name and text of every ``dialogues_*.json``, in the order of the names."""
     if path.is_dir():
         for file in sorted(path.glob("dialogues_*.json")):
-            yield file.read_bytes()
+            yield str(file), file.read_bytes()
         return
     with tarfile.open(path) as archive:
         members = [member for member in archive.getmembers() if Path(member.name).match("dialogues_*.json")]
         for member in sorted(members, key=lambda member: member.name):
             if content := archive.extractfile(member):
-                yield content.read()
+                yield f"{path}/{member.name}", content.read()
 
 
 def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Dialogue:
     name = f"sgd-{split}-{data['dialogue_id']}"
     dialogue = Dialogue(name, [], split, "sgd", LICENCE)
-    state: State = {}
+    services: dict[str, dict[str, list[str]]] = {}
     for turn_id, entry in enumerate(data["turns"]):
         speaker = "user" if entry["speaker"] == "USER" else "agent"
         if speaker == "user":
-            state = state | {
-                frame["service"].lower(): {
-                    slot: forms for slot, forms in sorted(frame["state"]["slot_values"].items()) if forms
-                }
-                for frame in entry["frames"]
-            }
+            services |= service_states(entry["frames"])
         turn = Turn(turn_id, speaker, to_spoken(entry["utterance"], f"{name}-{turn_id}"))
         if not turn.transcript:
-            report.dropped[f"{speaker} turn without words"] += 1
+            report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
             continue
         if speaker == "user":
-            turn.state = {service: _folded(slots) for service, slots in sorted(state.items()) if slots}
+            turn.state = _state(services)
         dialogue.turns.append(turn)
     return dialogue
 
 
-def _folded(slots: dict[str, Any]) -> dict[str, Any]:
+def _state(services: dict[str, dict[str, list[str]]]) -> State:
     """Lower-case; a value with one form is that form."""
-    folded = {slot: list(dict.fromkeys(form.lower() for form in forms)) for slot, forms in slots.items()}
-    return {slot: forms[0] if len(forms) == 1 else forms for slot, forms in folded.items()}
+    state: State = {}
+    for service, slots in sorted(services.items()):
+        for slot, forms in sorted(slots.items()):
+            if forms:
+                folded = list(dict.fromkeys(form.lower() for form in forms))
+                state.setdefault(service, {})[slot] = folded[0] if len(folded) == 1 else folded
+    return state

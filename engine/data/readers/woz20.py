@@ -6,16 +6,16 @@ the user's; the first system turn is empty. The state is ``belief_state``'s info
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, require
+from engine.data.readers import PreparationReport, in_layout, own_split, require
+from engine.data.readers.files import read_json
 from engine.data.spoken_form import to_spoken
 from engine.dialogue import Dialogue, State, Turn
 
 LICENCE = "Apache-2.0"
-_FILES = {"train": "woz_train_en.json", "dev": "woz_validate_en.json", "test": "woz_test_en.json"}
+_SPLITS = {"train": ["train"], "dev": ["validate"], "test": ["test"]}
 _SLOTS = {"area": "area", "food": "food", "price range": "pricerange"}
 # Slips of the annotators; the right-hand side is what the rest of the corpus writes.
 _MENDED_VALUES = {("area", "center"): "centre", ("area", "east side"): "east", ("food", "corsican"): "corsica"}
@@ -27,12 +27,11 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     Raises:
         CorpusError: the split's file is missing or is not in WOZ 2.0's layout.
     """
-    path = require(folder, _FILES[split])
+    split, (name,) = own_split(_SPLITS, split)
+    path = require(folder, f"woz_{name}_en.json")
     report = PreparationReport("WOZ 2.0", split)
-    try:
-        dialogues = [_dialogue(data, split, report) for data in json.loads(path.read_text(encoding="utf-8"))]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorpusError(f"{path}: not in the layout of WOZ 2.0 ({type(error).__name__}: {error})") from error
+    with in_layout(path, "WOZ 2.0"):
+        dialogues = [_dialogue(data, split, report) for data in read_json(path)]
     report.count(dialogues)
     return dialogues, report
 
@@ -47,11 +46,9 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
             transcript = to_spoken(text, f"{name}-{turn_id}")
             if speaker == "user":
                 if not transcript:
-                    report.dropped["user turn without words"] += 1
+                    report.drop("user turn without words", f"{name} turn {turn_id}")
                     continue
-                dialogue.turns.append(
-                    Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report))
-                )
+                dialogue.turns.append(Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report)))
             elif transcript:
                 dialogue.turns.append(Turn(turn_id, speaker, transcript))
     return dialogue
@@ -66,8 +63,8 @@ def _state(acts: list[dict[str, Any]], report: PreparationReport) -> State:
             slot = _SLOTS[name]
             mended = _MENDED_VALUES.get((slot, value), value)
             if mended != value:
-                report.mended[f"{slot} {value!r} is written {mended!r} elsewhere"] += 1
+                report.mend(f"{slot} {value!r} is written {mended!r} elsewhere")
             if slot in slots:
-                report.mended[f"{slot} annotated twice in one turn"] += 1
+                report.mend(f"{slot} annotated twice in one turn")
             slots[slot] = mended
     return {"restaurant": dict(sorted(slots.items()))} if slots else {}

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from engine.data.readers import CorpusError, multiwoz, readers, sgd, woz20
+from engine.data.readers import CorpusError, corpora, multiwoz, sgd, woz20
 from engine.data.readers.__main__ import app, utterances
 from engine.dialogue import read_manifest
 
-CORPORA = [name for name in readers() if name != "recordings"]
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
+CORPORA = ["woz20", "multiwoz", "multiwoz22", "sgd"]
+SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
 needs_corpora = pytest.mark.skipif(not SHARED.is_dir(), reason="the corpora (../shared/data) are not here")
 
 # Two turns of WOZ 2.0 (Mrksic et al. 2017, Apache-2.0), with the slips its annotators made elsewhere.
@@ -171,14 +171,14 @@ def test_sgd_packed_is_the_same_as_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_a_missing_folder_says_what_was_expected(corpus: str, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match=r"no such folder; expected one with .*(train|woz)"):
-        readers()[corpus](tmp_path / "gone", "train")
+        corpora()[corpus].read(tmp_path / "gone", "train", tmp_path)
 
 
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_a_wrong_folder_says_what_was_found(corpus: str, tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(CorpusError, match=r"expected .*train.*, found holiday\.jpg"):
-        readers()[corpus](tmp_path, "train")
+        corpora()[corpus].read(tmp_path, "train", tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1}', '[{"dialogue": []}]', "[1]"])
@@ -189,7 +189,7 @@ def test_a_file_in_another_layout_is_named(tmp_path: Path, content: str) -> None
     (tmp_path / "test" / "dialogues_001.json").write_text(content, encoding="utf-8")
     for corpus in CORPORA:
         with pytest.raises(CorpusError, match="not in the layout"):
-            readers()[corpus](tmp_path, "test")
+            corpora()[corpus].read(tmp_path, "test", tmp_path)
 
 
 def test_a_broken_download_is_named(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_the_command_ends_with_2_and_one_sentence(tmp_path: Path, arguments: lis
     ],
 )
 def test_the_published_corpora_are_read_whole(corpus: str, split: str, dialogues: int, user_turns: int) -> None:
-    _, report = readers()[corpus](SHARED / corpus, split)
+    _, report = corpora()[corpus].read(SHARED / corpus, split, SHARED)
     assert (report.dialogues, report.user_turns, report.dropped) == (dialogues, user_turns, {})
 
 
