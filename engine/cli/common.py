@@ -13,7 +13,15 @@ from typing import Annotated, Any
 import typer
 
 Checkpoint = Annotated[Path | None, typer.Option(help="Checkpoint folder; the demo checkpoint if not given.")]
-Manifests = Annotated[list[Path], typer.Option("--manifest", help="Manifest (JSON Lines); may be given several times.")]
+_MANIFEST = typer.Option("--manifest", help="Manifest (JSON Lines); may be given several times.")
+Manifests = Annotated[list[Path], _MANIFEST]
+ManifestsIfAny = Annotated[list[Path] | None, _MANIFEST]
+Corpus = Annotated[
+    tuple[str, Path] | None,
+    typer.Option(
+        "--corpus", metavar="NAME FOLDER", help="A corpus's own folder in place of a manifest; `prepare --help` lists the names."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
@@ -28,11 +36,13 @@ def errors() -> Iterator[None]:
     from engine.checkpoints import CheckpointError
     from engine.config import RecipeError
     from engine.data.batching import DataError
+    from engine.data.readers import CorpusError
     from engine.dialogue import ManifestError
     from engine.scoring import ScoreError
     from engine.training import TrainingError
 
-    expected = (AudioError, BaseModelError, CheckpointError, RecipeError, DataError, ManifestError, ScoreError, OSError)
+    data = (AudioError, CorpusError, DataError, ManifestError, ScoreError)
+    expected = (*data, BaseModelError, CheckpointError, RecipeError, OSError)
     try:
         yield
     except (*expected, TrainingError) as error:
@@ -52,3 +62,25 @@ def read(manifests: list[Path]) -> list[Any]:
             )
         seen.add(dialogue.dialogue_id)
     return dialogues
+
+
+def read_spoken(manifests: list[Path] | None, corpus: tuple[str, Path] | None, split: str | None = None) -> list[Any]:
+    """Dialogues of manifests or of a corpus's folder, whose report goes to standard error; of one split if that is asked for.
+
+    Audio that a corpus packs in containers is extracted to the workspace's cache.
+    """
+    from engine.base_models import home
+    from engine.data.readers import CorpusError, corpus_named
+    from engine.dialogue import ManifestError
+
+    if corpus is None and not manifests:
+        raise ManifestError("no dialogues given: name a manifest with --manifest, or a corpus with --corpus NAME FOLDER")
+    found = [dialogue for dialogue in read(manifests or []) if split is None or dialogue.split == split]
+    if corpus is not None:
+        name, folder = corpus
+        dialogues, report = corpus_named(name).read(folder, split or "test", home() / "cache" / "corpora" / name)
+        print("\n".join(report.lines()), file=sys.stderr)
+        if not dialogues:
+            raise CorpusError(f"{folder}: nothing left to track after what was dropped")
+        found += dialogues
+    return found

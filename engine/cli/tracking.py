@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli.common import AsJson, Checkpoint, Device, Manifests, errors, read
+from engine.cli.common import AsJson, Checkpoint, Corpus, Device, ManifestsIfAny, errors, read_spoken
 
 
 def transcribe(
@@ -46,29 +46,32 @@ _TURN_KEYS = ("transcript", "state", "confidence", "raw", "seconds")
 
 
 def track(
-    manifest: Manifests,
+    manifest: ManifestsIfAny = None,
+    corpus: Corpus = None,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
     device: Device = "auto",
 ) -> None:
-    """Track dialogues turn by turn; one object a user turn."""
+    """Track dialogues of a manifest or corpus turn by turn; one object a user turn."""
     from engine.tracking import Tracker, track_dialogues
 
     with errors():
+        dialogues = read_spoken(manifest, corpus)
         tracker = Tracker.load(checkpoint, device)
-        for turn in track_dialogues(tracker, read(manifest), oracle_history=oracle_history, batch=batch):
+        for turn in track_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch):
             text = f"{turn.dialogue_id} {turn.turn_id}: {_readable(turn)}"
             print(json.dumps(asdict(turn), ensure_ascii=False) if as_json else text, flush=True)
 
 
 def evaluate(
-    manifest: Manifests,
+    manifest: ManifestsIfAny = None,
+    corpus: Corpus = None,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
     oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
-    split: Annotated[str | None, typer.Option(help="Score only dialogues of this split.")] = None,
+    split: Annotated[str | None, typer.Option(help="Score only this split (of a corpus: test if not given).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N dialogues.")] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")
@@ -76,11 +79,11 @@ def evaluate(
     batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
     device: Device = "auto",
 ) -> None:
-    """Track dialogues and score transcripts and states against the manifest."""
+    """Track dialogues of a manifest or corpus and score transcripts and states against it."""
     from engine.tracking import Tracker, evaluate_dialogues
 
     with errors():
-        dialogues = [dialogue for dialogue in read(manifest) if split is None or dialogue.split == split][:limit]
+        dialogues = read_spoken(manifest, corpus, split)[:limit]
         with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
             tracker = Tracker.load(checkpoint, device)
             report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)

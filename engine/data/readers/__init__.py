@@ -114,7 +114,7 @@ def corpora() -> dict[str, Corpus]:
     }
 
 
-def corpus(name: str) -> Corpus:
+def corpus_named(name: str) -> Corpus:
     """The corpus of this name.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from engine.data.readers import CorpusError, corpora, corpus
+from engine.data.readers import CorpusError, corpora, corpus_named
 from engine.dialogue import SPLITS, Dialogue, write_manifest
 
 _FAVOUR = 4.0  # how much likelier a favoured dialogue's turn is drawn
@@ -24,7 +24,9 @@ def utterances(
     seed: int,
     split: str | None = None,
 ) -> list[Dialogue]:
-    """Distinct user turns (recordings of the same words are distinct) as dialogues of one turn without state, in random order, for speech recognition.
+    """Distinct user turns as dialogues of one turn without state, in random order, for speech recognition.
+
+    Two recordings of the same words are distinct turns.
 
     Args:
         count: how many; ``None`` for all.
@@ -77,7 +79,7 @@ def command(
     try:
         if as_split and as_split not in SPLITS:
             raise CorpusError(f"no split {as_split!r}; choose of {', '.join(SPLITS)}")
-        dialogues, report = corpus(name).read(folder, split, out.with_name(f"{out.stem}_audio"))
+        dialogues, report = corpus_named(name).read(folder, split, out.with_name(f"{out.stem}_audio"))
     except CorpusError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error

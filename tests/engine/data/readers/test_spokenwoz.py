@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from engine import audio
+from engine.cli import app
+from engine.cli.common import read_spoken
 from engine.data.readers import CorpusError
 from engine.data.readers.spokenwoz import read
 
@@ -139,6 +142,19 @@ def test_a_samples_words_become_turns_where_the_speaker_changes(sample: Path) ->
     assert [turn.state for turn in first.turns] == [None] * 3
     assert second.turns[0].state == {"taxi": {"leaveat": "noon"}}
     assert "dialogues without states are tracked, not scored" in report.notes
+
+
+def test_a_corpus_is_tracked_from_its_own_folder(sample: Path, capsys) -> None:
+    dialogues = read_spoken(None, ("spokenwoz", sample))
+    assert [(dialogue.dialogue_id, dialogue.split) for dialogue in dialogues] == [("SNG0001", "test"), ("SNG0002", "test")]
+    assert "SpokenWOZ test: 2 dialogues, 3 user turns" in capsys.readouterr().err
+
+
+def test_a_wrong_corpus_ends_the_command_before_a_model_is_loaded(tmp_path: Path) -> None:
+    for arguments, reason in ([["spokenwoz", str(tmp_path)], "found nothing"], [["spokenwos", str(tmp_path)], "no reader for"]):
+        done = CliRunner().invoke(app, ["evaluate", "--corpus", *arguments, "--checkpoint", "nowhere"])
+        assert done.exit_code == 2
+        assert reason in done.output
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the SpokenWOZ sample (../shared/data/spokenwoz) is not here")
