@@ -53,3 +53,26 @@ def test_a_fine_tune_on_corrections_ends_with_a_checkpoint_that_answers(ws: Work
     answered = understanding.predict_turn(ws, 1)
     assert answered.checkpoint == "run-1"
     assert answered.raw is not None
+
+
+def test_ten_dialogues_corrected_by_hand_make_a_checkpoint_that_answers(ws: Workspace, project: int) -> None:
+    """The shipped checkpoint and recipe: predict the sample's ten training dialogues, correct what is wrong, fine-tune, ask."""
+    for spoken in manifests.read(projects.SAMPLE / "manifest.jsonl"):
+        dialogue = dialogues.create_dialogue(ws, project, spoken.dialogue_id, spoken.split)
+        for label in spoken.turns:
+            if label.speaker == "agent":
+                dialogues.add_agent_turn(ws, dialogue.id, label.transcript)
+                continue
+            turn = dialogues.add_user_turn(ws, dialogue.id, label.audio)
+            turn = understanding.predict_turn(ws, turn.id)
+            turn = dialogues.save_transcript(ws, turn.id, label.transcript, "anna", turn.transcript_head)
+            dialogues.save_state(ws, turn.id, label.state or {}, "anna", turn.state_head)
+    job = training.start_job(ws, project, checkpoints.in_use(ws).id, "adapt")
+    while job.active:
+        time.sleep(1)
+        job = training.job_view(ws, job.id)
+    assert (job.status, job.error) == ("finished", None), job.log_tail
+    print(f"before {job.scores_before}; after {job.scores_after}")
+    assert checkpoints.in_use(ws).name == "run-1"
+    answered = understanding.predict_turn(ws, 1)
+    assert (answered.checkpoint, answered.valid) == ("run-1", True)
