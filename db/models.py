@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
@@ -59,6 +60,11 @@ class TurnStatus(StrEnum):
     NEW = "new"
     PREDICTED = "predicted"
     CORRECTED = "corrected"
+    REVIEWED = "reviewed"
+    FINAL = "final"
+
+
+LABELLED = (TurnStatus.CORRECTED, TurnStatus.REVIEWED, TurnStatus.FINAL)  # somebody said what is right
 
 
 class RevisionKind(StrEnum):
@@ -67,10 +73,42 @@ class RevisionKind(StrEnum):
 
 
 class RevisionSource(StrEnum):
+    """Where a new value came from. ``propagated``: an earlier turn was corrected and this one decoded again."""
+
     MODEL = "model"
     USER = "user"
     IMPORT = "import"
     UNDO = "undo"
+    REDO = "redo"
+    PROPAGATED = "propagated"
+    ADJUDICATION = "adjudication"
+
+
+class Role(StrEnum):
+    """Each may do what the ones before it may; the trainer starts jobs, the admin also manages people and splits."""
+
+    ANNOTATOR = "annotator"
+    REVIEWER = "reviewer"
+    TRAINER = "trainer"
+    ADMIN = "admin"
+
+
+class EventKind(StrEnum):
+    """What happened to a turn besides its corrections."""
+
+    NOTE = "note"
+    SUBMITTED = "submitted"
+    RETURNED = "returned"
+    REVIEWED = "reviewed"
+    FINAL = "final"
+    REOPENED = "reopened"
+
+
+class ErrorKind(StrEnum):
+    """Why a slot was wrong: misheard (right once the transcript is), or misunderstood (wrong all the same)."""
+
+    RECOGNITION = "recognition"
+    UNDERSTANDING = "understanding"
 
 
 class JobStatus(StrEnum):
@@ -101,7 +139,7 @@ class Base(DeclarativeBase):
         list[str]: JSON(none_as_null=True),
         **{
             kind: Enum(kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
-            for kind in (Split, Speaker, TurnStatus, RevisionKind, RevisionSource, JobStatus)
+            for kind in (Split, Speaker, TurnStatus, RevisionKind, RevisionSource, JobStatus, Role, EventKind, ErrorKind)
         },
     }
 
@@ -117,7 +155,11 @@ class Project(Base):
 
 
 class Ontology(Base):
-    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them."""
+    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them.
+
+    ``details`` holds what is known beside the values: ``synonyms`` ``{domain: {slot: {value: [forms]}}}``, ``descriptions``
+    and ``types`` ``{domain: {slot: text}}``.
+    """
 
     __tablename__ = "ontologies"
     __table_args__ = (UniqueConstraint("project_id", "version"),)
@@ -127,6 +169,8 @@ class Ontology(Base):
     version: Mapped[int]
     built_from: Mapped[str] = mapped_column(String(16))
     values: Mapped[dict[str, Any]]
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    author: Mapped[str] = mapped_column(String(100), default="", server_default="")
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -146,7 +190,10 @@ class Recording(Base):
 
 
 class Dialogue(Base):
-    """A dialogue; ``name`` is the ``dialogue_id`` of manifests, ``split_by`` whoever changed its split last."""
+    """A dialogue; ``name`` is the ``dialogue_id`` of manifests, ``split_by`` whoever changed its split last.
+
+    ``content`` is a hash of what was imported, by which the same dialogue is known again; ``None`` if it was recorded here.
+    """
 
     __tablename__ = "dialogues"
     __table_args__ = (UniqueConstraint("project_id", "name"),)
@@ -158,15 +205,25 @@ class Dialogue(Base):
     split_by: Mapped[str | None] = mapped_column(String(100))
     source: Mapped[str] = mapped_column(String(200), default="")
     licence: Mapped[str] = mapped_column(String(200), default="")
+    content: Mapped[str | None] = mapped_column(String(64), index=True)
     created: Mapped[datetime] = mapped_column(default=utc_now)
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.turn_id", back_populates="dialogue")
 
 
 class Turn(Base):
-    """A turn. ``turn_id`` is its number in the dialogue, as in manifests."""
+    """A turn. ``turn_id`` is its number in the dialogue, as in manifests.
+
+    Kept beside what they follow from, so that lists and the queue need not read it: ``status``; ``doubt``, how unsure the
+    model is (0 to 1); ``words``, what was said, in lower case. ``lottery`` is drawn once, for the queue's random share.
+    ``submitted`` is when somebody sent the turn to review.
+    """
 
     __tablename__ = "turns"
-    __table_args__ = (UniqueConstraint("dialogue_id", "turn_id"),)
+    __table_args__ = (
+        UniqueConstraint("dialogue_id", "turn_id"),
+        Index("ix_turns_queue", "status", "doubt"),
+        Index("ix_turns_lottery", "lottery"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"))
@@ -175,11 +232,151 @@ class Turn(Base):
     status: Mapped[TurnStatus] = mapped_column(default=TurnStatus.NEW)
     voice: Mapped[str | None] = mapped_column(String(100))
     recording_id: Mapped[int | None] = mapped_column(ForeignKey("recordings.id"), index=True)
+    doubt: Mapped[float | None]
+    lottery: Mapped[float] = mapped_column(default=random.random, server_default="0.5")
+    words: Mapped[str] = mapped_column(default="", server_default="")
+    submitted: Mapped[datetime | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     dialogue: Mapped[Dialogue] = relationship(back_populates="turns")
     recording: Mapped[Recording | None] = relationship()
     predictions: Mapped[list[Prediction]] = relationship(order_by="Prediction.id")
     revisions: Mapped[list[Revision]] = relationship(order_by="Revision.id")
+    slots: Mapped[list[TurnSlot]] = relationship(cascade="all, delete-orphan")
+    marks: Mapped[list[SlotMark]] = relationship(cascade="all, delete-orphan")
+    events: Mapped[list[TurnEvent]] = relationship(order_by="TurnEvent.id")
+
+
+class TurnSlot(Base):
+    """One slot of the state that stands after a turn, for filters and search; ``value`` is its canonical form in lower case."""
+
+    __tablename__ = "turn_slots"
+    __table_args__ = (Index("ix_turn_slots_domain_slot_value", "domain", "slot", "value"),)
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    domain: Mapped[str] = mapped_column(String(100), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[str]
+    confidence: Mapped[float | None]
+
+
+class SlotMark(Base):
+    """A value somebody confirmed or wrote: it never moves by itself. ``value`` is ``None`` for a slot that has to be absent."""
+
+    __tablename__ = "slot_marks"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
+    domain: Mapped[str] = mapped_column(String(100), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class TurnEvent(Base):
+    """A note on a turn, or a step of its review, with what was said about it."""
+
+    __tablename__ = "turn_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    kind: Mapped[EventKind]
+    text: Mapped[str] = mapped_column(default="")
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SlotError(Base):
+    """Why the model had one slot of a turn wrong, found when ``revision_id`` corrected it."""
+
+    __tablename__ = "slot_errors"
+    __table_args__ = (UniqueConstraint("revision_id", "domain", "slot"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revisions.id"))
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    domain: Mapped[str] = mapped_column(String(100))
+    slot: Mapped[str] = mapped_column(String(100))
+    kind: Mapped[ErrorKind]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Draft(Base):
+    """What somebody has typed into a field of a turn and not saved yet."""
+
+    __tablename__ = "drafts"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    author: Mapped[str] = mapped_column(String(100), primary_key=True)
+    field: Mapped[str] = mapped_column(String(200), primary_key=True)
+    text: Mapped[str]
+    updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class User(Base):
+    """Somebody who may log in. ``password`` is an argon2 hash, never the password."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    password: Mapped[str] = mapped_column(String(200))
+    role: Mapped[Role]
+    active: Mapped[bool] = mapped_column(default=True)
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Claim(Base):
+    """Who works on a dialogue now; after ``expires`` anybody may claim it."""
+
+    __tablename__ = "claims"
+
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), primary_key=True)
+    layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
+    author: Mapped[str] = mapped_column(String(100))
+    expires: Mapped[datetime]
+
+
+class Assignment(Base):
+    """A dialogue annotated blindly by two people, each in a layer of revisions of their own, until it is adjudicated."""
+
+    __tablename__ = "assignments"
+
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), primary_key=True)
+    author: Mapped[str] = mapped_column(String(100), primary_key=True)
+    done: Mapped[datetime | None]
+    adjudicated: Mapped[datetime | None]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SplitMove(Base):
+    """A dialogue's move from one split to another: who, when and why."""
+
+    __tablename__ = "split_moves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), index=True)
+    old: Mapped[Split]
+    new: Mapped[Split]
+    author: Mapped[str] = mapped_column(String(100))
+    reason: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class LabelVersion(Base):
+    """One state of a project's held-out labels; scores name the version they were made with."""
+
+    __tablename__ = "label_versions"
+    __table_args__ = (UniqueConstraint("project_id", "number"), UniqueConstraint("project_id", "sha256"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    number: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    dialogues: Mapped[int]
+    turns: Mapped[int]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Checkpoint(Base):
@@ -211,7 +408,12 @@ class Evaluation(Base):
 
 
 class Prediction(Base):
-    """What a checkpoint made of a turn; the newest counts. ``confidence`` is ``{domain: {slot: 0..1}}``."""
+    """What a checkpoint made of a turn; the newest counts. ``confidence`` is ``{domain: {slot: 0..1}}``.
+
+    ``pinned`` is the part of the state it was told (``{domain: {slot: value}}``), after a correction of an earlier turn;
+    ``matches`` what post-processing made of each value (``{domain: {slot: {value, score, runner_up}}}``); ``recognition``
+    how sure the transcript is, 0 to 1.
+    """
 
     __tablename__ = "predictions"
 
@@ -224,6 +426,9 @@ class Prediction(Base):
     confidence: Mapped[dict[str, Any]]
     valid: Mapped[bool]
     seconds: Mapped[float]
+    pinned: Mapped[dict[str, Any] | None]
+    matches: Mapped[dict[str, Any] | None]
+    recognition: Mapped[float | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     checkpoint: Mapped[Checkpoint] = relationship()
 
@@ -232,7 +437,8 @@ class Revision(Base):
     """One change of a turn's transcript (a text) or state (an object); triggers refuse to change or delete it.
 
     ``parent_id`` is the revision of the same kind it was made on. A parent has one child at most, and a turn one first
-    revision of each kind, so two people can never both build on what they saw.
+    revision of each kind and layer, so two people can never both build on what they saw. The labels of a project are
+    those of the layer ``""``; a blind annotator's layer is named after them.
     """
 
     __tablename__ = "revisions"
@@ -242,6 +448,7 @@ class Revision(Base):
             "uq_revisions_first",
             "turn_id",
             "kind",
+            "layer",
             unique=True,
             sqlite_where=text("parent_id IS NULL"),
             postgresql_where=text("parent_id IS NULL"),
@@ -252,6 +459,7 @@ class Revision(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
     kind: Mapped[RevisionKind]
+    layer: Mapped[str] = mapped_column(String(100), default="", server_default="")
     old: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
     new: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
     author: Mapped[str] = mapped_column(String(100))

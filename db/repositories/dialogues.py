@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, String, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, selectinload
 
-from db.models import Dialogue, Prediction, Recording, Revision, RevisionKind, Speaker, Split, Turn, TurnStatus
+from db.models import LABELLED, Dialogue, Prediction, Recording, Revision, RevisionKind, Speaker, Split, Turn, TurnStatus
 
 _WITH_TURNS = (
     selectinload(Dialogue.turns).selectinload(Turn.revisions),
@@ -72,7 +72,7 @@ def counts(
         return func.count(Turn.id).filter(Turn.speaker == Speaker.USER, *conditions)
 
     predicted = user_turns(Turn.status != TurnStatus.NEW)
-    corrected = user_turns(Turn.status == TurnStatus.CORRECTED)
+    corrected = user_turns(Turn.status.in_(LABELLED))
     query: Select[Dialogue, int, int, int, int] = (
         select(Dialogue, func.count(Turn.id), user_turns(), predicted, corrected)
         .outerjoin(Turn, Turn.dialogue_id == Dialogue.id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Ontology, Project, Speaker, Turn, TurnStatus
+from db.models import LABELLED, Dialogue, Ontology, Project, Speaker, Turn
 
 
 def by_name(session: Session, name: str) -> Project | None:
@@ -15,7 +15,7 @@ def by_name(session: Session, name: str) -> Project | None:
 
 def counts(session: Session) -> list[tuple[Project, int, int]]:
     """Projects, oldest first, each with its dialogues and its corrected user turns."""
-    corrected = func.count(Turn.id).filter(Turn.speaker == Speaker.USER, Turn.status == TurnStatus.CORRECTED)
+    corrected = func.count(Turn.id).filter(Turn.speaker == Speaker.USER, Turn.status.in_(LABELLED))
     query = (
         select(Project, func.count(Dialogue.id.distinct()), corrected)
         .outerjoin(Dialogue, Dialogue.project_id == Project.id)

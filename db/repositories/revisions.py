@@ -1,4 +1,5 @@
-"""The changes of a turn. Each kind (transcript, state) is one chain; an undo is one more link, never a step back."""
+"""The changes of a turn. Each kind (transcript, state) of each layer is one chain; an undo or redo is one more link, never a
+step back."""
 
 from __future__ import annotations
 
@@ -8,37 +9,61 @@ from sqlalchemy.orm import Session
 
 from db.models import Revision, RevisionKind, RevisionSource, Turn, TurnStatus
 
+LABELS = ""  # the layer that counts; a blind annotator's is named after them
 
-def head(turn: Turn, kind: RevisionKind) -> Revision | None:
+
+def head(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> Revision | None:
     """The newest revision of a kind."""
-    return next((revision for revision in reversed(turn.revisions) if revision.kind == kind), None)
+    return next((revision for revision in reversed(turn.revisions) if revision.kind == kind and revision.layer == layer), None)
 
 
-def standing(turn: Turn, kind: RevisionKind) -> list[Revision]:
-    """The revisions of a kind that nobody has taken back, oldest first: an undo takes back the newest that stood."""
-    stack: list[Revision] = []
+def stacks(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> tuple[list[Revision], list[Revision]]:
+    """The revisions of a kind that stand, oldest first, and those that were taken back and can be redone, the next one last.
+
+    An undo takes back the newest that stood; a redo brings back what was taken back last; a new value forgets what was.
+    """
+    standing: list[Revision] = []
+    taken_back: list[Revision] = []
     for revision in turn.revisions:
-        if revision.kind != kind:
+        if revision.kind != kind or revision.layer != layer:
             continue
         if revision.source == RevisionSource.UNDO:
-            stack.pop()
+            taken_back.append(standing.pop())
+        elif revision.source == RevisionSource.REDO:
+            standing.append(taken_back.pop())
         else:
-            stack.append(revision)
-    return stack
+            standing.append(revision)
+            taken_back.clear()
+    return standing, taken_back
 
 
-def corrected(turn: Turn, kind: RevisionKind) -> Any:
+def standing(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> list[Revision]:
+    """The revisions of a kind that nobody has taken back, oldest first."""
+    return stacks(turn, kind, layer)[0]
+
+
+def corrected(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> Any:
     """The corrected value that stands, or ``None``: the model's counts."""
-    stack = standing(turn, kind)
+    stack = standing(turn, kind, layer)
     return stack[-1].new if stack else None
 
 
-def append(session: Session, turn: Turn, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> Revision:
+def append(
+    session: Session,
+    turn: Turn,
+    kind: RevisionKind,
+    old: Any,
+    new: Any,
+    author: str,
+    source: RevisionSource,
+    layer: str = LABELS,
+) -> Revision:
     """Add a revision to the end of its chain and bring the turn's status up to date."""
-    parent = head(turn, kind)
+    parent = head(turn, kind, layer)
     revision = Revision(
         turn_id=turn.id,
         kind=kind,
+        layer=layer,
         old=old,
         new=new,
         author=author,
@@ -46,13 +71,14 @@ def append(session: Session, turn: Turn, kind: RevisionKind, old: Any, new: Any,
         parent_id=parent.id if parent is not None else None,
     )
     turn.revisions.append(revision)
-    update_status(turn)
+    if layer == LABELS:
+        update_status(turn)
     session.flush()
     return revision
 
 
 def update_status(turn: Turn) -> None:
-    """Set the status that follows from the turn's revisions and predictions."""
+    """Set the status that follows from the turn's revisions and predictions; what was reviewed has to be reviewed again."""
     if any(standing(turn, kind) for kind in RevisionKind):
         turn.status = TurnStatus.CORRECTED
     else:

@@ -13,7 +13,7 @@ from db.repositories.dialogues import DialogueCounts
 from engine.dialogue import State
 from studio.workspace import Workspace
 
-Status = Literal["new", "predicted", "corrected"]
+Status = Literal["new", "predicted", "corrected", "reviewed", "final"]
 Split = Literal["train", "dev", "test"]
 
 
@@ -115,7 +115,7 @@ class RevisionView:
     old: str | State | None
     new: str | State | None
     author: str
-    source: Literal["model", "user", "import", "undo"]
+    source: Literal["model", "user", "import", "undo", "redo", "propagated", "adjudication"]
     created: datetime
 
 

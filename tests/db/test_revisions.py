@@ -99,3 +99,29 @@ def test_times_come_back_in_utc_whatever_zone_they_were_given_in(engine: Engine)
     with reading(engine) as session:
         created = session.get_one(Project, 2).created
     assert (created, created.tzinfo) == (noon, UTC)
+
+
+def test_a_redo_brings_back_what_was_taken_back_last_until_a_new_value_forgets_it(engine: Engine) -> None:
+    save(engine, None, "a")
+    save(engine, "a", "b")
+    save(engine, "b", "a", RevisionSource.UNDO)
+    save(engine, "a", None, RevisionSource.UNDO)
+    save(engine, None, "a", RevisionSource.REDO)
+    with reading(engine) as session:
+        standing, taken_back = revisions.stacks(session.get_one(Turn, 1), TRANSCRIPT)
+        assert ([r.new for r in standing], [r.new for r in taken_back]) == (["a"], ["b"])
+    save(engine, "a", "c")
+    with reading(engine) as session:
+        standing, taken_back = revisions.stacks(session.get_one(Turn, 1), TRANSCRIPT)
+        assert ([r.new for r in standing], taken_back) == (["a", "c"], [])
+
+
+def test_a_blind_annotators_layer_is_a_chain_of_its_own_and_changes_no_status(engine: Engine) -> None:
+    with writing(engine) as session:
+        turn = session.get_one(Turn, 1)
+        revisions.append(session, turn, TRANSCRIPT, None, "hello", "ben", RevisionSource.USER, layer="ben")
+        assert turn.status == TurnStatus.NEW
+    save(engine, None, "hallo")
+    with reading(engine) as session:
+        turn = session.get_one(Turn, 1)
+        assert (revisions.corrected(turn, TRANSCRIPT), revisions.corrected(turn, TRANSCRIPT, "ben")) == ("hallo", "hello")
