@@ -7,19 +7,12 @@ losses, learning rates per group, steps and augmentation. An unknown key is an e
 from __future__ import annotations
 
 import re
-import tomllib
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
-from rapidfuzz import process
 
 from engine.connector_config import CONNECTOR_KINDS, CONNECTOR_SECTIONS, ConnectorConfig, Section, StackedTransformerConfig
-
-
-class RecipeError(ValueError):
-    """A recipe that cannot be used; the message names the file, the key and what to write instead."""
+from engine.recipe_files import RecipeError, compose, nearest, override, packaged, read_recipe
 
 
 def _compiles(pattern: str) -> str:
@@ -227,35 +220,30 @@ class Recipe(Section):
 
 def available_recipes() -> dict[str, str]:
     """Name -> description of every packaged recipe."""
-    files = sorted(resources.files("engine").joinpath("recipes").iterdir(), key=lambda item: item.name)
-    texts = [tomllib.loads(item.read_text(encoding="utf-8")) for item in files if item.name.endswith(".toml")]
-    return {text["name"]: text.get("description", "") for text in texts}
+    return {name: data.get("description", "") for name, data in packaged("recipes").items()}
 
 
-def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
-    """Load a packaged recipe by name, or a TOML file by path, and apply ``key.path=value`` overrides.
+def recipe_variants(name: str) -> dict[str, str]:
+    """Name -> description of a recipe's variants.
+
+    Raises:
+        RecipeError: no such recipe.
+    """
+    return {variant: content.get("description", "") for variant, content in read_recipe(name)[1].items()}
+
+
+def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
+    """Load a recipe (`engine.recipe_files` says how one is named) and apply ``key.path=value`` overrides.
 
     A stage is addressed by its name: ``stage2.steps=20``. Values are TOML (``0.001``, ``true``, ``"text"``); bare words are text.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key or a bad value.
     """
-    path = Path(name_or_path)
-    packaged = resources.files("engine").joinpath("recipes", f"{name_or_path}.toml")
-    if path.suffix == ".toml" and path.is_file():
-        text = path.read_text(encoding="utf-8")
-    elif packaged.is_file():
-        text = packaged.read_text(encoding="utf-8")
-    else:
-        known = ", ".join(available_recipes())
-        raise RecipeError(f"no recipe {name_or_path!r}; name one of {known}, or give the path of a .toml file")
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{name_or_path}: not valid TOML: {error}") from error
-    for override in overrides or []:
-        _apply(data, override)
-    return parse_recipe(data, name_or_path)
+    data = compose(name, Recipe.model_fields)
+    for text in overrides or []:
+        override(data, text, Recipe.model_fields)
+    return parse_recipe(data, name)
 
 
 def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
@@ -270,42 +258,13 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
         problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
         key = ".".join(str(part) for part in problem["loc"] if part not in CONNECTOR_KINDS)
         if problem["type"] == "extra_forbidden":
-            raise RecipeError(f"{where}: unknown key {key!r}{_nearest(str(problem['loc'][-1]))}") from error
+            known = {name for section in _SECTIONS for name in section.model_fields}
+            hint = nearest(str(problem["loc"][-1]), known)
+            raise RecipeError(f"{where}: unknown key {key!r}{hint}") from error
         raise RecipeError(f"{where}: {key}: {problem['msg']} (got {problem.get('input')!r})") from error
-
-
-def _nearest(key: str) -> str:
-    known = {name for model in _SECTIONS for name in model.model_fields}
-    match = process.extractOne(key, sorted(known), score_cutoff=60)
-    return f"; did you mean {match[0]!r}?" if match else ""
 
 
 _SECTIONS = (
     *(Recipe, ModelConfig, LoraConfig, PromptConfig, DecodingConfig, AugmentConfig, MatchingConfig, StageConfig),
     *CONNECTOR_SECTIONS,
 )
-
-
-def _apply(data: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise RecipeError(f"override {override!r} must read key=value, for instance stage2.steps=20")
-    try:
-        value = tomllib.loads(f"v = {text}")["v"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, last = key.split(".")
-    target: Any = data
-    for depth, part in enumerate(parents):
-        stages = {stage.get("name"): stage for stage in data.get("stages", [])}
-        if depth == 0 and part in stages:
-            target = stages[part]
-        elif depth == 0 and part not in Recipe.model_fields:
-            raise RecipeError(
-                f"override {override!r}: no stage or section {part!r}; stages are {', '.join(map(str, stages))}"
-            )
-        else:
-            target = target.setdefault(part, {})
-        if not isinstance(target, dict):
-            raise RecipeError(f"override {override!r}: {part!r} is not a section")
-    target[last] = value

@@ -62,8 +62,11 @@ def export(
 
 
 def recipes() -> None:
-    """List the packaged recipes."""
-    from engine.config import available_recipes
+    """List the packaged recipes and their variants; any of them takes another encoder and LLM by
+    --set model.encoder=... --set model.llm=..."""
+    from engine.config import available_recipes, recipe_variants
 
     for name, description in available_recipes().items():
-        print(f"{name:32} {description}")
+        print(f"{name:44} {description}")
+        for variant, change in recipe_variants(name).items():
+            print(f"  :{variant:41} {change}")
