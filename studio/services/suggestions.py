@@ -1,0 +1,80 @@
+"""Values to choose from when a slot is corrected, ranked by how close they are to what was said, in spelling and in sound.
+
+A recogniser that mishears writes words that sound alike ("wagga map" for "wagamama"); a model that misreads writes words that
+look alike. So each known value is compared with every stretch of the transcript of about its length, twice: by characters, and
+by their metaphone codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import jellyfish
+import numpy as np
+from rapidfuzz import fuzz, process
+
+from engine.postprocess.normalise import normalise_value, slot_type
+
+CLOSE = 60.0  # what sounds and looks less alike is no suggestion
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A value of the ontology. ``spelling`` and ``sound`` are 0 to 100; ``heard`` is the stretch of speech it resembles."""
+
+    value: str
+    spelling: float
+    sound: float
+    heard: str
+
+    @property
+    def score(self) -> float:
+        """The better of the two counts more: a value need only look alike or sound alike."""
+        best, other = max(self.spelling, self.sound), min(self.spelling, self.sound)
+        return 0.7 * best + 0.3 * other
+
+
+def suggest(said: Sequence[str], values: Sequence[str], slot: str, limit: int = 5) -> list[Suggestion]:
+    """The closest values, best first.
+
+    Args:
+        said: what was said in this turn and what the model wrote into the slot; empty texts are skipped.
+        values: the slot's known values.
+        slot: its name, which decides how values are written (`engine.postprocess.normalise`).
+        limit: at most so many.
+    """
+    known = {normal: value for value in reversed(values) if (normal := normalise_value(value, slot))}
+    longest = max((len(value.split()) for value in known), default=0)
+    # A code is read out in groups of digits, so its stretches have more words than it has.
+    length = longest + 1 if slot_type(slot) == "text" else 12
+    heard = (stretch for text in said for stretch in _stretches(normalise_value(text), length))
+    stretches = list(dict.fromkeys(normalise_value(stretch, slot) for stretch in heard))
+    if not known or not stretches:
+        return []
+    spelling = process.cdist(list(known), stretches, scorer=fuzz.ratio)
+    sound = spelling
+    if slot_type(slot) == "text":
+        sound = process.cdist([_sound(value) for value in known], [_sound(text) for text in stretches], scorer=fuzz.ratio)
+    best = (spelling + sound).argmax(1)
+    rows = np.arange(len(known))
+    found = [
+        Suggestion(value, float(looks), float(sounds), stretches[place])
+        for value, looks, sounds, place in zip(known.values(), spelling[rows, best], sound[rows, best], best, strict=True)
+    ]
+    close = [suggestion for suggestion in found if suggestion.score >= CLOSE]
+    return sorted(close, key=lambda suggestion: -suggestion.score)[:limit]
+
+
+def _stretches(text: str, longest: int) -> list[str]:
+    words = text.split()
+    return [
+        " ".join(words[start : start + length])
+        for length in range(1, min(longest, len(words)) + 1)
+        for start in range(len(words) - length + 1)
+    ]
+
+
+def _sound(text: str) -> str:
+    """How the words sound. Blanks are left out: where a word ends is not heard; "th" (0) is often heard as "t"."""
+    return jellyfish.metaphone(text).replace(" ", "").replace("0", "T")
