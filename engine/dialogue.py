@@ -35,6 +35,7 @@ SPEAKERS = ("user", "agent")
 SPLITS = ("train", "dev", "test")
 DONTCARE = "dontcare"
 INSTRUCTION_TASKS = ("slot-filling", "sit", "sqit")  # the tasks whose triplets a manifest carries
+VALUE_TYPES = ("categorical", "boolean", "text")
 BUILT_FROM = ("train", "train+dev", "all")  # splits an ontology's values may come from, the most honest first
 
 
@@ -94,20 +95,27 @@ class Ontology:
     """Slots and their known values: ``{domain: {slot: [value, ...]}}``; an empty list marks an open slot.
 
     ``built_from`` states which splits the values come from: ``train``, ``train+dev`` or ``all``. ``all`` is an oracle: scores
-    made with it must say so.
+    made with it must say so. ``descriptions`` (optional) say in words what a slot holds, ``types`` (optional) are of
+    `VALUE_TYPES`; both by domain and slot.
     """
 
     values: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     built_from: str = "train"
+    descriptions: dict[str, dict[str, str]] = field(default_factory=dict)
+    types: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     def from_dialogues(cls, dialogues: Iterable[Dialogue], built_from: str = "train") -> Ontology:
-        """Collect every slot and every accepted value that occurs in the dialogues' states, sorted."""
+        """Collect every slot and every accepted value that occurs in the dialogues' states and slot-filling responses, sorted.
+
+        A slot that is asked for but never has a value is left out: nothing was learned about it.
+        """
         found: dict[str, dict[str, set[str]]] = {}
         for dialogue in dialogues:
             for turn in dialogue.turns:
-                for domain, slot, value in iterate_slots(turn.state or {}):
-                    found.setdefault(domain, {}).setdefault(slot, set()).update(accepted(value))
+                for state in (turn.state or {}, *map(filled, turn.instructions or ())):
+                    for domain, slot, value in iterate_slots(state):
+                        found.setdefault(domain, {}).setdefault(slot, set()).update(accepted(value))
         values = {
             domain: {slot: sorted(forms - {DONTCARE}) for slot, forms in sorted(slots.items())}
             for domain, slots in sorted(found.items())
@@ -121,14 +129,27 @@ class Ontology:
             for slot, known in slots.items():
                 mine = values.setdefault(domain, {}).setdefault(slot, [])
                 values[domain][slot] = sorted({*mine, *known})
-        return Ontology(values, max(self.built_from, other.built_from, key=BUILT_FROM.index))
+        descriptions, types = (
+            {domain: first.get(domain, {}) | second.get(domain, {}) for domain in first | second}
+            for first, second in ((self.descriptions, other.descriptions), (self.types, other.types))
+        )
+        return Ontology(values, max(self.built_from, other.built_from, key=BUILT_FROM.index), descriptions, types)
 
     def to_json(self) -> dict[str, Any]:
-        return {"built_from": self.built_from, "values": self.values}
+        optional = {"descriptions": self.descriptions, "types": self.types}
+        return {"built_from": self.built_from, "values": self.values} | {key: value for key, value in optional.items() if value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Ontology:
-        return cls(data["values"], data.get("built_from", "train"))
+        """Raises: KeyError without ``values``, ValueError for a description that is no text or a type that is none."""
+        descriptions, types = data.get("descriptions", {}), data.get("types", {})
+        for domain, slot, text in iterate_slots(descriptions):
+            if not isinstance(text, str):
+                raise ValueError(f"the description of {domain}-{slot} must be text, not {text!r}")
+        for domain, slot, kind in iterate_slots(types):
+            if kind not in VALUE_TYPES:
+                raise ValueError(f"the type of {domain}-{slot} must be one of {', '.join(VALUE_TYPES)}, not {kind!r}")
+        return cls(data["values"], data.get("built_from", "train"), descriptions, types)
 
 
 def accepted(value: Value) -> list[str]:
@@ -146,6 +167,21 @@ def iterate_slots(state: State) -> Iterator[tuple[str, str, Value]]:
     for domain, slots in state.items():
         for slot, value in slots.items():
             yield domain, slot, value
+
+
+def slot_key(domain: str, slot: str) -> str:
+    """How an instruction names a slot."""
+    return f"{domain}-{slot}"
+
+
+def filled(instruction: Instruction) -> State:
+    """The slots that a slot-filling response has a value for, as a state; of another response, nothing."""
+    state: State = {}
+    for key, value in instruction.response.items() if isinstance(instruction.response, dict) else ():
+        domain, _, slot = key.partition("-")
+        if accepted(value)[0]:
+            state.setdefault(domain, {})[slot] = value
+    return state
 
 
 def check_state(state: Any) -> State:

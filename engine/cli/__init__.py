@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import typer
 
+from engine.cli.preparation import prepare
 from engine.cli.tracking import evaluate, track, transcribe
 from engine.cli.training import export, recipes, train
-from engine.data.readers.__main__ import HELP as CORPORA
-from engine.data.readers.__main__ import command as prepare
 from engine.data.synthesis import command as synthesise
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-app.command("prepare", help=CORPORA)(prepare)
+app.add_typer(prepare, name="prepare")
 app.command("synthesise")(synthesise)
 for command in (train, transcribe, track, evaluate, export, recipes):
     app.command()(command)

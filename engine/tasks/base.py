@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-from engine.config import PromptConfig, TaskName
+from engine.config import DecodingConfig, PromptConfig, TaskName
 from engine.dialogue import Dialogue, Instruction, Ontology, Turn
 from engine.prompts import HistoryTurn, Prompt
 
@@ -42,8 +42,9 @@ class Answer:
 class Task(ABC):
     """One task; `engine.tasks.TASKS` holds one of each, and data, training and tracking ask it."""
 
-    name: ClassVar[TaskName]
-    needs: ClassVar[str]  # what a turn must carry, as a message says it
+    name: TaskName
+    needs: str  # what a turn must carry, as a message says it
+    decoding = DecodingConfig()  # unless recipe, checkpoint or command say otherwise
 
     @abstractmethod
     def examples(self, dialogue: Dialogue, prompts: PromptConfig) -> Iterator[Example]:
@@ -64,6 +65,14 @@ class Task(ABC):
 
 class IndependentTask(Task):
     """A task whose examples are answered and scored each on its own; of a dialogue's states each builds on the one before."""
+
+    def ready(self) -> None:
+        """Asked before hours of decoding.
+
+        Raises:
+            ScoreError: what the scores are computed with is missing.
+        """
+        return
 
     @abstractmethod
     def report(self, answers: Sequence[Answer], ontology: Ontology) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.config import PromptConfig
+from engine.config import DecodingConfig, PromptConfig
 from engine.dialogue import Dialogue, Ontology
 from engine.prompts import Prompt, asr_prompt, asr_target, dst_prompt, dst_target
 from engine.scoring.wer import wer
@@ -17,6 +17,7 @@ class Recognition(IndependentTask):
 
     name = "asr"
     needs = "a transcript"
+    decoding = DecodingConfig(max_new_tokens=200)
 
     def examples(self, dialogue: Dialogue, prompts: PromptConfig) -> Iterator[Example]:
         for turn, history in turns_with_history(dialogue, prompts, prompts.asr_history):

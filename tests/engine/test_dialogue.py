@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from engine.dialogue import Dialogue, ManifestError, Ontology, Turn, read_manifest, write_manifest
+from engine.dialogue import Dialogue, Instruction, ManifestError, Ontology, Turn, read_manifest, write_manifest
 
 
 def line(**changes):
@@ -31,6 +31,17 @@ def test_round_trip_keeps_everything_and_relative_audio(tmp_path):
             {"hotel": {"time": ["8pm", "20:00"]}},
         ),
         Turn(1, "agent", "any area?"),
+        Turn(
+            2,
+            "user",
+            "the north",
+            heard="the nor",
+            translation={"de": "der norden"},
+            instructions=[
+                Instruction("slot-filling", "Fill", {"hotel-area": ["north", "n"], "hotel-name": ""}, 2),
+                Instruction("sit", "Is it a question?", "No."),
+            ],
+        ),
     ]
     dialogues = [Dialogue("MUL0001", turns, "test", "spokenwoz", "CC BY-NC 4.0")]
     write_manifest(tmp_path / "m.jsonl", dialogues)
@@ -46,6 +57,14 @@ def test_round_trip_keeps_everything_and_relative_audio(tmp_path):
         (line(speaker="system"), "speaker 'system' is not one of user, agent"),
         (line(state={"hotel": "cheap"}), "domain 'hotel' must hold an object"),
         (line(state={"hotel": {"stars": 4}}), "hotel-stars must hold text"),
+        (line(heard=["hi"]), "turn 0: heard must be text"),
+        (line(translation={"de": None}), "translation must be an object of texts by language"),
+        (line(instructions={}), "instructions must be a list"),
+        (line(instructions=[{"task": "dst", "instruction": "", "response": ""}]), "one of slot-filling, sit, sqit, not 'dst'"),
+        (line(instructions=[{"task": "sit", "instruction": "a", "response": {"a": "b"}}]), "a response must be text"),
+        (line(instructions=[{"task": "slot-filling", "instruction": "a", "response": {}}]), "must be an object of slots"),
+        (line(instructions=[{"task": "sit", "instruction": "a", "response": "", "context": -1}]), "a number of turns, not -1"),
+        (line(instructions=[{"task": "sit", "instruction": "a", "response": "", "contxt": 1}]), "but no 'contxt'"),
         (line(start=3.0, end=2.0), "make no segment"),
         (line().replace('"train"', '"training"'), "split 'training'"),
         (line() + "\n" + line(), "line 2: dialogue 'd1' occurs twice"),
@@ -85,3 +104,19 @@ def test_ontology_collects_every_accepted_form_but_not_dontcare():
     merged = ontology.merged(Ontology({"hotel": {"time": ["noon"]}, "taxi": {"leaveat": []}}, "all"))
     assert merged.values == {"hotel": {"area": [], "time": ["20:00", "8pm", "noon"]}, "taxi": {"leaveat": []}}
     assert merged.built_from == "all"
+
+
+def test_ontology_knows_slots_that_triplets_fill_but_not_those_they_only_ask_for():
+    triplet = Instruction("slot-filling", "", {"hotel-area": "", "train-leave at": ["8pm", "20:00"]})
+    ontology = Ontology.from_dialogues([Dialogue("d", [Turn(0, "user", instructions=[triplet])])])
+    assert ontology.values == {"train": {"leave at": ["20:00", "8pm"]}}
+
+
+def test_ontology_carries_descriptions_and_types_and_refuses_what_is_none():
+    one = Ontology({"hotel": {"area": ["north"]}}, descriptions={"hotel": {"area": "part of town"}})
+    two = Ontology({"hotel": {"wifi": []}}, types={"hotel": {"wifi": "boolean"}}, descriptions={"hotel": {"wifi": "internet"}})
+    both = one.merged(two)
+    assert both.descriptions == {"hotel": {"area": "part of town", "wifi": "internet"}}
+    assert Ontology.from_json(json.loads(json.dumps(both.to_json()))) == both
+    with pytest.raises(ValueError, match="hotel-wifi must be one of categorical, boolean, text, not 'flag'"):
+        Ontology.from_json({"values": {}, "types": {"hotel": {"wifi": "flag"}}})

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.config import PromptConfig
-from engine.prompts import HistoryTurn, dst_prompt, dst_target, parse_output
+from engine.prompts import HistoryTurn, Prompt, asr_prompt, asr_target, dst_prompt, dst_target, parse_output, parse_slots
 
 HISTORY = [HistoryTurn("user", "A cheap hotel."), HistoryTurn("agent", 'the "Acorn", for 2')]
 
@@ -59,3 +59,29 @@ def test_output_round_trip_with_the_transcript_in_spoken_form():
 def test_broken_output_has_no_state_but_keeps_the_transcript(text, transcript):
     parsed = parse_output(text)
     assert parsed.state is None and parsed.transcript == transcript
+
+
+def test_paper_wording_gives_asr_and_dst_their_sentences_and_the_history_its_place():
+    paper = PromptConfig(wording="paper")
+    assert dst_prompt(paper, HISTORY).prefix.endswith("infer the dialogue state domains and slots in JSON format: ")
+    assert dst_prompt(paper, HISTORY).suffix == dst_prompt(PromptConfig(), HISTORY).suffix
+    start = "Transcribe the rest of the conversation given the following conversation history: "
+    assert asr_prompt(paper, HISTORY) == Prompt(start + '"" ', " Continued transcript:")
+    last = PromptConfig(wording="paper", asr_history=1)
+    assert asr_prompt(last, HISTORY).prefix == start + '"AGENT: the acorn for two" '
+    assert asr_prompt(PromptConfig(), HISTORY) == Prompt("", " Transcript:")
+
+
+@pytest.mark.parametrize("bad", [{"wording": "paper", "dst_prefix": "Track: "}, {"asr_history": 2}])
+def test_prompt_settings_that_would_be_ignored_are_refused(bad):
+    with pytest.raises(ValueError, match="wording"):
+        PromptConfig(**bad)
+
+
+def test_a_clip_without_speech_is_answered_with_nothing():
+    assert asr_target("...") == "" and asr_target("Hi!") == " hi"
+
+
+@pytest.mark.parametrize("text", ['["a"]', '{"a": 1}', '{"a": {"b": "c"}}', '{"a": "b"', ""])
+def test_slots_that_are_no_object_of_texts_are_not_read(text):
+    assert parse_slots(text) is None

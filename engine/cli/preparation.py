@@ -1,0 +1,72 @@
+"""Commands that make manifests: of a corpus, of dialogue states (triplets), of a recogniser's words."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from engine.cli.common import errors, read
+from engine.data.readers.__main__ import HELP as CORPORA
+from engine.data.readers.__main__ import command as corpus
+
+Out = Annotated[Path, typer.Option(help="The manifest to write.")]
+Manifest = Annotated[Path, typer.Argument(help="Manifest (JSON Lines).")]
+
+
+class _Prepare(TyperGroup):
+    """``prepare CORPUS FOLDER`` is short for ``prepare corpus CORPUS FOLDER``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["corpus", *args])
+
+
+prepare = typer.Typer(cls=_Prepare, no_args_is_help=True, help="Make a manifest: prepare CORPUS FOLDER, or a command below.")
+prepare.command("corpus", help=CORPORA)(corpus)
+
+
+@prepare.command()
+def triplets(
+    manifest: Manifest,
+    out: Out,
+    context: Annotated[str, typer.Option(help="Turns before the user's that the model reads: a number or a range.")] = "0-3",
+    distractors: Annotated[str, typer.Option(help="Slots asked for that the user does not mention.")] = "1-5",
+    empty: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the turns without a new value that get a triplet, of distractors alone.")
+    ] = 0.2,
+    seed: int = 1,
+    schema: Annotated[
+        Path | None,
+        typer.Option(help="Slot descriptions: schema.json of SGD or MultiWOZ 2.2, an ontology, {domain: {slot: description}}."),
+    ] = None,
+    hold_out: Annotated[
+        list[str] | None, typer.Option(help="A domain, or domain-slot, to leave out for zero-shot tests; may be given again.")
+    ] = None,
+) -> None:
+    """Turn dialogue states into slot-filling instruction triplets (paper 2)."""
+    from engine.data.slots import known_slots, read_schema
+    from engine.data.triplets import TripletSettings, with_triplets
+    from engine.dialogue import write_manifest
+
+    with errors():
+        ranges = _range("--context", context, 0), _range("--distractors", distractors, 1)
+        settings = TripletSettings(*ranges, empty, seed, frozenset(hold_out or ()))
+        slots = known_slots() if schema is None else read_schema(schema)
+        dialogues = with_triplets(read([manifest]), slots, settings)
+        write_manifest(out, dialogues)
+    made = [t for d in dialogues for turn in d.turns for t in turn.instructions or () if t.task == "slot-filling"]
+    print(f"{out}: {len(dialogues)} dialogues, {len(made)} slot-filling triplets", file=sys.stderr)
+
+
+def _range(option: str, text: str, least: int) -> tuple[int, int]:
+    first, _, last = text.partition("-")
+    try:
+        low, high = int(first), int(last or first)
+    except ValueError:
+        low, high = -1, -1
+    if not least <= low <= high:
+        raise typer.BadParameter(f"{text!r} is no number or range from {least} on, such as {least}-3", param_hint=option)
+    return low, high
