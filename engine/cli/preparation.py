@@ -24,7 +24,9 @@ class _Prepare(TyperGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["corpus", *args])
 
 
-prepare = typer.Typer(cls=_Prepare, no_args_is_help=True, help="Make a manifest: prepare CORPUS FOLDER, or a command below.")
+prepare = typer.Typer(
+    cls=_Prepare, no_args_is_help=True, help=f"Make a manifest: prepare CORPUS FOLDER, or a command below.\n\n{CORPORA}"
+)
 prepare.command("corpus", help=CORPORA)(corpus)
 
 
