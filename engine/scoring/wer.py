@@ -79,3 +79,21 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
         nonspeech=said.count(""),
         nonspeech_insertions=nonspeech_insertions,
     )
+
+
+def align(reference: str, hypothesis: str) -> list[tuple[str, str, str]]:
+    """How `wer` pairs the words of one utterance: (kind, reference words, hypothesis words) from left to right.
+
+    The kind is "equal", "substitute", "delete" or "insert"; the side without words is empty.
+    """
+    said, heard = to_spoken(reference), to_spoken(hypothesis)
+    words, written = said.split(), heard.split()
+    (alignment,) = jiwer.process_words([said], [heard]).alignments
+    return [
+        (
+            chunk.type,
+            " ".join(words[chunk.ref_start_idx : chunk.ref_end_idx]),
+            " ".join(written[chunk.hyp_start_idx : chunk.hyp_end_idx]),
+        )
+        for chunk in alignment
+    ]

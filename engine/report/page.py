@@ -1,0 +1,114 @@
+"""One HTML page of a run, or of two compared: figures, plots and every turn behind them, with nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from engine.dialogue import Dialogue
+from engine.report import tables
+from engine.report.clips import Clips
+from engine.report.figures import figures
+from engine.report.turns import Row, System
+
+_ASSETS = files("engine.report") / "assets"
+_STATUSES = {
+    "right": "right",
+    "wrong": "wrong",
+    "fixed": "fixed: wrong before, right now",
+    "broken": "broken: right before, wrong now",
+    "still-wrong": "still wrong",
+    "still-right": "still right",
+    "unscored": "no state label",
+}
+
+
+@dataclass
+class Report:
+    """What a page shows: ``rows`` are those of `turn_rows`, ``domains`` each slot's domain, ``facts`` the head of the page."""
+
+    dialogues: Sequence[Dialogue]
+    systems: Sequence[System]
+    rows: list[Row]
+    domains: dict[str, str]
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    clips: Clips = field(default_factory=Clips)
+
+    @property
+    def paired(self) -> bool:
+        return len(self.systems) == 2
+
+    @property
+    def fuzzy(self) -> dict[str, Any] | None:
+        """The first system's scores after fuzzy matching; None where no ontology was given."""
+        return self.systems[0].scores.get("fuzzy")
+
+
+def render(report: Report) -> str:
+    """The page as text; whatever came from a file is escaped."""
+    environment = Environment(
+        loader=PackageLoader("engine.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script, style = ((_ASSETS / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    names = [dialogue.dialogue_id for dialogue in report.dialogues]
+    shown = [(key, text) for key, text in _STATUSES.items() if report.paired or key in ("right", "wrong", "unscored")]
+    return environment.get_template("page.html").render(
+        report=report,
+        title=f"Spoken DST report: {' against '.join(system.name for system in report.systems)}",
+        policy=_policy(script),
+        script=Markup(script),
+        style=Markup(style),
+        data=_json(_data(report)),
+        scores=[tables.state_table(report.systems), tables.word_table(report.systems, report.rows)],
+        statuses=tables.status_cells(report.systems, report.rows),
+        breakdowns=[tables.breakdown_table(which, report.systems, report.rows, report.domains) for which in tables.BREAKDOWNS],
+        dialogue_table=tables.dialogue_table(names, report.systems, report.rows),
+        figures=figures(names, report.systems, report.rows),
+        choices=shown,
+        depths=sorted({row["depth"] for row in report.rows}),
+    )
+
+
+def _policy(script: str) -> str:
+    """What the browser is to allow this page: its own script, styles and sounds, and nothing from anywhere else."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; media-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _data(report: Report) -> dict[str, Any]:
+    """What the page's script reads; see `assets/page.js`."""
+    return {
+        "systems": [system.name for system in report.systems],
+        "fuzzy": report.fuzzy and {"oracle": report.fuzzy["oracle"]},
+        "audio": any(turn.audio for dialogue in report.dialogues for turn in dialogue.turns),
+        "bins": [],
+        "domains": report.domains,
+        "dialogues": [
+            {"id": dialogue.dialogue_id, "turns": [[turn.turn_id, turn.speaker, turn.transcript] for turn in dialogue.turns]}
+            for dialogue in report.dialogues
+        ],
+        "turns": report.rows,
+    }
+
+
+def _json(data: Any) -> Markup:
+    """JSON for the inside of a script element: no character that could end the element or open another."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)
