@@ -6,6 +6,7 @@ import os
 import socket
 import threading
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 # Read by Gradio when it is imported: nothing is reported to anybody. Only the exact word "True" would switch it on.
@@ -15,7 +16,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import correct, models, talk, train
-from studio.services import understanding
+from studio.services import people, understanding
 from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
@@ -44,10 +45,18 @@ def build(ws: Workspace) -> gr.Blocks:
     return demo
 
 
-def launch(ws: Workspace, host: str = "127.0.0.1", port: int = 7860, open_browser: bool = True) -> None:
+def launch(
+    ws: Workspace,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    open_browser: bool = True,
+    certificate: Path | None = None,
+    key: Path | None = None,
+) -> None:
     """Serve the studio until it is interrupted; the next free port is taken, and named, when ``port`` is in use.
 
-    There is no login: ``host`` has to be this machine itself, which the command line sees to.
+    Once there are users, everybody logs in. Without, ``host`` has to be this machine itself, which the command line sees to.
+    With ``certificate`` and ``key`` (PEM files) it is served over HTTPS, without which browsers elsewhere give no microphone.
 
     Raises:
         StudioError: no port is free.
@@ -60,11 +69,17 @@ def launch(ws: Workspace, host: str = "127.0.0.1", port: int = 7860, open_browse
         print(f"Port {port} is in use; the studio takes {found} instead.", flush=True)
     demo = build(ws).queue(max_size=64, default_concurrency_limit=4, api_open=False)
     threading.Thread(target=_warm_up, args=(ws,), name="warm-up", daemon=True).start()
-    print(f"Spoken DST Studio: http://{host}:{found}  (end it with Ctrl+C)", flush=True)
+    scheme = "https" if certificate else "http"
+    print(f"Spoken DST Studio: {scheme}://{host}:{found}  (end it with Ctrl+C)", flush=True)
     demo.launch(
         server_name=host,
         server_port=found,
         inbrowser=open_browser,
+        auth=partial(people.log_in, ws) if people.list_users(ws) else None,
+        auth_message="Log in with the name and password an admin gave you.",
+        ssl_certfile=str(certificate) if certificate else None,
+        ssl_keyfile=str(key) if key else None,
+        ssl_verify=False,  # of Gradio's own first request to itself: a company's certificate names another host
         quiet=True,
         share=False,
         show_error=True,

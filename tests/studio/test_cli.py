@@ -36,7 +36,7 @@ def test_setup_prepares_a_workspace_names_each_step_and_can_be_repeated(tmp_path
 def test_another_address_than_this_machines_is_refused_before_anything_is_done(host: str, tmp_path: Path) -> None:
     result = call("start", "--host", host, "--home", str(tmp_path / "home"))
     assert result.exit_code == 2
-    assert "no login yet" in result.stderr
+    assert "Without a login" in result.stderr
     assert not (tmp_path / "home").exists()
 
 
@@ -81,3 +81,26 @@ def test_without_a_command_the_studio_starts(arguments: list[str], monkeypatch: 
     monkeypatch.setattr("sys.argv", ["dst-studio", *arguments])
     cli.main()
     assert called[0][0] == "start"
+
+
+def test_users_are_added_changed_and_listed(tmp_path: Path) -> None:
+    home = ("--home", str(tmp_path / "home"))
+    assert call("users", "add", "ada", "--role", "admin", "--password", "correct horse", *home).exit_code == 0
+    assert call("users", "add", "ben", "--password", "battery staple", *home).exit_code == 0
+    assert call("users", "change", "ben", "--role", "reviewer", "--no-active", *home).exit_code == 0
+    assert call("users", "list", *home).stdout.splitlines() == ["ada\tadmin", "ben\treviewer\tmay not log in"]
+    refused = call("users", "change", "carl", *home)
+    assert (refused.exit_code, refused.stderr.strip()) == (2, "There is no user 'carl'; there are: ada, ben.")
+
+
+def test_with_users_the_studio_may_serve_others_and_https_takes_both_files(tmp_path: Path, monkeypatch) -> None:
+    served: list[tuple] = []
+    monkeypatch.setattr(cli, "prepare", lambda home: open_workspace(home))
+    monkeypatch.setattr("studio.app.launch", lambda ws, *arguments: served.append(arguments))
+    home = ("--home", str(tmp_path / "home"))
+    call("users", "add", "ada", "--role", "admin", "--password", "correct horse", *home)
+    assert call("start", "--host", "0.0.0.0", "--no-browser", *home).exit_code == 0
+    assert served == [("0.0.0.0", 7860, False, None, None)]
+    (tmp_path / "key.pem").write_text("")
+    half = call("start", "--key", str(tmp_path / "key.pem"), *home)
+    assert (half.exit_code, "give --certificate and --key" in half.stderr) == (2, True)
