@@ -11,7 +11,7 @@ from engine.postprocess import FuzzyMatcher, FuzzyMode
 from engine.report.answers import read_answers
 from engine.report.clips import Clips, make_clips
 from engine.report.page import Report
-from engine.report.turns import System, slot_domains, turn_rows
+from engine.report.turns import System, add_depth_intervals, slot_domains, turn_rows
 from engine.scoring import ScoreError, TurnResult
 from engine.scoring import report as score
 
@@ -50,6 +50,7 @@ def build(
             del scores["fuzzy"]
         systems.append(System(name, {(item.dialogue_id, item.turn_id): item for item in answers}, scores))
     rows = turn_rows(dialogues, systems, FuzzyMatcher(ontology, fuzzy) if ontology else None)
+    add_depth_intervals(systems, rows)
     report = Report(dialogues, systems, rows, slot_domains(rows, dialogues, systems))
     report.clips = _clips(report, audio, audio_limit)
     report.facts = _facts(report, audio)

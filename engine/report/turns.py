@@ -15,7 +15,7 @@ from engine.dialogue import Dialogue, State, Turn, accepted, iterate_slots
 from engine.postprocess import FuzzyMatcher
 from engine.postprocess.normalise import normalise_slot
 from engine.report.answers import Answer
-from engine.scoring import score_states
+from engine.scoring import bootstrap_interval, score_states
 from engine.scoring.wer import align
 
 Row = dict[str, Any]  # one turn, as the page's script reads it
@@ -82,6 +82,18 @@ def by_dialogue(rows: Sequence[Row], systems: int) -> list[tuple[int, list[Count
             own["scored"] += row["scored"]
             own["right"] += bool(answer["right"]["plain"])
     return sorted(found.items(), key=lambda item: (share(item[1][-1]["right"], item[1][-1]["scored"]) or 0.0, item[0]))
+
+
+def add_depth_intervals(systems: Sequence[System], rows: Sequence[Row]) -> None:
+    """Give every depth's JGA its 95 % interval: a dialogue has one turn of a depth, so the turns are what is drawn."""
+    for number, system in enumerate(systems):
+        for view, scores in (("plain", system.scores), ("fuzzy", system.scores.get("fuzzy") or {})):
+            right: dict[str, list[int]] = {}
+            for row in rows:
+                if row["scored"]:
+                    right.setdefault(str(row["depth"]), []).append(bool(row["answers"][number]["right"][view]))
+            for depth, tally in scores.get("per_depth", {}).items():
+                tally["jga_interval"] = bootstrap_interval(right[depth], [1] * len(right[depth]))
 
 
 def share(part: int, whole: int) -> float | None:

@@ -57,6 +57,12 @@ def test_sums_over_turns_are_the_scores(inputs):
     assert sum(len(heard.split()) for kind, _, heard in words if kind == "insert") == scores["words"]["insertions"]
 
 
+def test_every_depth_has_an_interval_around_its_jga(inputs):
+    for tally in made(inputs).systems[0].scores["per_depth"].values():
+        low, high = tally["jga_interval"]
+        assert 0 <= low <= tally["jga"] <= high <= 100
+
+
 def test_turns_without_a_label_are_shown_but_not_judged():
     dialogue = Dialogue("d", [Turn(0, "user"), Turn(1, "user", "hi", state={})])
     found = {("d", turn): Answer("d", turn, "hi", {"hotel": {"area": "north"}}) for turn in (0, 1)}
