@@ -137,11 +137,22 @@ def _open(path: Path) -> soundfile.SoundFile:
     try:
         file = soundfile.SoundFile(path)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: a .raw file has no header to read
+        if _is_shortened(path):
+            raise AudioError(
+                f"{path}: NIST SPHERE audio compressed with shorten, which cannot be decoded here; "
+                "convert it: sph2pipe -f wav FILE.sph FILE.wav"
+            ) from error
         raise AudioError(f"{path}: cannot be decoded as audio; convert it to WAV, FLAC, OGG or MP3") from error
     if file.frames == 0:
         file.close()
         raise AudioError(f"{path}: the recording has no sound in it (length 0 s); record it again")
     return file
+
+
+def _is_shortened(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(1024)
+    return header.startswith(b"NIST_1A") and b"embedded-shorten" in header
 
 
 def _segment(path: Path, frames: int, rate: int, start: float | None, end: float | None) -> tuple[int, int]:

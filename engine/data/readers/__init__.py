@@ -95,22 +95,56 @@ class Corpus:
         Raises:
             CorpusError: the folder does not hold the corpus, or there is no such split.
         """
-        return self.reader(folder, split, extracted) if self.extracts else self.reader(folder, split)
+        if not folder.is_dir():
+            raise CorpusError(f"{folder}: no such folder; give the one the corpus was unpacked to ({self.summary})")
+        dialogues, report = self.reader(folder, split, extracted) if self.extracts else self.reader(folder, split)
+        seen: Counter[str] = Counter()
+        for dialogue in dialogues:
+            seen[dialogue.dialogue_id] += 1
+            if (times := seen[dialogue.dialogue_id]) > 1:
+                report.mend("name occurs twice: numbered", dialogue.dialogue_id)
+                dialogue.dialogue_id += f"-{times}"
+        return dialogues, report
 
 
 def corpora() -> dict[str, Corpus]:
     """Every corpus this package reads, by name."""
-    from engine.data.readers import multiwoz, recordings, sgd, spokenwoz, woz20
+    from engine.data.readers import (
+        covost2,
+        dstc11,
+        fisher,
+        fluent,
+        kaldi,
+        librispeech,
+        multiwoz,
+        noise,
+        recordings,
+        sgd,
+        slurp,
+        spokenwoz,
+        switchboard,
+        woz20,
+    )
 
     return {
         "spokenwoz": Corpus("SpokenWOZ: spoken task dialogues with states, or a sample of it", spokenwoz.read),
+        "dstc11": Corpus("speech-aware MultiWOZ (DSTC11): task dialogues with states, user turns spoken", dstc11.read, True),
         "multiwoz": Corpus("MultiWOZ 2.1: typed task dialogues with states", partial(multiwoz.read, version="2.1")),
         "multiwoz22": Corpus("MultiWOZ 2.2: the same in SGD's layout", multiwoz.read_22),
         "multiwoz23": Corpus("MultiWOZ 2.3: 2.1 with corrected states", partial(multiwoz.read, version="2.3")),
         "multiwoz24": Corpus("MultiWOZ 2.4: 2.1 with cleaned dev and test states", partial(multiwoz.read, version="2.4")),
         "sgd": Corpus("Schema-Guided Dialogue: typed task dialogues with states", sgd.read),
         "woz20": Corpus("WOZ 2.0: typed restaurant dialogues with states", woz20.read),
+        "slurp": Corpus("SLURP: spoken commands with intents and entities", slurp.read),
+        "fluent": Corpus("Fluent Speech Commands: spoken commands with action, object and location", fluent.read),
+        "librispeech": Corpus("LibriSpeech: read books", librispeech.read),
+        "fisher": Corpus("Fisher English, parts 1 and 2: telephone conversations", fisher.read),
+        "switchboard": Corpus("Switchboard-1 release 2, and Hub5'00: telephone conversations", switchboard.read),
+        "how2": Corpus("How2: instructional videos, with translations", partial(kaldi.read, how2=True)),
+        "kaldi": Corpus("any Kaldi data folders: text, segments, wav.scp", kaldi.read),
+        "covost2": Corpus("CoVoST 2: Common Voice sentences with translations", covost2.read),
         "recordings": Corpus("any folder of recordings with a table transcripts.tsv", recordings.read),
+        "noise": Corpus("any folder of sounds without speech", noise.read),
     }
 
 
@@ -151,16 +185,21 @@ def require(folder: Path, *names: str, depth: int = 0) -> Path:
     Raises:
         CorpusError: there is no such folder, or none of the names is in it.
     """
-    if not folder.is_dir():
-        raise CorpusError(f"{folder}: no such folder; expected one with {' or '.join(names)}")
     for name in names:
         for level in range(depth + 1):
             for path in sorted(folder.glob("*/" * level + name)):
                 if not path.name.startswith("."):  # archives made on a Mac hold "._" copies of every file
                     return path
+    raise not_found(folder, " or ".join(names))
+
+
+def not_found(folder: Path, expected: str) -> CorpusError:
+    """The error for a folder without ``expected``; it lists what is there instead."""
+    if not folder.is_dir():
+        return CorpusError(f"{folder}: no such folder; expected one with {expected}")
     found = sorted(path.name for path in folder.iterdir())
     listing = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
-    raise CorpusError(f"{folder}: expected {' or '.join(names)}, found {listing}")
+    return CorpusError(f"{folder}: expected {expected}, found {listing}")
 
 
 @contextmanager

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,23 +51,64 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, line
 
 
-def below(folder: Path, *suffixes: str) -> dict[str, Path]:
-    """Every file below ``folder`` that ends in one of ``suffixes``, by its name without the suffix, in order of the names.
+def read_table(path: Path, delimiter: str, columns: Sequence[str], quoted: bool = True) -> Iterator[dict[str, str]]:
+    """The rows of a table with a header line, each column as text (the empty text where a row is short).
 
-    Of one recording in several formats, the suffix named first wins.
+    Args:
+        columns: those that must be there.
+        quoted: fields may stand in quotation marks; False where a quotation mark is a character like others.
+
+    Raises:
+        CorpusError: not UTF-8, a column is missing, or a row would be lost; the message names the line.
     """
-    found: dict[str, Path] = {}
-    ranks: dict[str, int] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets put a byte-order mark first
+            rows = csv.DictReader(file, delimiter=delimiter, quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)
+            missing = [column for column in columns if column not in (rows.fieldnames or ())]
+            if missing:
+                raise CorpusError(f"{path}: the header line lacks the column {' and '.join(missing)}")
+            for row in rows:
+                if row.pop(None, None) is not None:  # DictReader's key for surplus fields
+                    raise CorpusError(f"{path}, line {rows.line_num}: more fields than the header line names; mend the row")
+                if any("\n" in (value or "") for value in row.values()):
+                    raise CorpusError(f"{path}, line {rows.line_num}: a field spans lines; close or remove its quotation mark")
+                yield {key: value or "" for key, value in row.items()}
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except csv.Error as error:
+        raise CorpusError(f"{path}: not a table of values with {delimiter!r} between them: {error}") from error
+
+
+def all_below(folder: Path, *suffixes: str) -> list[Path]:
+    """Every file below ``folder`` whose name ends in one of ``suffixes``, in a fixed order; hidden ones are left out."""
+    found = []
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() not in suffixes or name.startswith("."):
-                continue
-            rank = suffixes.index(suffix.lower())
-            if rank < ranks.get(stem, len(suffixes)):
-                found[stem], ranks[stem] = Path(parent, name), rank
-    return dict(sorted(found.items()))
+        found += [Path(parent, name) for name in sorted(names) if name.lower().endswith(suffixes) and name[0] != "."]
+    return found
+
+
+def below(folder: Path, *suffixes: str) -> dict[str, Path]:
+    """The files of `all_below` by their names without the suffix; of one recording in several formats, the suffix named
+    first wins."""
+    found: dict[str, tuple[int, Path]] = {}
+    for path in all_below(folder, *suffixes):
+        rank = next(rank for rank, suffix in enumerate(suffixes) if path.name.lower().endswith(suffix))
+        stem = path.name[: -len(suffixes[rank])]
+        if stem not in found or rank < found[stem][0]:
+            found[stem] = (rank, path)
+    return {stem: path for stem, (_, path) in sorted(found.items())}
+
+
+def usable(path: Path, report: PreparationReport) -> bool:
+    """Whether the recording of one utterance is there; if not, that is reported. It is not opened: there may be a million."""
+    if not path.is_file():
+        report.drop("audio file missing", path.name)
+    elif path.stat().st_size == 0:
+        report.drop("audio file empty", path.name)
+    else:
+        return True
+    return False
 
 
 class Recordings:
@@ -112,12 +154,12 @@ def utterance(
     transcript: str | None,
     path: Path,
     *,
-    start: float | None = None,
-    end: float | None = None,
+    segment: tuple[float, float] | None = None,
     channel: int | None = None,
     voice: str | None = None,
     state: State | None = None,
 ) -> Dialogue:
-    """A dialogue of one user turn, as speech recognition corpora have them."""
+    """A dialogue of one user turn, as speech recognition corpora have them; ``segment`` is its start and end in seconds."""
+    start, end = segment or (None, None)
     turn = Turn(0, "user", transcript, str(path.absolute()), start, end, channel, state, voice)
     return Dialogue(name, [turn], split, source, licence)

@@ -2,7 +2,8 @@
 
 Folder, as published: ``text_5700_train_dev`` (``data.json``, ``valListFile.json``), ``text_5700_test`` (``data.json``) and
 the WAV files in ``audio_5700_train_dev`` and ``audio_5700_test``. User turns are the even entries of a log; the state after
-user turn 2k stands in ``metadata`` of entry 2k+1. Word times are milliseconds.
+user turn 2k stands in ``metadata`` of entry 2k+1. Word times are milliseconds;
+the words themselves are a recogniser's.
 
 A sample of the corpus is read too: ``audio/*.wav`` and ``text/*.json``, a list of words in the order of the turns
 (``speaker`` A or B, ``word``, ``start``, ``end`` in seconds), and ``joined_with_states.jsonl`` with turns and states of some.
@@ -94,7 +95,9 @@ def _dialogue(
             where,
         )
         if turn is not None:
-            turn.state = None if tag == "system" else _state(log[turn_id + 1]["metadata"], report)
+            if tag == "user":
+                turn.state = _state(log[turn_id + 1]["metadata"], report)
+                turn.heard = normalise_transcript(" ".join(word["Word"] for word in words))
             dialogue.turns.append(turn)
     return dialogue
 
