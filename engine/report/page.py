@@ -23,8 +23,8 @@ _ASSETS = files("engine.report") / "assets"
 _STATUSES = {
     "right": "right",
     "wrong": "wrong",
-    "fixed": "fixed: wrong before, right now",
-    "broken": "broken: right before, wrong now",
+    "fixed": "fixed (wrong → right)",
+    "broken": "broken (right → wrong)",
     "still-wrong": "still wrong",
     "still-right": "still right",
     "unscored": "no state label",

@@ -211,7 +211,7 @@ def _tally_cells(tally: Mapping[str, Any], where: Filters, number: int, paired: 
     right = {"right": counts["joint_correct"], "wrong": counts["turns"] - counts["joint_correct"]}
     cells = [
         Cell(str(counts["turns"]), _link(number, where, {"turns": counts["turns"]})),
-        Cell(percent(tally["jga"]), _link(number, where, right), interval(tally.get("jga_interval"))),
+        Cell(percent(tally["jga"]), _link(number, where, right), "" if paired else interval(tally.get("jga_interval"))),
         Cell(percent(tally["ser"]), _link(number, where, slots)),
         Cell(percent(tally["slot_f1"]), _link(number, where, slots)),
     ]

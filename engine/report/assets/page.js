@@ -186,11 +186,11 @@
     const shown = judged.filter((entry) => !plainRight(entry)), right = judged.filter(plainRight);
     const parts = [];
     if (shown.length) {
-      const heads = ["slot", "reference", "answer", scored ? "judged" : "", ...(data.fuzzy ? [`after fuzzy matching${data.fuzzy.oracle ? " (oracle)" : ""}`] : [])];
+      const heads = ["slot", "reference", "answer", ...(data.fuzzy ? [`after fuzzy matching${data.fuzzy.oracle ? " (oracle)" : ""}`] : [])];
       const rows = shown.map(([name, slot]) => make("tr", { className: slot.plain || "" },
         make("th", { scope: "row" }, own(name)), make("td", {}, slot.gold === null ? "–" : own(slot.gold)),
-        make("td", {}, slot.predicted === null ? "–" : own(slot.predicted), sure(slot)), make("td", {}, kindText(slot.plain)),
-        data.fuzzy ? make("td", {}, slot.repaired === null ? "–" : own(slot.repaired), " ", kindText(slot.fuzzy), matched(slot)) : null));
+        make("td", {}, slot.predicted === null ? "–" : own(slot.predicted), kindText(slot.plain), sure(slot)),
+        data.fuzzy ? make("td", {}, slot.repaired === null ? "–" : own(slot.repaired), kindText(slot.fuzzy), matched(slot)) : null));
       parts.push(make("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": "slots that differ" }, make("table", { className: "diff" },
         make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, ...rows))));
     }
@@ -201,7 +201,7 @@
     if (!judged.length) parts.push(make("p", { className: "agreed" }, "Nothing known yet, and nothing predicted."));
     return parts;
   };
-  const kindText = (kind) => (kind ? make("span", { className: `kind ${kind}` }, `${KIND[kind][0]} ${KIND[kind][1]}`) : "");
+  const kindText = (kind) => (kind ? make("small", { className: `kind ${kind}` }, `${KIND[kind][0]} ${KIND[kind][1]}`) : null);
   const sure = (slot) => (slot.confidence === undefined ? null : make("small", {}, ` ${(100 * slot.confidence).toFixed(0)} % sure`));
   const matched = (slot) => {
     if (!slot.match) return null;
@@ -216,8 +216,8 @@
     if (!before.length) return null;
     const lines = () => before.map(([turn, speaker, text]) => {
       const earlier = speaker === "user" && byTurn.get(`${row.dialogue} ${turn}`);
-      const heard = earlier ? earlier.answers.map((answer, place) => make("div", { className: "heard" },
-        make("small", {}, `${paired ? data.systems[place] : "model"} heard: `), own(answer.heard || "–"))) : [];
+      const heard = earlier ? earlier.answers.map((answer, place) => [place, answer]).filter(([, answer]) => answer.heard && answer.heard !== text)
+        .map(([place, answer]) => make("div", { className: "heard" }, make("small", {}, `${paired ? data.systems[place] : "model"} heard: `), own(answer.heard))) : [];
       return make("li", { className: speaker }, make("small", {}, `${speaker} ${turn}: `), own(text || "–"), ...heard);
     });
     return lazy(`conversation before this turn (${before.length})`, () => make("ol", { className: "talk" }, ...lines()));
