@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from engine.cli.common import errors, read
+from engine.cli.common import Checkpoint, Device, errors, read
 from engine.data.readers.__main__ import HELP as CORPORA
 from engine.data.readers.__main__ import command as corpus
 
@@ -61,6 +61,29 @@ def triplets(
         write_manifest(out, dialogues)
     made = [t for d in dialogues for turn in d.turns for t in turn.instructions or () if t.task == "slot-filling"]
     print(f"{out}: {len(dialogues)} dialogues, {len(made)} slot-filling triplets", file=sys.stderr)
+
+
+@prepare.command()
+def heard(
+    manifest: Manifest,
+    out: Out,
+    checkpoint: Checkpoint = None,
+    batch: Annotated[int, typer.Option(min=1, help="Turns recognised together.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Write what a checkpoint's recogniser hears in each spoken user turn, for training with a history of own transcripts."""
+    from engine.dialogue import write_manifest
+    from engine.tasks import TASKS
+    from engine.tracking import Tracker, answer_examples
+
+    with errors():
+        dialogues = read([manifest])
+        tracker = Tracker.load(checkpoint, device)
+        examples = [example for dialogue in dialogues for example in TASKS["asr"].examples(dialogue, tracker.info.prompt)]
+        for answer in answer_examples(tracker, examples, batch=batch):
+            answer.example.turn.heard = answer.text
+        write_manifest(out, dialogues)
+    print(f"{out}: {len(dialogues)} dialogues, {len(examples)} turns heard", file=sys.stderr)
 
 
 def _range(option: str, text: str, least: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from engine.cli.common import AsJson, Checkpoint, Corpus, Device, ManifestsIfAny, errors, read_spoken
+from engine.config import TaskName
 
 
 def transcribe(
@@ -76,22 +77,54 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
+    task: Annotated[
+        TaskName, typer.Option(help="dst tracks whole dialogues; any other task's examples are answered one by one.")
+    ] = "dst",
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues, or examples, decoded together.")] = 16,
     device: Device = "auto",
 ) -> None:
-    """Track dialogues of a manifest or corpus and score transcripts and states against it."""
-    from engine.tracking import Tracker, evaluate_dialogues
+    """Track dialogues of a manifest or corpus and score transcripts and states against it; or score another task."""
+    from engine.tasks import TASKS, IndependentTask
+    from engine.tracking import Tracker, evaluate_dialogues, evaluate_task
 
+    alone = isinstance(TASKS[task], IndependentTask)
     with errors():
         dialogues = read_spoken(manifest, corpus, split)[:limit]
         with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
             tracker = Tracker.load(checkpoint, device)
-            report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)
+            if alone:
+                report, answers = evaluate_task(tracker, dialogues, task, batch=batch)
+                lines = [answer.to_json() for answer in answers]
+            else:
+                report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)
+                lines = [asdict(turn) for turn in turns]
             if file:
-                file.writelines(json.dumps(asdict(turn), ensure_ascii=False) + "\n" for turn in turns)
+                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
-        return
+    elif alone:
+        _print_scores(report)
+    else:
+        _print_states(report)
+
+
+def _print_scores(report: dict[str, Any], indent: str = "") -> None:
+    """A report of any task for people: one figure a line, groups indented."""
+    for key, value in report.items():
+        if isinstance(value, dict):
+            print(f"{indent}{key}")
+            _print_scores(value, indent + "  ")
+        else:
+            print(f"{indent}{key:<20} {_figure(value)}")
+
+
+def _figure(value: Any) -> str:
+    if isinstance(value, tuple):
+        return " to ".join(map(_figure, value))
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _print_states(report: dict[str, Any]) -> None:
     print(f"profile {report['profile']}, ontology {report['ontology']}, {report['history']} history")
     for key in ("wer", "jga", "ser", "slot_f1"):
         fuzzy = report["fuzzy"].get(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from engine.config import DecodingConfig, PromptConfig, TaskName
@@ -37,6 +37,13 @@ class Answer:
 
     example: Example
     text: str
+
+    def to_json(self) -> dict[str, Any]:
+        example = self.example
+        head = {"dialogue_id": example.dialogue_id, "turn_id": example.turn.turn_id, "task": example.task}
+        asked = {"language": example.language} if example.language else {}
+        asked |= asdict(example.instruction) if example.instruction else {}
+        return head | asked | {"answer": self.text}
 
 
 class Task(ABC):

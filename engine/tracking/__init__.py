@@ -2,6 +2,7 @@
 
 from engine.prompts import HistoryTurn
 from engine.tracking.dialogues import TrackedTurn, evaluate_dialogues, track_dialogues
+from engine.tracking.examples import answer_examples, evaluate_task
 from engine.tracking.tracker import Tracker, TurnPrediction, TurnRequest
 
 __all__ = [
@@ -10,6 +11,8 @@ __all__ = [
     "Tracker",
     "TurnPrediction",
     "TurnRequest",
+    "answer_examples",
     "evaluate_dialogues",
+    "evaluate_task",
     "track_dialogues",
 ]

@@ -1,0 +1,90 @@
+"""Answering examples of any task, each on its own: what `engine.tasks` asks for is decoded in batches and scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from engine.config import DecodingConfig, TaskName
+from engine.data.frames import load_turn, turn_seconds
+from engine.dialogue import Dialogue
+from engine.model import Row, SpeechLLM
+from engine.tasks import TASKS, Answer, DataError, Example, IndependentTask
+from engine.tracking.tracker import Tracker
+
+
+@torch.inference_mode()
+def generate(model: SpeechLLM, rows: Sequence[Row], decoding: DecodingConfig) -> list[str]:
+    """The model's text after each row, greedy or with beams."""
+    batch = model.collate(rows, left=True).to(model.device)
+    end = model.tokenizer.eos_token_id
+    output = model.llm.generate(
+        inputs_embeds=model.embed(batch, *model.speech(batch.frames, batch.valid)),
+        attention_mask=batch.attention.long(),
+        max_new_tokens=decoding.max_new_tokens,
+        num_beams=decoding.beams,
+        length_penalty=decoding.length_penalty if decoding.beams > 1 else None,
+        no_repeat_ngram_size=decoding.no_repeat_ngram,
+        do_sample=False,
+        eos_token_id=end,
+        pad_token_id=end,
+    ).tolist()
+    texts = [tokens[: tokens.index(end)] if end in tokens else tokens for tokens in output]
+    return [model.tokenizer.decode(tokens).strip() for tokens in texts]
+
+
+def answer_examples(tracker: Tracker, examples: Sequence[Example], *, batch: int = 16) -> list[Answer]:
+    """The tracker's answers in the order of the examples; turns of similar length are decoded together.
+
+    Raises:
+        AudioError: a recording is missing or cannot be used; found before the decoding begins.
+    """
+    seconds = [turn_seconds(example.turn) for example in examples]
+    order = sorted(range(len(examples)), key=seconds.__getitem__)
+    answers: dict[int, Answer] = {}
+    with Progress(console=Console(stderr=True), disable=len(examples) < batch) as progress:
+        bar = progress.add_task("Answering", total=len(examples))
+        for start in range(0, len(order), batch):
+            places = order[start : start + batch]
+            for place, text in zip(places, _answers(tracker, [examples[place] for place in places]), strict=True):
+                answers[place] = Answer(examples[place], text)
+            progress.advance(bar, len(places))
+    return [answers[place] for place in range(len(examples))]
+
+
+def evaluate_task(
+    tracker: Tracker, dialogues: Sequence[Dialogue], name: TaskName, *, batch: int = 16
+) -> tuple[dict[str, Any], list[Answer]]:
+    """Answer and score every example that the dialogues hold for a task; the report and the answers it was made from.
+
+    Raises:
+        DataError: the dialogues hold none, or the task's answers build on one another (see `evaluate_dialogues`).
+        ScoreError: what the scores are computed with is missing.
+    """
+    task = TASKS[name]
+    if not isinstance(task, IndependentTask):
+        raise DataError(f"the answers of task {name} build on one another: they are scored dialogue by dialogue")
+    task.ready()
+    examples = [example for dialogue in dialogues for example in task.examples(dialogue, tracker.info.prompt)]
+    if not examples:
+        raise DataError(f"no user turn has audio and {task.needs}: there is nothing to score for task {name!r}")
+    begun = time.perf_counter()
+    answers = answer_examples(tracker, examples, batch=batch)
+    report = {"task": name} | task.report(answers, tracker.ontology)
+    return report | {"history_text": tracker.info.prompt.history_text, "compute_seconds": time.perf_counter() - begun}, answers
+
+
+def _answers(tracker: Tracker, examples: Sequence[Example]) -> list[str]:
+    """Answers of one batch; all its examples are of one task."""
+    task = TASKS[examples[0].task]
+    frames = tracker.model.encode([load_turn(example.turn) for example in examples])
+    rows = [
+        tracker.model.row(task.prompt(tracker.info.prompt, example), speech)
+        for example, speech in zip(examples, frames, strict=True)
+    ]
+    return generate(tracker.model, rows, tracker.info.decoding.get(task.name, task.decoding))
