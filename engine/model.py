@@ -7,19 +7,23 @@ right for training and on the left for generation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from engine.base_models import resolve
 from engine.config import ModelConfig
 from engine.connectors import build_connector
 from engine.encoders import build_encoder
+from engine.llms import build_llm
 from engine.lora import add_lora
 from engine.losses import EmbeddingCtc
+from engine.pretrained import load_tokenizer, read_config, require_4bit, weights_print
 from engine.prompts import Prompt
 
 FRAME_DTYPE = torch.float16  # what a frozen encoder hands on, so that cached and live frames are the same numbers
@@ -27,17 +31,24 @@ FRAME_DTYPE = torch.float16  # what a frozen encoder hands on, so that cached an
 
 @dataclass
 class Row:
-    """One training or generation row: token ids around the speech, and the frames ``(T, encoder width)``."""
+    """One training or generation row: token ids around the speech.
+
+    ``frames`` are the encoder's, ``(T, encoder width)``; or, where the encoder trains, the waveform ``(samples,)``, whose frames
+    each step computes.
+    """
 
     prefix: list[int]
-    frames: Tensor
+    frames: Tensor | np.ndarray
     suffix: list[int]
     target: list[int]
 
 
 @dataclass
 class Batch:
-    """Rows spliced together. Shapes: ids and masks ``(B, L)``, frames ``(B, T, W)``, valid ``(B, T)``."""
+    """Rows spliced together. Shapes: ids and masks ``(B, L)``, frames ``(B, T, W)``, valid ``(B, T)``.
+
+    Where rows carry waveforms, these are in ``waveforms`` and ``frames`` has no places; ask `SpeechLLM.frames`.
+    """
 
     ids: Tensor
     speech: Tensor
@@ -46,9 +57,11 @@ class Batch:
     labels: Tensor
     frames: Tensor
     valid: Tensor
+    waveforms: tuple[np.ndarray, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
+        moved = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 def splice(embeddings: Tensor, speech_mask: Tensor, speech: Tensor, speech_valid: Tensor) -> Tensor:
@@ -92,20 +105,19 @@ def collate(rows: Sequence[Row], speech_lengths: Sequence[int], *, left: bool = 
         first = start + total - len(row.target)
         predicts[number, first - 1 : start + total - 1] = bool(row.target)
         labels.extend(row.target)
-    frames = nn.utils.rnn.pad_sequence([row.frames for row in rows], batch_first=True)
-    frame_counts = torch.tensor([len(row.frames) for row in rows])
+    waveforms = tuple(row.frames for row in rows if isinstance(row.frames, np.ndarray))
+    encoded = [row.frames for row in rows if isinstance(row.frames, Tensor)]
+    if encoded and waveforms:
+        raise ValueError("a batch holds either frames or waveforms")
+    frames = nn.utils.rnn.pad_sequence(encoded, batch_first=True) if encoded else torch.empty(len(rows), 0, 0)
+    frame_counts = torch.tensor([len(row) for row in encoded] or [0] * len(rows))
     valid = torch.arange(frames.shape[1])[None] < frame_counts[:, None]
-    return Batch(ids, speech, attention, predicts, torch.tensor(labels, dtype=torch.long), frames, valid)
+    return Batch(ids, speech, attention, predicts, torch.tensor(labels, dtype=torch.long), frames, valid, waveforms)
 
 
 def position_ids(attention: Tensor) -> Tensor:
     """Positions counted over real places only, so that padding on either side changes nothing."""
     return (attention.long().cumsum(1) - 1).clamp(min=0)
-
-
-def is_base(name: str) -> bool:
-    """Whether a parameter comes with the base models: such never train, and no checkpoint holds them."""
-    return name.startswith("encoder.") or (name.startswith("llm.") and "lora_" not in name)
 
 
 def pick_device(name: str) -> torch.device:
@@ -114,28 +126,52 @@ def pick_device(name: str) -> torch.device:
 
 
 class SpeechLLM(nn.Module):
-    """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's have ``lora_``."""
+    """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's have ``lora_``.
 
-    def __init__(self, config: ModelConfig) -> None:
+    ``weights=False`` builds it on the meta device, from configurations alone: to count and to plan, not to run.
+
+    Raises:
+        RecipeError: an architecture that is not supported, or 4-bit weights where they cannot be used.
+        BaseModelError: a base model cannot be had.
+    """
+
+    def __init__(self, config: ModelConfig, *, weights: bool = True, configs: dict[str, PreTrainedConfig] | None = None) -> None:
         super().__init__()
         self.config = config
-        folder = resolve(config.llm)
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        self.encoder = build_encoder(config.encoder)
-        # On a CPU eager attention trains these short rows a third faster than SDPA (tests/bench/attention.py).
-        attention = "sdpa" if torch.cuda.is_available() else "eager"
-        llm = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, config.llm_dtype), attn_implementation=attention
-        )
-        width = llm.get_input_embeddings().embedding_dim
-        self.connector = build_connector(config.connector, self.encoder.width, width)
-        self.connector.match(llm.get_input_embeddings().weight)
-        self.ctc = EmbeddingCtc(width)
-        self.llm: Any = add_lora(llm, config.lora)
+        if weights and config.quantization == "4bit":
+            require_4bit()
+        named = {name: read_config(name) for name in {config.encoder, config.llm}} if configs is None else configs
+        self.encoder = build_encoder(config.encoder, config.encoder_layer, named[config.encoder], weights=weights)
+        llm = build_llm(config, named[config.llm], weights=weights)
+        if weights:
+            self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(config.llm)
+            self.prints = {"encoder": weights_print(self.encoder.backbone), "llm": weights_print(llm)}
+        table = llm.get_input_embeddings()
+        with torch.device("cpu" if weights else "meta"):
+            self.connector = build_connector(config.connector, self.encoder.width, table.embedding_dim)
+            self.ctc = EmbeddingCtc(table.embedding_dim)
+        if weights:
+            every = max(1, table.num_embeddings // 4096)
+            ids = torch.arange(0, table.num_embeddings, every, device=table.weight.device)
+            self.connector.match(table(ids))  # as the LLM gets them: some models scale their embeddings
+        if config.encoder_has_lora:
+            self.encoder.add_lora(config.encoder_lora)
+        self.llm: Any = add_lora(llm, config.lora) if config.llm_has_lora else llm
+        if config.activation_checkpointing:
+            for part in (self.encoder.backbone, self.llm):
+                base = part.get_base_model() if isinstance(part, PeftModel) else part
+                base.activation_checkpointing_enable({"use_reentrant": False})
+                base.disable_input_require_grads()  # only the reentrant kind needs it
 
     @property
     def device(self) -> torch.device:
         return next(self.connector.parameters()).device
+
+    def is_base(self, name: str) -> bool:
+        """Whether a parameter stays what the base models make it: such never train, and no checkpoint holds them."""
+        part = name.partition(".")[0]
+        tuning = {"encoder": self.config.encoder_tuning, "llm": self.config.llm_tuning}.get(part, "full")
+        return not (tuning == "full" or "lora_" in name)
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
@@ -145,20 +181,42 @@ class SpeechLLM(nn.Module):
         super().train(mode)
         for part in (self.encoder, self.connector, self.llm):
             part.train(mode and any(parameter.requires_grad for parameter in part.parameters()))
+        if mode and self.config.activation_checkpointing:
+            # Gradients pass through a frozen LLM too. Its layers recompute only in training mode; what is in them, dropout
+            # above all, stays as it is.
+            for module in self.llm.modules():
+                if isinstance(module, GradientCheckpointingLayer):
+                    module.training = True
         return self
 
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Any]) -> list[Tensor]:
-        """Frames of a frozen encoder, on the CPU, in the precision the cache keeps."""
+        """Frames on the CPU, without gradients, in the precision the cache keeps."""
         return [frames.to("cpu", FRAME_DTYPE) for frames in self.encoder.encode(waveforms)]
+
+    @property
+    def encodes_live(self) -> bool:
+        """Whether the encoder trains now, so that rows carry waveforms and each step computes their frames."""
+        return any(parameter.requires_grad for parameter in self.encoder.parameters())
+
+    def frames(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The batch's encoder frames ``(B, T, W)`` float32 and ``(B, T)`` True on real ones; of waveforms with gradients."""
+        if batch.waveforms:
+            frames, valid = self.encoder(batch.waveforms)
+            return frames.to(self.device), valid.to(self.device)
+        return batch.frames.float(), batch.valid
 
     def speech(self, frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Connector outputs and their mask."""
         return self.connector(frames.to(next(self.connector.parameters()).dtype), valid)
 
+    def speech_length(self, row: Row) -> int:
+        """Positions that the row's speech takes."""
+        live = isinstance(row.frames, np.ndarray)
+        return self.connector.lengths(self.encoder.lengths(len(row.frames)) if live else len(row.frames))
+
     def collate(self, rows: Sequence[Row], *, left: bool = False, multiple: int = 1) -> Batch:
-        lengths = [self.connector.lengths(len(row.frames)) for row in rows]
-        return collate(rows, lengths, left=left, multiple=multiple)
+        return collate(rows, [self.speech_length(row) for row in rows], left=left, multiple=multiple)
 
     def embed(self, batch: Batch, speech: Tensor, speech_valid: Tensor) -> Tensor:
         """``(B, L, D)`` embeddings of the rows, speech in place."""
@@ -174,7 +232,7 @@ class SpeechLLM(nn.Module):
             logits_to_keep=batch.predicts,
         ).logits.reshape(-1, self.llm.get_input_embeddings().num_embeddings)
 
-    def row(self, prompt: Prompt, frames: Tensor, target: str | None = None) -> Row:
+    def row(self, prompt: Prompt, frames: Tensor | np.ndarray, target: str | None = None) -> Row:
         """Token ids around the frames: beginning-of-sequence first where there is one, end-of-sequence after a target."""
         tokenizer = self.tokenizer
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
