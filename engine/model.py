@@ -7,10 +7,9 @@ right for training and on the left for generation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
@@ -31,24 +30,17 @@ FRAME_DTYPE = torch.float16  # what a frozen encoder hands on, so that cached an
 
 @dataclass
 class Row:
-    """One training or generation row: token ids around the speech.
-
-    ``frames`` are the encoder's, ``(T, encoder width)``; or, where the encoder trains, the waveform ``(samples,)``, whose frames
-    each step computes.
-    """
+    """One training or generation row: token ids around the speech, and the frames ``(T, encoder width)``."""
 
     prefix: list[int]
-    frames: Tensor | np.ndarray
+    frames: Tensor
     suffix: list[int]
     target: list[int]
 
 
 @dataclass
 class Batch:
-    """Rows spliced together. Shapes: ids and masks ``(B, L)``, frames ``(B, T, W)``, valid ``(B, T)``.
-
-    Where rows carry waveforms, these are in ``waveforms`` and ``frames`` has no places; ask `SpeechLLM.frames`.
-    """
+    """Rows spliced together. Shapes: ids and masks ``(B, L)``, frames ``(B, T, W)``, valid ``(B, T)``."""
 
     ids: Tensor
     speech: Tensor
@@ -57,11 +49,9 @@ class Batch:
     labels: Tensor
     frames: Tensor
     valid: Tensor
-    waveforms: tuple[np.ndarray, ...] = ()
 
     def to(self, device: torch.device) -> Batch:
-        moved = {key: value.to(device) for key, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
 
 
 def splice(embeddings: Tensor, speech_mask: Tensor, speech: Tensor, speech_valid: Tensor) -> Tensor:
@@ -105,14 +95,10 @@ def collate(rows: Sequence[Row], speech_lengths: Sequence[int], *, left: bool = 
         first = start + total - len(row.target)
         predicts[number, first - 1 : start + total - 1] = bool(row.target)
         labels.extend(row.target)
-    waveforms = tuple(row.frames for row in rows if isinstance(row.frames, np.ndarray))
-    encoded = [row.frames for row in rows if isinstance(row.frames, Tensor)]
-    if encoded and waveforms:
-        raise ValueError("a batch holds either frames or waveforms")
-    frames = nn.utils.rnn.pad_sequence(encoded, batch_first=True) if encoded else torch.empty(len(rows), 0, 0)
-    frame_counts = torch.tensor([len(row) for row in encoded] or [0] * len(rows))
+    frames = nn.utils.rnn.pad_sequence([row.frames for row in rows], batch_first=True)
+    frame_counts = torch.tensor([len(row.frames) for row in rows])
     valid = torch.arange(frames.shape[1])[None] < frame_counts[:, None]
-    return Batch(ids, speech, attention, predicts, torch.tensor(labels, dtype=torch.long), frames, valid, waveforms)
+    return Batch(ids, speech, attention, predicts, torch.tensor(labels, dtype=torch.long), frames, valid)
 
 
 def position_ids(attention: Tensor) -> Tensor:
@@ -194,29 +180,13 @@ class SpeechLLM(nn.Module):
         """Frames on the CPU, without gradients, in the precision the cache keeps."""
         return [frames.to("cpu", FRAME_DTYPE) for frames in self.encoder.encode(waveforms)]
 
-    @property
-    def encodes_live(self) -> bool:
-        """Whether the encoder trains now, so that rows carry waveforms and each step computes their frames."""
-        return any(parameter.requires_grad for parameter in self.encoder.parameters())
-
-    def frames(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The batch's encoder frames ``(B, T, W)`` float32 and ``(B, T)`` True on real ones; of waveforms with gradients."""
-        if batch.waveforms:
-            frames, valid = self.encoder(batch.waveforms)
-            return frames.to(self.device), valid.to(self.device)
-        return batch.frames.float(), batch.valid
-
     def speech(self, frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         """Connector outputs and their mask."""
         return self.connector(frames.to(next(self.connector.parameters()).dtype), valid)
 
-    def speech_length(self, row: Row) -> int:
-        """Positions that the row's speech takes."""
-        live = isinstance(row.frames, np.ndarray)
-        return self.connector.lengths(self.encoder.lengths(len(row.frames)) if live else len(row.frames))
-
     def collate(self, rows: Sequence[Row], *, left: bool = False, multiple: int = 1) -> Batch:
-        return collate(rows, [self.speech_length(row) for row in rows], left=left, multiple=multiple)
+        lengths = [self.connector.lengths(len(row.frames)) for row in rows]
+        return collate(rows, lengths, left=left, multiple=multiple)
 
     def embed(self, batch: Batch, speech: Tensor, speech_valid: Tensor) -> Tensor:
         """``(B, L, D)`` embeddings of the rows, speech in place."""
@@ -232,7 +202,7 @@ class SpeechLLM(nn.Module):
             logits_to_keep=batch.predicts,
         ).logits.reshape(-1, self.llm.get_input_embeddings().num_embeddings)
 
-    def row(self, prompt: Prompt, frames: Tensor | np.ndarray, target: str | None = None) -> Row:
+    def row(self, prompt: Prompt, frames: Tensor, target: str | None = None) -> Row:
         """Token ids around the frames: beginning-of-sequence first where there is one, end-of-sequence after a target."""
         tokenizer = self.tokenizer
         start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]

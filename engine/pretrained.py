@@ -110,13 +110,12 @@ def weights_print(model: nn.Module) -> str:
 
     It covers what quantisation leaves alone: every vector (norms, biases) and some rows of the embedding table.
     """
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters()):
+    prints = []
+    for name, parameter in model.named_parameters():
         if parameter.dim() == 1 or (parameter.dim() == 2 and "embed" in name):
-            rows = parameter.detach()[:: max(1, len(parameter) // PRINT_ROWS)]
-            digest.update(f"{name}{tuple(parameter.shape)}".encode())
-            digest.update(rows.to("cpu", torch.bfloat16).view(torch.int16).numpy().tobytes())
-    return digest.hexdigest()[:16]
+            rows = parameter.detach()[:: max(1, len(parameter) // PRINT_ROWS)].to("cpu", torch.bfloat16)
+            prints.append(hashlib.sha256(rows.contiguous().view(torch.int16).numpy().tobytes()).hexdigest())
+    return hashlib.sha256("".join(sorted(prints)).encode()).hexdigest()[:16]  # sorted: names and order are transformers' affair
 
 
 @contextmanager
