@@ -29,6 +29,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from engine.json_text import FileError, parse, read_text
+
 Value = str | list[str]
 State = dict[str, dict[str, Value]]
 SPEAKERS = ("user", "agent")
@@ -203,7 +205,7 @@ def check_state(state: Any) -> State:
 
 
 def read_manifest(path: str | Path) -> list[Dialogue]:
-    """Read and check a manifest; audio paths come back absolute.
+    """Read and check a manifest, plain or gzip'ed; audio paths come back absolute.
 
     Raises:
         ManifestError: the file is missing, a line is not valid, or a dialogue or turn id occurs twice.
@@ -214,16 +216,13 @@ def read_manifest(path: str | Path) -> list[Dialogue]:
     dialogues: list[Dialogue] = []
     seen: set[str] = set()
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # not splitlines: text may hold U+2028
-    except UnicodeDecodeError as error:
-        raise ManifestError(
-            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
-        ) from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+        lines = read_text(path).split("\n")  # not splitlines: text may hold U+2028
+        parsed = [(number, parse(path, line, number)) for number, line in enumerate(lines, 1) if line.strip()]
+    except FileError as error:
+        raise ManifestError(str(error)) from error
+    for number, data in parsed:
         try:
-            dialogue = _dialogue(json.loads(line), path.parent)
+            dialogue = _dialogue(data, path.parent)
             if dialogue.dialogue_id in seen:
                 raise ValueError(f"dialogue {dialogue.dialogue_id!r} occurs twice; every dialogue needs its own id")
         except (ValueError, TypeError, KeyError) as error:

@@ -38,10 +38,11 @@ def errors() -> Iterator[None]:
     from engine.data.batching import DataError
     from engine.data.readers import CorpusError
     from engine.dialogue import ManifestError
+    from engine.json_text import FileError
     from engine.scoring import ScoreError
     from engine.training import TrainingError
 
-    data = (AudioError, CorpusError, DataError, ManifestError, ScoreError)
+    data = (AudioError, CorpusError, DataError, FileError, ManifestError, ScoreError)
     expected = (*data, BaseModelError, CheckpointError, RecipeError, OSError)
     try:
         yield

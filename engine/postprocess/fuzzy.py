@@ -1,32 +1,43 @@
 """Fuzzy matching: what the model wrote, moved to the nearest thing the ontology knows.
 
-``paper`` does what paper 1 does (arXiv 2506.08633, its evaluator's fuzzy pass): WRatio without threshold, so that every
-value becomes a known one; all slots but time, leaveat, arriveby, people and stars.
+``paper`` does what paper 1's evaluator does, to the last digit (see `engine.postprocess.paper`): every value becomes a
+known one, and a wrong slot name may push out a right one.
 
-``typed`` compares by slot type and leaves a value alone when nothing known is close, or two entries are equally close.
-Its thresholds were chosen on corrupted SpokenWOZ and speech-aware MultiWOZ dev states: they put 69-72 % of the wrong
-venue names right, and move 8 % of the names that the ontology lacks (WRatio without threshold: 80 % and 100 %).
-
-In both, ``dontcare`` is no name and stays, and an empty list in the ontology marks an open slot, whose values pass.
+``typed`` is for work. It compares by slot type and leaves a value alone when nothing known is close. Where two entries are
+equally close it asks which the audio supports, if it can (`Support`), else it leaves the value alone too. ``dontcare``
+is no name and stays. An empty list in the ontology marks an open slot, whose values pass.
+Its thresholds were chosen on corrupted SpokenWOZ and speech-aware MultiWOZ dev states; docs/scoring.md has the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from rapidfuzz import fuzz, process, utils
+from rapidfuzz import fuzz, process
 
-from engine.dialogue import DONTCARE, Ontology, State, accepted, iterate_slots
+from engine.dialogue import DONTCARE, Ontology, State, accepted
+from engine.postprocess import paper, wratio
 from engine.postprocess.normalise import SlotType, normalise_slot, normalise_value, slot_type
 
 FuzzyMode = Literal["paper", "typed"]
 
-_PAPER_EXEMPT = {"time", "leaveat", "arriveby", "people", "stars"}
-_TYPED_THRESHOLD: dict[SlotType, float] = {"code": 85.0, "text": 80.0}
+# How much the audio supports each candidate value of (domain, slot): any scores, as long as more is better.
+Support = Callable[[str, str, Sequence[str]], Sequence[float]]
+
+_THRESHOLD: dict[SlotType, float] = {"code": 85.0, "text": 80.0}
 _NAME_THRESHOLD = 70.0  # domains and slots; the authors' value for slots
+_NEAR_TIE = 3.0  # points: entries this close to the best are asked about, one letter of a long name
+
+
+class MatchError(ValueError):
+    """A value that cannot be compared. ``domain`` and ``slot`` say where."""
+
+    def __init__(self, reason: str, domain: str, slot: str | None = None) -> None:
+        super().__init__(reason)
+        self.domain, self.slot = domain, slot
 
 
 @dataclass(frozen=True)
@@ -34,7 +45,8 @@ class Match:
     """One value compared with the ontology. Scores: 0 to 100; ``runner_up`` is None where only one value is known.
 
     ``value`` is what the state holds afterwards: the ontology's entry as written there if ``accepted``, else the heard
-    value in normal form.
+    value in normal form. ``tied`` are the entries that are as close as the best, or nearly; ``by_audio`` says that the
+    audio chose among them.
     """
 
     heard: str
@@ -43,117 +55,198 @@ class Match:
     runner_up: str | None
     runner_up_score: float
     accepted: bool
+    tied: tuple[str, ...] = ()
+    by_audio: bool = False
 
 
 class FuzzyMatcher:
     """Repairs states with an ontology; built once, it remembers every value it has compared.
 
     Args:
-        ontology: the known domains, slots and values. One without domains repairs nothing: values are only normalised.
+        ontology: the known domains, slots and values. One without domains repairs nothing.
         mode: ``paper`` for figures comparable with paper 1, ``typed`` for work.
+        lists_dontcare: whether the values hold ``dontcare`` where it occurs, as the published lists do. Ours never do;
+            ``paper`` then takes it for an entry of every list, as it is in lists made from states.
     """
 
-    def __init__(self, ontology: Ontology, mode: FuzzyMode = "typed") -> None:
+    def __init__(self, ontology: Ontology, mode: FuzzyMode = "typed", *, lists_dontcare: bool = False) -> None:
         if mode not in ("paper", "typed"):
             raise ValueError(f"fuzzy mode {mode!r} is neither 'paper' nor 'typed'")
         self.ontology = ontology
         self.mode = mode
         self._domains = {normalise_slot(domain): domain for domain in ontology.values}
-        self._slots = {
-            domain: {normalise_slot(slot): slot for slot in slots} for domain, slots in ontology.values.items()
-        }
+        self._slots = {domain: {normalise_slot(slot): slot for slot in slots} for domain, slots in ontology.values.items()}
+        extra = [DONTCARE] if mode == "paper" and not lists_dontcare else []
         self._entries = {
-            (domain, slot): self._prepare(values, slot)
+            (domain, slot): self._prepare([*values, *extra], slot)
             for domain, slots in ontology.values.items()
             for slot, values in slots.items()
-            if self._is_matched(slot)
+            if values and self._is_matched(slot)
         }
         self._memo: dict[tuple[str, str, str], Match] = {}
 
-    def apply(self, state: State) -> tuple[State, dict[str, dict[str, Match]]]:
+    def apply(self, state: State, support: Support | None = None) -> tuple[State, dict[str, dict[str, Match]]]:
         """Repair names and values of a predicted state.
 
-        A domain or slot the ontology lacks becomes the most similar one it has, or is dropped; a slot the model named
-        properly wins over a repaired one. Values that are not matched come back in normal form, empty ones are dropped.
+        In ``typed`` mode a domain or slot the ontology lacks becomes the most similar one it has, or is dropped; a slot
+        the model named properly wins over a repaired one. Values that are not matched come back in normal form, empty
+        ones are dropped.
+
+        Args:
+            support: asked in ``typed`` mode where entries tie.
 
         Returns:
             The repaired state, names and entries spelled as in the ontology, and the matches made, by domain and slot.
-        """
-        repaired: State = {}
-        matches: dict[str, dict[str, Match]] = {}
-        exact: set[tuple[str, str]] = set()
-        for heard_domain, heard_slot, forms in iterate_slots(state):
-            heard = accepted(forms)[0]
-            domain = _closest(heard_domain, self._domains)
-            slot = None if domain is None else _closest(heard_slot, self._slots.get(domain, {}))
-            if domain is None or slot is None or not normalise_value(heard, slot):
-                continue
-            if normalise_slot(heard_slot) == normalise_slot(slot):
-                exact.add((domain, slot))
-            elif (domain, slot) in exact:
-                continue
-            match = self.match(domain, slot, heard)
-            repaired.setdefault(domain, {})[slot] = match.value if match else normalise_value(heard, slot)
-            if match:
-                matches.setdefault(domain, {})[slot] = match
-        return repaired, matches
 
-    def match(self, domain: str, slot: str, heard: str) -> Match | None:
+        Raises:
+            MatchError: in ``paper`` mode, a domain that is no object or a value that is no text.
+        """
+        return self.apply_all([state], support)[0]
+
+    def apply_all(
+        self, states: Sequence[State], support: Support | None = None
+    ) -> list[tuple[State, dict[str, dict[str, Match]]]]:
+        """`apply` for many states; what they have in common is compared once, and each slot's values in one batch."""
+        repaired = [self._repair(state) for state in states]
+        wanted: dict[tuple[str, str], dict[str, None]] = {}
+        for state in repaired:
+            for domain, slot, heard in self._matched_values(state):
+                if (domain, slot, heard) not in self._memo:
+                    wanted.setdefault((domain, slot), {})[heard] = None
+        for (domain, slot), values in wanted.items():
+            for heard, match in zip(values, self._compare(domain, slot, list(values)), strict=True):
+                self._memo[domain, slot, heard] = match
+        return [self._move(state, support) for state in repaired]
+
+    def match(self, domain: str, slot: str, heard: str, support: Support | None = None) -> Match | None:
         """Compare one value with the ontology's entries; None where nothing is compared (open slot, time, dontcare)."""
-        entries = self._entries.get((domain, slot))
-        if not entries or normalise_value(heard, slot) == DONTCARE:
+        if (domain, slot) not in self._entries or (self.mode == "typed" and normalise_value(heard, slot) == DONTCARE):
             return None
-        key = (domain, slot, heard)
-        if key not in self._memo:
-            self._memo[key] = self._compare(entries, slot, heard)
-        return self._memo[key]
+        if (domain, slot, heard) not in self._memo:
+            self._memo[domain, slot, heard] = self._compare(domain, slot, [heard])[0]
+        match = self._memo[domain, slot, heard]
+        if support is None or not match.tied:
+            return match
+        scores = support(domain, slot, match.tied)
+        chosen = match.tied[int(np.argmax(scores))]
+        others = [entry for entry in match.tied if entry != chosen]
+        return replace(match, value=chosen, accepted=True, by_audio=True, runner_up=others[0])
 
     def _is_matched(self, slot: str) -> bool:
-        return (
-            normalise_slot(slot) not in _PAPER_EXEMPT if self.mode == "paper" else slot_type(slot) in _TYPED_THRESHOLD
-        )
+        return slot not in paper.EXEMPT if self.mode == "paper" else slot_type(slot) in _THRESHOLD
 
     def _prepare(self, values: Iterable[str], slot: str) -> dict[str, str]:
         """Entries by the form they are compared in; of two that look alike the first stands for both."""
         entries: dict[str, str] = {}
         for value in values:
-            entries.setdefault(value if self.mode == "paper" else normalise_value(value, slot), value)
+            entries.setdefault(wratio.simplify(value) if self.mode == "paper" else normalise_value(value, slot), value)
         return entries
 
-    def _compare(self, entries: dict[str, str], slot: str, heard: str) -> Match:
-        forms, normal, kind = list(entries), normalise_value(heard, slot), slot_type(slot)
+    def _repair(self, state: State) -> dict[str, dict[str, Any]]:
+        """The state with the ontology's names."""
         if self.mode == "paper":
-            scores = _scores(fuzz.WRatio, heard, forms, utils.default_process)
-        else:
-            scores = _typed_scores(normal, forms, kind)
-        order = np.argsort(-scores, kind="stable")[:2]  # of equal entries the first leads, as in the authors' library
-        best, second = (float(scores[index]) for index in (order[0], order[-1]))
-        alone = len(order) == 1
-        sure = self.mode == "paper" or (best >= _TYPED_THRESHOLD[kind] and (alone or best > second))
-        return Match(
-            heard=heard,
-            value=entries[forms[order[0]]] if sure else normal,
-            score=best,
-            runner_up=None if alone else entries[forms[order[1]]],
-            runner_up_score=0.0 if alone else second,
-            accepted=sure,
-        )
+            return paper.repair_schema(state, self.ontology.values) if self.ontology.values else dict(state)
+        repaired: dict[str, dict[str, Any]] = {}
+        exact: set[tuple[str, str]] = set()
+        for heard_domain, slots in state.items():
+            domain = _closest(heard_domain, self._domains)
+            for heard_slot, value in slots.items():
+                slot = None if domain is None else _closest(heard_slot, self._slots.get(domain, {}))
+                heard = accepted(value)[0] if isinstance(value, str | list) else str(value)
+                if domain is None or slot is None or not normalise_value(heard, slot):
+                    continue
+                if normalise_slot(heard_slot) == normalise_slot(slot):
+                    exact.add((domain, slot))
+                elif (domain, slot) in exact:
+                    continue
+                repaired.setdefault(domain, {})[slot] = heard
+        return repaired
+
+    def _matched_values(self, state: Mapping[str, Any]) -> Iterable[tuple[str, str, str]]:
+        for domain, slots in state.items():
+            if not isinstance(slots, dict):
+                raise MatchError("must hold an object of slots", domain)
+            for slot, value in slots.items():
+                if (domain, slot) not in self._entries:
+                    continue
+                if not isinstance(value, str):
+                    if isinstance(value, list) and all(isinstance(form, str) for form in value) and value:
+                        yield domain, slot, value[0]
+                        continue
+                    raise MatchError(f"holds {value!r} where text is needed to find the nearest known value", domain, slot)
+                if self.mode == "paper" or normalise_value(value, slot) != DONTCARE:
+                    yield domain, slot, value
+
+    def _move(self, state: dict[str, dict[str, Any]], support: Support | None) -> tuple[State, dict[str, dict[str, Match]]]:
+        moved: State = {}
+        matches: dict[str, dict[str, Match]] = {}
+        for domain, slots in state.items():
+            moved[domain] = {}
+            for slot, value in slots.items():
+                heard = accepted(value)[0] if isinstance(value, str | list) else value
+                match = self.match(domain, slot, heard, support) if isinstance(heard, str) else None
+                if match:
+                    matches.setdefault(domain, {})[slot] = match
+                    moved[domain][slot] = match.value
+                else:
+                    moved[domain][slot] = heard if self.mode == "paper" else normalise_value(heard, slot)
+        return moved, matches
+
+    def _compare(self, domain: str, slot: str, values: Sequence[str]) -> list[Match]:
+        entries = self._entries[domain, slot]
+        forms = list(entries)
+        if self.mode == "paper":
+            queries = [wratio.simplify_query(value) for value in values]
+            bounds = wratio.upper_bounds(queries, forms)
+            return [
+                _paper_match(heard, entries, wratio.extract(query, forms, row))
+                for heard, query, row in zip(values, queries, bounds, strict=True)
+            ]
+        kind = slot_type(slot)
+        normal = [normalise_value(value, slot) for value in values]
+        scores = _typed_scores(normal, forms, kind)
+        return [
+            _typed_match(heard, form, entries, row, _THRESHOLD[kind])
+            for heard, form, row in zip(values, normal, scores, strict=True)
+        ]
 
 
-def _scores(scorer: Callable[..., float], value: str, forms: list[str], processor: Any = None) -> np.ndarray:
-    return process.cdist([value], forms, scorer=scorer, processor=processor, dtype=np.float64)[0]
+def _paper_match(heard: str, entries: dict[str, str], found: Sequence[tuple[int, int]]) -> Match:
+    known = list(entries.values())
+    (best, score), *others = found
+    runner_up, second = (known[others[0][0]], others[0][1]) if others else (None, 0)
+    return Match(heard, known[best], float(score), runner_up, float(second), accepted=True)
 
 
-def _typed_scores(value: str, forms: list[str], kind: SlotType) -> np.ndarray:
-    """Similarity of ``value`` to each form, by character: every digit of a code counts, and recognisers misspell names.
+def _typed_match(heard: str, normal: str, entries: dict[str, str], scores: np.ndarray, threshold: float) -> Match:
+    known = list(entries.values())
+    order = np.argsort(-scores, kind="stable")
+    best, second = (float(scores[order[index]]) for index in (0, min(1, len(order) - 1)))
+    alone = len(order) == 1
+    near = [int(index) for index in order if scores[index] >= max(best - _NEAR_TIE, threshold)]
+    sure = best >= threshold and (alone or best > second)
+    return Match(
+        heard=heard,
+        value=known[order[0]] if sure else normal,
+        score=best,
+        runner_up=None if alone else known[order[1]],
+        runner_up_score=0.0 if alone else second,
+        accepted=sure,
+        tied=tuple(known[index] for index in near) if len(near) > 1 and best < 100 else (),
+    )
+
+
+def _typed_scores(values: Sequence[str], forms: Sequence[str], kind: SlotType) -> np.ndarray:
+    """Similarity of values to forms, by character: every digit of a code counts, and recognisers misspell names.
 
     Names are also said shortened ("acorn" for "acorn guest house"): if the words of a value all occur in a longer form,
     it scores 90.
     """
-    scores = _scores(fuzz.ratio, value, forms)
+    scores = process.cdist(values, forms, scorer=fuzz.ratio, dtype=np.float64, workers=-1)
     if kind == "text":
-        longer = np.array([len(form) > len(value) for form in forms])
-        scores = np.maximum(scores, 0.9 * longer * _scores(fuzz.token_set_ratio, value, forms))
+        words = process.cdist(values, forms, scorer=fuzz.token_set_ratio, dtype=np.float64, workers=-1)
+        longer = np.array([[len(form) > len(value) for form in forms] for value in values])
+        scores = np.maximum(scores, 0.9 * longer * words)
     return scores
 
 

@@ -1,29 +1,58 @@
-"""Dialogue state scores: JGA, SER, slot precision, recall and F1; in total and per domain, slot and turn depth.
-
-Profile ``strict``: names and values of both sides in normal form (`engine.postprocess.normalise`), then exact equality.
-A gold value of several accepted forms is met by any of them. No similarity, no partial credit.
-"""
+"""Dialogue state scores: JGA, SER, slot precision, recall and F1; in total and per domain, slot and turn depth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
-from engine.dialogue import State, accepted, iterate_slots
-from engine.postprocess.normalise import normalise_state
+from engine.dialogue import State
 from engine.scoring.bootstrap import Interval, bootstrap_interval
+from engine.scoring.partial import best_overlap, harmonic_mean
+from engine.scoring.profiles import STRICT, Profile, Slot, StateError, Values
 
-PROFILE = "strict"
-
-_Slot = tuple[str, str]
-_Gold = dict[_Slot, list[str]]
-_Predicted = dict[_Slot, str]
-_V = TypeVar("_V")
+SCORES = ("jga", "ser", "slot_f1", "slot_precision", "slot_recall")
+PARTIAL_SCORES = ("partial_f1", "partial_precision", "partial_recall")
 
 
 class ScoreError(ValueError):
-    """Predictions that do not fit the references. The message names the dialogues and turns."""
+    """Predictions that do not fit the references. The message names the dialogues and turns.
+
+    ``place`` is (side, dialogue, index of the turn, domain, slot) where the fault is in one turn.
+    """
+
+    place: tuple[str, str, int, str | None, str | None] | None = None
+
+
+class Outcome(NamedTuple):
+    """One slot of one turn. ``same`` counts for JGA and SER, ``credited`` for P, R and F1 (see `Profile`);
+    ``word_precision`` and ``word_recall`` are shares of words (see `engine.scoring.partial`)."""
+
+    slot: Slot
+    in_gold: bool
+    in_prediction: bool
+    same: bool
+    credited: bool
+    word_precision: float
+    word_recall: float
+
+
+def judge(profile: Profile, gold: Values, predicted: Values) -> list[Outcome]:
+    """Compare one turn's states slot by slot, gold's slots first. Raises StateError."""
+    outcomes = []
+    for slot in dict.fromkeys([*gold, *predicted]):
+        both = slot in gold and slot in predicted
+        try:
+            same = both and profile.same(predicted[slot], gold[slot])
+            credited = both and profile.credited(predicted[slot], gold[slot])
+        except StateError as error:
+            raise StateError(str(error), *slot) from None
+        words = (1.0, 1.0) if same else (0.0, 0.0)
+        if both and not same:
+            forms = gold[slot] if isinstance(gold[slot], list) else [gold[slot]]
+            words = best_overlap(map(str, forms), str(predicted[slot]))
+        outcomes.append(Outcome(slot, slot in gold, slot in predicted, same, credited, *words))
+    return outcomes
 
 
 @dataclass
@@ -31,7 +60,7 @@ class Tally:
     """Counts over user turns, and the scores they give, in percent; a score is None where nothing could be counted.
 
     In the table of a domain or slot, ``turns`` are those where it occurs in reference or prediction, and ``jga`` is the
-    share of them where all of it is right.
+    share of them where all of it is right. ``margin`` is the profile's addition to divisors.
     """
 
     turns: int = 0
@@ -42,141 +71,215 @@ class Tally:
     substitutions: int = 0
     insertions: int = 0
     deletions: int = 0
+    precision_credit: float = field(default=0.0, repr=False)
+    recall_credit: float = field(default=0.0, repr=False)
+    margin: float = field(default=0.0, repr=False)
 
-    def add(self, reference: _Gold, predicted: _Predicted) -> None:
-        """Count one turn: its accepted forms and its predicted value by slot."""
-        shared = reference.keys() & predicted.keys()
-        correct = sum(predicted[slot] in reference[slot] for slot in shared)
+    def add(self, outcomes: Iterable[Outcome]) -> None:
+        """Count one turn."""
         self.turns += 1
-        self.joint_correct += correct == len(reference) == len(predicted)
-        self.reference_slots += len(reference)
-        self.predicted_slots += len(predicted)
-        self.correct += correct
-        self.substitutions += len(shared) - correct
-        self.insertions += len(predicted) - len(shared)
-        self.deletions += len(reference) - len(shared)
+        joint = True
+        for outcome in outcomes:
+            joint = joint and outcome.same
+            self.reference_slots += outcome.in_gold
+            self.predicted_slots += outcome.in_prediction
+            self.correct += outcome.credited
+            if outcome.in_gold and outcome.in_prediction:
+                self.substitutions += not outcome.same
+            else:
+                self.insertions += outcome.in_prediction
+                self.deletions += outcome.in_gold
+            self.precision_credit += outcome.word_precision
+            self.recall_credit += outcome.word_recall
+        self.joint_correct += joint
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.insertions + self.deletions
 
     @property
     def jga(self) -> float | None:
         """Joint goal accuracy: turns whose whole state is right."""
-        return _percent(self.joint_correct, self.turns)
+        return self._percent(self.joint_correct, self.turns)
 
     @property
     def ser(self) -> float | None:
         """Slot error rate: substitutions, insertions and deletions per reference slot; may exceed 100."""
-        return _percent(self.substitutions + self.insertions + self.deletions, self.reference_slots)
+        return self.errors / self.reference_slots * 100 if self.reference_slots else None
 
     @property
     def slot_precision(self) -> float | None:
-        return _percent(self.correct, self.predicted_slots)
+        return self._percent(self.correct, self.predicted_slots)
 
     @property
     def slot_recall(self) -> float | None:
-        return _percent(self.correct, self.reference_slots)
+        return self._percent(self.correct, self.reference_slots)
 
     @property
     def slot_f1(self) -> float | None:
-        return _percent(2 * self.correct, self.reference_slots + self.predicted_slots)
+        if not self.margin:
+            return self._percent(2 * self.correct, self.reference_slots + self.predicted_slots)
+        precision = self.correct / (self.predicted_slots + self.margin)  # as the published programs do it, to the last digit
+        recall = self.correct / (self.reference_slots + self.margin)
+        return 2 * precision * recall / (precision + recall + self.margin) * 100
+
+    @property
+    def partial_precision(self) -> float | None:
+        """As `slot_precision`, but each value counts with the share of its words that are right."""
+        return self._percent(self.precision_credit, self.predicted_slots)
+
+    @property
+    def partial_recall(self) -> float | None:
+        return self._percent(self.recall_credit, self.reference_slots)
+
+    @property
+    def partial_f1(self) -> float | None:
+        precision, recall = self.partial_precision, self.partial_recall
+        if precision is None or recall is None:
+            return None
+        return harmonic_mean(precision, recall)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        names = ("turns", "joint_correct", "reference_slots", "predicted_slots", "correct")
+        return {name: getattr(self, name) for name in (*names, "substitutions", "insertions", "deletions")}
 
     def to_json(self) -> dict[str, Any]:
         """The scores, and the counts under ``counts``."""
-        scores = ("jga", "ser", "slot_f1", "slot_precision", "slot_recall")
-        return {name: getattr(self, name) for name in scores} | {"counts": asdict(self)}
+        return {name: getattr(self, name) for name in (*SCORES, *PARTIAL_SCORES)} | {"counts": self.counts}
+
+    def _percent(self, part: float, whole: int) -> float | None:
+        return part / (whole + self.margin) * 100 if whole + self.margin else None
 
 
 @dataclass
 class StateScores:
     """All scores of one set of predictions; tables in the order in which domains, slots and depths first occur.
 
-    Slots are named ``domain-slot``; depth 1 is the first user turn of a dialogue.
+    Slots are named ``domain-slot``; depth 1 is the first user turn of a dialogue. ``unscored`` are the dialogues and
+    turns of the reference that have no prediction, where the profile leaves them out.
     """
 
+    profile: Profile = STRICT
     total: Tally = field(default_factory=Tally)
-    jga_interval: Interval | None = None
+    per_dialogue: dict[str, Tally] = field(default_factory=dict)
     per_domain: dict[str, Tally] = field(default_factory=dict)
     per_slot: dict[str, Tally] = field(default_factory=dict)
     per_depth: dict[int, Tally] = field(default_factory=dict)
-    profile: str = PROFILE
+    unscored_dialogues: list[str] = field(default_factory=list)
+    unscored_turns: int = 0
+
+    def interval(self, score: str) -> Interval | None:
+        """95 % bootstrap interval over dialogues of ``jga``, ``ser``, ``slot_f1``, ``slot_precision`` or ``slot_recall``."""
+        tallies = self.per_dialogue.values()
+        parts = {
+            "jga": [(tally.joint_correct, tally.turns) for tally in tallies],
+            "ser": [(tally.errors, tally.reference_slots) for tally in tallies],
+            "slot_f1": [(2 * tally.correct, tally.reference_slots + tally.predicted_slots) for tally in tallies],
+            "slot_precision": [(tally.correct, tally.predicted_slots) for tally in tallies],
+            "slot_recall": [(tally.correct, tally.reference_slots) for tally in tallies],
+        }[score]
+        return bootstrap_interval([part for part, _ in parts], [whole for _, whole in parts])
 
     def to_json(self) -> dict[str, Any]:
-        """``profile``, the total's scores and counts, ``jga_interval``, the tables by name; depths become text."""
+        """``profile``, the total's scores, intervals and counts, the tables by name; depths become text."""
         tables: dict[str, Mapping[Any, Tally]] = {
             "per_domain": self.per_domain,
             "per_slot": self.per_slot,
             "per_depth": self.per_depth,
         }
         return (
-            {"profile": self.profile}
-            | self.total.to_json()
-            | {"jga_interval": self.jga_interval}
-            | {name: {str(key): tally.to_json() for key, tally in table.items()} for name, table in tables.items()}
+            {"profile": self.profile.name}
+            | self._row(self.total)
+            | {f"{score}_interval": self.interval(score) for score in SCORES if self.profile.has_ser or score != "ser"}
+            | {"unscored_dialogues": self.unscored_dialogues, "unscored_turns": self.unscored_turns}
+            | {name: {str(key): self._row(tally) for key, tally in table.items()} for name, table in tables.items()}
         )
+
+    def _row(self, tally: Tally) -> dict[str, Any]:
+        return tally.to_json() | ({} if self.profile.has_ser else {"ser": None})
 
 
 def score_states(
-    predictions: Mapping[str, Sequence[State]], references: Mapping[str, Sequence[State | None]]
+    predictions: Mapping[str, Sequence[State | None]],
+    references: Mapping[str, Sequence[State | None]],
+    profile: Profile = STRICT,
 ) -> StateScores:
-    """Score cumulative states with the ``strict`` profile.
+    """Score cumulative states.
 
     Args:
-        predictions: by dialogue, one state per user turn.
+        predictions: by dialogue, one state per user turn; with a profile that ``skips_missing`` None where there is none.
         references: the same for the gold states; a turn without a state label is None and is not scored.
+        profile: what counts as right.
 
     Raises:
-        ScoreError: a dialogue is missing on one side, or its numbers of turns differ.
+        ScoreError: a dialogue is missing on one side, its numbers of turns differ, or a state cannot be scored. A
+            profile that ``skips_missing`` only refuses what the reference lacks.
     """
-    _check_aligned(predictions, references)
-    scores = StateScores()
-    correct: list[int] = []
-    turns: list[int] = []
+    _check_aligned(predictions, references, profile.skips_missing)
+    scores = StateScores(profile, _tally(profile))
     for dialogue, golds in references.items():
-        before = scores.total.joint_correct, scores.total.turns
-        for depth, (gold, state) in enumerate(zip(golds, predictions[dialogue], strict=True), 1):
-            if gold is not None:
-                _count(scores, depth, _flat(gold), {slot: forms[0] for slot, forms in _flat(state).items()})
-        correct.append(scores.total.joint_correct - before[0])
-        turns.append(scores.total.turns - before[1])
+        if dialogue not in predictions:
+            scores.unscored_dialogues.append(dialogue)
+            scores.unscored_turns += len(golds)
+            continue
+        states = [*predictions[dialogue], *[None] * (len(golds) - len(predictions[dialogue]))]
+        own = scores.per_dialogue.setdefault(dialogue, _tally(profile))
+        for index, (gold, state) in enumerate(zip(golds, states, strict=True)):
+            if gold is None:
+                continue
+            if state is None and profile.skips_missing:
+                scores.unscored_turns += 1
+                continue
+            outcomes = judge_turn(profile, gold, state, dialogue, index)
+            own.add(outcomes)
+            _count(scores, index + 1, outcomes)
     scores.per_depth = dict(sorted(scores.per_depth.items()))
-    scores.jga_interval = bootstrap_interval(correct, turns)
     return scores
 
 
-def _count(scores: StateScores, depth: int, reference: _Gold, predicted: _Predicted) -> None:
-    scores.total.add(reference, predicted)
-    scores.per_depth.setdefault(depth, Tally()).add(reference, predicted)
-    slots = dict.fromkeys([*reference, *predicted])
-    for domain in dict.fromkeys(domain for domain, _ in slots):
-        scores.per_domain.setdefault(domain, Tally()).add(_only(reference, domain), _only(predicted, domain))
-    for slot in slots:
-        scores.per_slot.setdefault("-".join(slot), Tally()).add(_only(reference, *slot), _only(predicted, *slot))
+def judge_turn(profile: Profile, gold: State, predicted: State | None, dialogue: str, index: int) -> list[Outcome]:
+    """`judge` from states as they were read; a state that cannot be scored is named with its place. Raises ScoreError."""
+    side = "reference"
+    try:
+        gold_values = profile.gold(gold)
+        side = "prediction"
+        return judge(profile, gold_values, profile.predicted(predicted))
+    except StateError as error:
+        slot = "-".join(name for name in (error.domain, error.slot) if name is not None)
+        refusal = ScoreError(f"{side}, dialogue {dialogue!r}, user turn {index + 1}{slot and f', {slot}'}: {error}")
+        refusal.place = (side, dialogue, index, error.domain, error.slot)
+        raise refusal from error
 
 
-def _only(state: dict[_Slot, _V], *prefix: str) -> dict[_Slot, _V]:
-    """The part of a flat state that belongs to a domain, or to a domain and slot."""
-    return {slot: value for slot, value in state.items() if slot[: len(prefix)] == prefix}
+def _count(scores: StateScores, depth: int, outcomes: Sequence[Outcome]) -> None:
+    scores.total.add(outcomes)
+    scores.per_depth.setdefault(depth, _tally(scores.profile)).add(outcomes)
+    domains: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        domains.setdefault(outcome.slot[0], []).append(outcome)
+        scores.per_slot.setdefault("-".join(outcome.slot), _tally(scores.profile)).add([outcome])
+    for domain, found in domains.items():
+        scores.per_domain.setdefault(domain, _tally(scores.profile)).add(found)
 
 
-def _flat(state: State) -> _Gold:
-    return {(domain, slot): accepted(value) for domain, slot, value in iterate_slots(normalise_state(state))}
-
-
-def _percent(part: int, whole: int) -> float | None:
-    return 100 * part / whole if whole else None
+def _tally(profile: Profile) -> Tally:
+    return Tally(margin=profile.margin)
 
 
 def _check_aligned(
-    predictions: Mapping[str, Sequence[State]], references: Mapping[str, Sequence[State | None]]
+    predictions: Mapping[str, Sequence[State | None]], references: Mapping[str, Sequence[State | None]], lenient: bool
 ) -> None:
     for side, names, others in (("prediction", references, predictions), ("reference", predictions, references)):
         missing = [repr(name) for name in names if name not in others]
-        if missing:
+        if missing and not (lenient and side == "prediction"):
             more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
             raise ScoreError(f"no {side} for {_plural(len(missing), 'dialogue')}: {', '.join(missing[:5])}{more}")
-    for dialogue, golds in references.items():
-        states = len(predictions[dialogue])
-        if states != len(golds):
+    for dialogue, states in predictions.items():
+        expected = len(references[dialogue])
+        if len(states) > expected or (len(states) < expected and not lenient):
             raise ScoreError(
-                f"dialogue {dialogue!r}: {_plural(states, 'predicted state')} for {_plural(len(golds), 'user turn')}"
+                f"dialogue {dialogue!r}: {_plural(len(states), 'predicted state')} for {_plural(expected, 'user turn')}"
             )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from engine.data.spoken_form import to_spoken
+from engine.scoring.partial import harmonic_mean, overlap
 from engine.scoring.states import ScoreError
 
 # sacreBLEU's tokeniser for languages whose words are not parted by blanks; all others take its default.
@@ -18,16 +18,6 @@ def language_name(code: str) -> str:
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
     return str(LANGUAGES[code]).title() if code in LANGUAGES else code
-
-
-def overlap(reference: Sequence[str], answer: Sequence[str]) -> tuple[float, float]:
-    """Shared tokens, counted with their repetitions, as shares of the answer's (precision) and the reference's (recall)."""
-    shared = sum((Counter(reference) & Counter(answer)).values())
-    return (shared / len(answer) if answer else 0.0), (shared / len(reference) if reference else 0.0)
-
-
-def harmonic_mean(precision: float, recall: float) -> float:
-    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
 def score_texts(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:

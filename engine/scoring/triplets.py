@@ -14,8 +14,8 @@ from typing import Any
 
 from engine.dialogue import Ontology, Value, accepted
 from engine.postprocess.normalise import normalise_slot, normalise_value
+from engine.scoring.partial import best_overlap, harmonic_mean
 from engine.scoring.states import ScoreError
-from engine.scoring.text import harmonic_mean, overlap
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,7 @@ class SlotTally:
         self.answered_slots += bool(answer)
         if reference and answer:
             self.correct += answer in reference
-            shares = [overlap(form.split(), answer.split()) for form in reference]
-            precision, recall = max(shares, key=lambda share: harmonic_mean(*share))
+            precision, recall = best_overlap(reference, answer)
             self.partial_precision += precision
             self.partial_recall += recall
 

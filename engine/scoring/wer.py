@@ -46,9 +46,7 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
         ValueError: the sequences differ in length.
     """
     if len(references) != len(hypotheses):
-        raise ValueError(
-            f"{len(references)} reference transcripts cannot be compared with {len(hypotheses)} hypotheses"
-        )
+        raise ValueError(f"{len(references)} reference transcripts cannot be compared with {len(hypotheses)} hypotheses")
     said = [to_spoken(text) for text in references]
     heard = [to_spoken(text) for text in hypotheses]
     errors: dict[str, int] = {}

@@ -1,0 +1,110 @@
+"""Named-entity robustness: what remains of a score when names are misspelt or worded otherwise, and what matching saves.
+
+Recognisers misspell names and people shorten them. Every predicted value of a slot that holds names or codes is
+perturbed, and the predictions are scored again, as they are and after fuzzy matching.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable
+from typing import Any
+
+from engine.dialogue import DONTCARE, State, accepted
+from engine.postprocess import FuzzyMatcher
+from engine.postprocess.normalise import normalise_slot, normalise_value, slot_type
+from engine.scoring.align import AlignedTurns
+from engine.scoring.profiles import Profile
+from engine.scoring.states import SCORES
+
+_ENTITY_SLOTS = ("name", "destination", "departure")
+_GENERIC = ("restaurant", "hotel", "guesthouse", "house", "college", "museum", "lodge", "bar", "cafe", "station", "centre")
+
+
+def score_perturbed(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher, seed: int = 0) -> dict[str, Any]:
+    """Score unchanged, misspelt and paraphrased predictions.
+
+    Returns:
+        ``seed``, and under ``kinds`` for ``unchanged``, ``typos`` and ``paraphrases``: how many ``values`` were changed,
+        and the scores ``plain`` and ``fuzzy``, the latter with ``mode``, ``ontology`` and ``oracle``.
+
+    Raises:
+        FileError: a state cannot be scored or matched, with its file and line.
+    """
+    kinds: dict[str, Callable[[str, str, random.Random], str]] = {
+        "unchanged": lambda value, _slot, _random: value,
+        "typos": lambda value, _slot, generator: misspell(value, generator),
+        "paraphrases": lambda value, slot, generator: paraphrase(value, slot, generator),
+    }
+    origin = {"ontology": matcher.ontology.built_from, "oracle": matcher.ontology.built_from == "all"}
+    result: dict[str, Any] = {}
+    for kind, change in kinds.items():
+        perturbed, changed = _perturb([answer.state for answer in aligned.answers()], change, seed)
+        turns = aligned.with_states(perturbed)
+        plain, fuzzy = turns.score(profile).total, turns.matched(matcher)[0].score(profile).total
+        result[kind] = {
+            "values": changed,
+            "plain": {score: getattr(plain, score) for score in SCORES},
+            "fuzzy": {"mode": matcher.mode} | origin | {score: getattr(fuzzy, score) for score in SCORES},
+        }
+    return {"seed": seed, "kinds": result}
+
+
+def misspell(value: str, generator: random.Random) -> str:
+    """One letter or digit left out, doubled, replaced by another, or swapped with the next."""
+    places = [index for index, char in enumerate(value) if char.isalnum()]
+    if not places:
+        return value
+    index = generator.choice(places)
+    char = value[index]
+    letters = string.digits if char.isdigit() else string.ascii_lowercase
+    following = value[index + 1 : index + 2]
+    changed = generator.choice(
+        [
+            value[:index] + value[index + 1 :] if len(value) > 1 else value * 2,
+            value[:index] + char + value[index:],
+            value[:index] + generator.choice([letter for letter in letters if letter != char.lower()]) + value[index + 1 :],
+            value[:index] + following + char + value[index + 2 :],
+        ]
+    )
+    return changed if changed != value else value[:index] + char + value[index:]  # two equal letters swapped
+
+
+def paraphrase(value: str, slot: str, generator: random.Random) -> str:
+    """The same thing as people also say it: with or without an article, "&" for "and", a generic word left out or put first.
+
+    Codes are read out in groups instead.
+    """
+    if slot_type(slot) == "code":
+        return value if "@" in value or len(value) < 4 else f"{value[:-4]} {value[-4:]}".strip()
+    words = value.split()
+    without = [word for word in words if word.lower() not in _GENERIC]
+    forms = [value.removeprefix("the ") if words[:1] == ["the"] else f"the {value}"]
+    if "and" in words:
+        forms.append(value.replace(" and ", " & "))
+    if without and len(without) < len(words):
+        forms += [" ".join(without), " ".join([*[word for word in words if word not in without], *without])]
+    return generator.choice([form for form in forms if form != value] or [value])
+
+
+def _perturb(states: list[State], change: Callable[[str, str, random.Random], str], seed: int) -> tuple[list[State], int]:
+    """States with names and codes changed, a value alike wherever it occurs, and how many different ones that were."""
+    changed: dict[tuple[str, str, str], str] = {}
+    result = []
+    for state in states:
+        result.append({domain: dict(slots) if isinstance(slots, dict) else slots for domain, slots in state.items()})
+        for domain, slots in result[-1].items():
+            for slot, value in slots.items() if isinstance(slots, dict) else ():
+                heard = accepted(value)[0] if isinstance(value, str | list) and value else value
+                if not isinstance(heard, str) or not _is_entity(slot) or normalise_value(heard, slot) in ("", DONTCARE):
+                    continue
+                key = (domain, slot, heard)
+                if key not in changed:
+                    changed[key] = change(heard, slot, random.Random(f"{seed} {domain} {slot} {heard}"))
+                slots[slot] = changed[key]
+    return result, sum(value != new for (*_, value), new in changed.items())
+
+
+def _is_entity(slot: str) -> bool:
+    return normalise_slot(slot).endswith(_ENTITY_SLOTS) or slot_type(slot) == "code"
