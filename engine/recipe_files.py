@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,7 @@ def compose(name: str, sections: Collection[str]) -> dict[str, Any]:
         for key, value in variants[variant].get("set", {}).items():
             assign(data, key, value, sections)
         run = variants[variant].get("run", run)
-    if run is not None:
-        data["stages"] = [_stage(data, stage, file) for stage in run]
+    choose_stages(data, run, file)
     if names:
         data["name"] = ":".join([str(data.get("name", file)), *names])
     return data
@@ -136,18 +135,24 @@ def assign(data: dict[str, Any], key: str, value: Any, sections: Collection[str]
     target[last] = value
 
 
+def choose_stages(data: dict[str, Any], run: Collection[str] | None, where: str) -> None:
+    """Keep the stages that a run goes through, in its order; None keeps all.
+
+    Raises:
+        RecipeError: a name that is no stage's.
+    """
+    stages = {stage.get("name"): stage for stage in data.get("stages", [])}
+    for name in run or ():
+        if name not in stages:
+            raise RecipeError(f"{where}: `run` names stage {name!r}; there are {', '.join(map(str, stages))}")
+    if run is not None:
+        data["stages"] = [stages[name] for name in run]
+
+
 def nearest(name: str, known: Collection[str]) -> str:
     """The end of a message about a name that is not known: the known one that was likely meant."""
     match = process.extractOne(name, sorted(known), score_cutoff=60)
     return f"; did you mean {match[0]!r}?" if match else ""
-
-
-def _stage(data: dict[str, Any], name: str, file: str) -> dict[str, Any]:
-    stages: Iterator[dict[str, Any]] = (stage for stage in data.get("stages", []) if stage.get("name") == name)
-    found = next(stages, None)
-    if found is None:
-        raise RecipeError(f"{file}: `run` names stage {name!r}, which there is not")
-    return found
 
 
 def _merged(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import typer
 from engine.cli.preparation import prepare
 from engine.cli.report import report
 from engine.cli.scoring import score
+from engine.cli.sweep import sweep
 from engine.cli.tracking import evaluate, track, transcribe
 from engine.cli.training import export, recipes, train
 from engine.data.synthesis import command as synthesise
@@ -17,7 +18,7 @@ from engine.data.synthesis import command as synthesise
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(prepare, name="prepare")
 app.command("synthesise")(synthesise)
-for command in (train, transcribe, track, evaluate, score, report, export, recipes):
+for command in (train, sweep, transcribe, track, evaluate, score, report, export, recipes):
     app.command()(command)
 
 

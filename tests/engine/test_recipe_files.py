@@ -72,7 +72,7 @@ def test_a_recipe_extends_another_one(parent, tmp_path):
     [
         ("", ":shrt", "has no variant 'shrt'; it has short, more"),
         ('[variants.bad]\nsteps = { "one.steps" = 1 }', "", "variants.bad: unknown key 'steps'; there are description, run, set"),
-        ('[variants.bad]\nrun = ["four"]', ":bad", "names stage 'four', which there is not"),
+        ('[variants.bad]\nrun = ["four"]', ":bad", "names stage 'four'; there are one, two, three"),
         ('[variants.bad]\nset = { "four.steps" = 1 }', ":bad", "no stage or section 'four'"),
         ('[variants.bad]\nset = { "one.stps" = 1 }', ":bad", "unknown key 'stages.0.stps'; did you mean 'steps'"),
     ],
