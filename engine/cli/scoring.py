@@ -57,7 +57,7 @@ def score(
         matcher = None
         if fuzzy and names:
             lists, ours = read_value_lists(names, built_from)
-            matcher = FuzzyMatcher(lists, fuzzy, lists_dontcare=not ours)
+            matcher = FuzzyMatcher(lists, fuzzy, lists_dontcare=not ours, normalise=profile == "strict")
         result = {"reference": str(reference), "predictions": str(predictions)} | score_files(aligned, rules, matcher)
         if result["fuzzy"]:
             result["fuzzy"]["names"] = str(names)

@@ -67,13 +67,23 @@ class FuzzyMatcher:
         mode: ``paper`` for figures comparable with paper 1, ``typed`` for work.
         lists_dontcare: whether the values hold ``dontcare`` where it occurs, as the published lists do. Ours never do;
             ``paper`` then takes it for an entry of every list, as it is in lists made from states.
+        normalise: whether ``typed`` brings values it does not move into normal form; False leaves them as they are, for
+            a scoring profile with rules of its own.
     """
 
-    def __init__(self, ontology: Ontology, mode: FuzzyMode = "typed", *, lists_dontcare: bool = False) -> None:
+    def __init__(
+        self,
+        ontology: Ontology,
+        mode: FuzzyMode = "typed",
+        *,
+        lists_dontcare: bool = False,
+        normalise: bool = True,
+    ) -> None:
         if mode not in ("paper", "typed"):
             raise ValueError(f"fuzzy mode {mode!r} is neither 'paper' nor 'typed'")
         self.ontology = ontology
         self.mode = mode
+        self.normalise = normalise and mode == "typed"
         self._domains = {normalise_slot(domain): domain for domain in ontology.values}
         self._slots = {domain: {normalise_slot(slot): slot for slot in slots} for domain, slots in ontology.values.items()}
         extra = [DONTCARE] if mode == "paper" and not lists_dontcare else []
@@ -187,9 +197,10 @@ class FuzzyMatcher:
                 match = self.match(domain, slot, heard, support) if isinstance(heard, str) else None
                 if match:
                     matches.setdefault(domain, {})[slot] = match
+                if match and (match.accepted or self.normalise):
                     moved[domain][slot] = match.value
                 else:
-                    moved[domain][slot] = heard if self.mode == "paper" else normalise_value(heard, slot)
+                    moved[domain][slot] = normalise_value(heard, slot) if self.normalise else heard
         return moved, matches
 
     def _compare(self, domain: str, slot: str, values: Sequence[str]) -> list[Match]:

@@ -1,0 +1,94 @@
+"""python -m engine score, as people and programs call it."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from engine.cli import app
+
+OWN = Path(__file__).parent / "data"
+FILES = ["--reference", str(OWN / "reference.json"), "--predictions", str(OWN / "predictions.json")]
+PAPER = ["--profile", "but", "--fuzzy", "paper", "--names", str(OWN / "names.json")]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["score", *arguments])
+
+
+def test_json_holds_the_figures_in_percent_and_the_counts():
+    result = json.loads(run(*FILES, "--profile", "but", "--json").stdout)
+    expected = json.loads((OWN / "expected.json").read_text())["but"]
+    assert (result["profile"], result["jga"], result["slot_f1"]) == ("but", expected["joint_accuracy"], expected["slot_f1"])
+    assert (result["ser"], result["slot_precision"]) == (expected["slot_error_rate"], expected["slot_precision"])
+    assert result["counts"]["reference_slots"] == expected["slot_total_ref"]
+    assert result["unscored_dialogues"] == ["sng02260"]
+    assert (result["fuzzy"], result["ontology"], result["oracle"]) == (None, None, False)
+
+
+def test_with_fuzzy_the_figures_are_those_after_matching_and_an_oracle_is_named():
+    result = json.loads(run(*FILES, *PAPER, "--json").stdout)
+    expected = json.loads((OWN / "expected.json").read_text())
+    assert result["jga"] == expected["but_fuzzy"]["joint_accuracy"]
+    assert result["plain"]["jga"] == expected["but"]["joint_accuracy"]
+    assert (result["ontology"], result["oracle"], result["fuzzy"]["oracle"]) == ("all", True, True)
+    assert "oracle" in run(*FILES, *PAPER).stdout
+    stated = run(*FILES, *PAPER, "--built-from", "train").stdout
+    assert "ontology train;" in stated and "oracle" not in stated
+
+
+def test_mwzeval_has_no_slot_error_rate():
+    result = json.loads(run(*FILES, "--profile", "mwzeval", "--json").stdout)
+    assert (result["ser"], "ser_interval" in result) == (None, False)
+    assert "ser              -" in run(*FILES, "--profile", "mwzeval").stdout
+
+
+def test_every_match_is_kept_with_its_score_and_runner_up(tmp_path):
+    assert run(*FILES, *PAPER, "--matches", str(tmp_path / "m.jsonl")).exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "m.jsonl").read_text().splitlines()]
+    assert len(lines) == 125
+    match = lines[0]["matches"]["train"]["destination"]
+    assert (match["heard"], match["value"], match["score"]) == ("granitacity", "Granite City", 87.0)
+    assert match["runner_up_score"] < match["score"]
+
+
+def test_comparison_and_robustness_are_printed(tmp_path):
+    shown = run(*FILES, *PAPER, "--robustness", "--compare", str(OWN / "predictions.json")).stdout
+    assert "typos " in shown and "fixed 0, broken 0, still wrong" in shown and "p = 1.0000" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "strict"], "has no dialogue 'sng02260'"),
+        (["--fuzzy", "paper"], "--fuzzy and --names belong together"),
+        (["--robustness"], "give --fuzzy and --names"),
+        (["--without-dontcare"], "belongs to the profile mwzeval"),
+        (["--profile", "but", "--fuzzy", "typed", "--names", "nowhere.json"], "nowhere.json: no such file"),
+        (["--profile", "bleu"], "'bleu'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments, message):
+    result = run(*FILES, *arguments)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.replace("│", " ").split())
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"hotel": ["Acorn"]}', "line 1: 'hotel' must be named domain-slot"),
+        ('{"hotel": {\n"name": "Acorn"}}', "line 2: hotel-name must hold a list of texts"),
+        ('{"hotel-name": [],\n"taxi": []}', "line 2: 'taxi' must be named domain-slot"),
+        ('{"built_from": "test",\n "values": {}}', "line 1: built_from must be one of train, train+dev, all"),
+        ("[]", "line 1: must hold an object"),
+    ],
+)
+def test_value_lists_that_cannot_be_used_are_refused_with_their_line(tmp_path, content, message):
+    (tmp_path / "names.json.gz").write_bytes(gzip.compress(content.encode()))
+    result = run(*FILES, "--profile", "but", "--fuzzy", "paper", "--names", str(tmp_path / "names.json.gz"))
+    assert result.exit_code == 2
+    assert message in result.output
