@@ -1,4 +1,4 @@
-"""LoRA on the LLM, through peft."""
+"""LoRA on encoder and LLM, through peft."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
 from transformers import PreTrainedModel
 
-from engine.config import LoraConfig
+from engine.config import LoraConfig, RecipeError
 
 
-def add_lora(llm: PreTrainedModel, config: LoraConfig) -> PreTrainedModel | PeftModel:
-    """Wrap the LLM's linear layers; the adapters have the LLM's dtype (the optimiser keeps float32 masters)."""
-    if config.rank == 0:
-        return llm
+def add_lora(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
+    """Wrap the model's linear layers; the adapters have the model's dtype (the optimiser keeps float32 masters).
+
+    Raises:
+        RecipeError: the targets name no layer of this model.
+    """
     peft_config = PeftLoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
         target_modules=config.targets,
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if model.can_generate() else None,
     )
-    return get_peft_model(llm, peft_config, autocast_adapter_dtype=False)
+    try:
+        return get_peft_model(model, peft_config, autocast_adapter_dtype=False)
+    except ValueError as error:
+        raise RecipeError(f"LoRA targets {config.targets!r} do not fit {type(model).__name__}: {error}") from error

@@ -11,15 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
-from engine.base_models import resolve
 from engine.config import ModelConfig
 from engine.connectors import build_connector
 from engine.encoders import build_encoder
+from engine.llms import build_llm
 from engine.lora import add_lora
 from engine.losses import EmbeddingCtc
+from engine.pretrained import load_tokenizer, read_config, require_4bit, weights_print
 from engine.prompts import Prompt
 
 FRAME_DTYPE = torch.float16  # what a frozen encoder hands on, so that cached and live frames are the same numbers
@@ -103,39 +106,58 @@ def position_ids(attention: Tensor) -> Tensor:
     return (attention.long().cumsum(1) - 1).clamp(min=0)
 
 
-def is_base(name: str) -> bool:
-    """Whether a parameter comes with the base models: such never train, and no checkpoint holds them."""
-    return name.startswith("encoder.") or (name.startswith("llm.") and "lora_" not in name)
-
-
 def pick_device(name: str) -> torch.device:
     """``auto`` is the GPU where there is one."""
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class SpeechLLM(nn.Module):
-    """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's have ``lora_``."""
+    """The whole model. Parameter names start with ``encoder.``, ``connector.``, ``ctc.`` or ``llm.``; LoRA's have ``lora_``.
 
-    def __init__(self, config: ModelConfig) -> None:
+    ``weights=False`` builds it on the meta device, from configurations alone: to count and to plan, not to run.
+
+    Raises:
+        RecipeError: an architecture that is not supported, or 4-bit weights where they cannot be used.
+        BaseModelError: a base model cannot be had.
+    """
+
+    def __init__(self, config: ModelConfig, *, weights: bool = True, configs: dict[str, PreTrainedConfig] | None = None) -> None:
         super().__init__()
         self.config = config
-        folder = resolve(config.llm)
-        self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
-        self.encoder = build_encoder(config.encoder)
-        # On a CPU eager attention trains these short rows a third faster than SDPA (tests/bench/attention.py).
-        attention = "sdpa" if torch.cuda.is_available() else "eager"
-        llm = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, config.llm_dtype), attn_implementation=attention
-        )
-        width = llm.get_input_embeddings().embedding_dim
-        self.connector = build_connector(config.connector, self.encoder.width, width)
-        self.connector.match(llm.get_input_embeddings().weight)
-        self.ctc = EmbeddingCtc(width)
-        self.llm: Any = add_lora(llm, config.lora)
+        if weights and config.quantization == "4bit":
+            require_4bit()
+        named = {name: read_config(name) for name in {config.encoder, config.llm}} if configs is None else configs
+        self.encoder = build_encoder(config.encoder, config.encoder_layer, named[config.encoder], weights=weights)
+        llm = build_llm(config, named[config.llm], weights=weights)
+        if weights:
+            self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(config.llm)
+            self.prints = {"encoder": weights_print(self.encoder.backbone), "llm": weights_print(llm)}
+        table = llm.get_input_embeddings()
+        with torch.device("cpu" if weights else "meta"):
+            self.connector = build_connector(config.connector, self.encoder.width, table.embedding_dim)
+            self.ctc = EmbeddingCtc(table.embedding_dim)
+        if weights:
+            every = max(1, table.num_embeddings // 4096)
+            ids = torch.arange(0, table.num_embeddings, every, device=table.weight.device)
+            self.connector.match(table(ids))  # as the LLM gets them: some models scale their embeddings
+        if config.encoder_has_lora:
+            self.encoder.add_lora(config.encoder_lora)
+        self.llm: Any = add_lora(llm, config.lora) if config.llm_has_lora else llm
+        if config.activation_checkpointing:
+            for part in (self.encoder.backbone, self.llm):
+                base = part.get_base_model() if isinstance(part, PeftModel) else part
+                base.activation_checkpointing_enable({"use_reentrant": False})
+                base.disable_input_require_grads()  # only the reentrant kind needs it
 
     @property
     def device(self) -> torch.device:
         return next(self.connector.parameters()).device
+
+    def is_base(self, name: str) -> bool:
+        """Whether a parameter stays what the base models make it: such never train, and no checkpoint holds them."""
+        part = name.partition(".")[0]
+        tuning = {"encoder": self.config.encoder_tuning, "llm": self.config.llm_tuning}.get(part, "full")
+        return not (tuning == "full" or "lora_" in name)
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, parameter) for name, parameter in self.named_parameters() if parameter.requires_grad]
@@ -145,11 +167,17 @@ class SpeechLLM(nn.Module):
         super().train(mode)
         for part in (self.encoder, self.connector, self.llm):
             part.train(mode and any(parameter.requires_grad for parameter in part.parameters()))
+        if mode and self.config.activation_checkpointing:
+            # Gradients pass through a frozen LLM too. Its layers recompute only in training mode; what is in them, dropout
+            # above all, stays as it is.
+            for module in self.llm.modules():
+                if isinstance(module, GradientCheckpointingLayer):
+                    module.training = True
         return self
 
     @torch.no_grad()
     def encode(self, waveforms: Sequence[Any]) -> list[Tensor]:
-        """Frames of a frozen encoder, on the CPU, in the precision the cache keeps."""
+        """Frames on the CPU, without gradients, in the precision the cache keeps."""
         return [frames.to("cpu", FRAME_DTYPE) for frames in self.encoder.encode(waveforms)]
 
     def speech(self, frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

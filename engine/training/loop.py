@@ -22,7 +22,7 @@ from engine.data.batching import DataError, Example, Sampler, build_row
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
 from engine.losses import cross_entropy_sum, matching_sum
-from engine.model import Batch, SpeechLLM, is_base, pick_device
+from engine.model import Batch, SpeechLLM, pick_device
 from engine.prompts import asr_target
 from engine.training.folder import RunFolder
 from engine.training.optimiser import MasterAdamW, select_trainable
@@ -249,7 +249,7 @@ class _Run:
                 "weights": {
                     name: parameter.detach().cpu().clone()
                     for name, parameter in self.model.named_parameters()
-                    if not is_base(name)
+                    if not self.model.is_base(name)
                 },
                 "optimiser": optimiser.state() if optimiser else None,
                 "random": torch.get_rng_state(),

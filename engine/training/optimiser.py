@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from engine.config import RecipeError, StageConfig
-from engine.model import is_base
+from engine.model import SpeechLLM
 
 
-def select_trainable(model: nn.Module, patterns: Sequence[str]) -> None:
+def select_trainable(model: SpeechLLM, patterns: Sequence[str]) -> None:
     """Freeze everything but the parameters that match one of the regular expressions.
 
     Raises:
@@ -23,10 +23,10 @@ def select_trainable(model: nn.Module, patterns: Sequence[str]) -> None:
     used = dict.fromkeys(patterns, False)
     for name, parameter in model.named_parameters():
         matching = [pattern for pattern in patterns if re.search(pattern, name)]
-        if matching and is_base(name):
+        if matching and model.is_base(name):
             raise RecipeError(
-                f"trainable pattern {matching[0]!r} matches {name}, a base model's; a checkpoint holds connector, CTC and LoRA "
-                "only, so name those"
+                f"trainable pattern {matching[0]!r} matches {name}, a base model's, which stays frozen: name connector, ctc or "
+                f"lora_ only, or set model.{name.partition('.')[0]}_tuning to 'full'"
             )
         parameter.requires_grad_(bool(matching))
         parameter.grad = None

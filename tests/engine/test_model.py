@@ -48,7 +48,7 @@ def test_a_full_window_is_encoded_as_the_published_whisper_does(model):
     wave = np.random.default_rng(1).normal(0, 0.1, 480000).astype(np.float32)
     mel = model.encoder.features(wave, sampling_rate=16000, return_tensors="pt").input_features
     with torch.no_grad():
-        published = model.encoder.encoder(mel).last_hidden_state[0]
+        published = model.encoder.backbone(mel).last_hidden_state[0]
         torch.testing.assert_close(model.encoder.encode([wave])[0], published, atol=1e-3, rtol=1e-3)
 
 

@@ -9,7 +9,7 @@ from engine.checkpoints import CheckpointError, load_checkpoint, load_weights, r
 from engine.config import RecipeError, load_recipe
 from engine.data.batching import DataError, Sampler, build_examples, build_row
 from engine.data.frames import FrameCache
-from engine.model import SpeechLLM, is_base
+from engine.model import SpeechLLM
 from engine.training import TrainingError, train
 from engine.training import loop as loop_module
 from engine.training.folder import RunFolder, RunFolderError
@@ -190,7 +190,7 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(
 def test_frozen_parts_stay_as_they_were_and_the_others_move(straight_run, model):
     fresh = dict(model.named_parameters())
     moved = {name for name, parameter in straight_run.model.named_parameters() if not torch.equal(parameter, fresh[name])}
-    assert not [name for name in moved if is_base(name)]
+    assert not [name for name in moved if model.is_base(name)]
     assert {"connector.inlet.weight", "ctc.blank"} < moved and any("lora_B" in name for name in moved)
 
 
