@@ -14,9 +14,12 @@ from engine.cli.sweep import sweep
 from engine.cli.tracking import evaluate, track, transcribe
 from engine.cli.training import export, recipes, train
 from engine.data.synthesis import command as synthesise
+from engine.data.writers.__main__ import HELP as LAYOUTS
+from engine.data.writers.__main__ import command as convert
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(prepare, name="prepare")
+app.command("convert", help=LAYOUTS)(convert)
 app.command("synthesise")(synthesise)
 for command in (train, sweep, transcribe, track, evaluate, score, report, export, recipes):
     app.command()(command)

@@ -102,7 +102,8 @@ def to_spoken(text: str, seed: int | str = 0) -> str:
     text = _untokenise(unicodedata.normalize("NFKC", text))
     for pattern, read in _RULES:
         text = pattern.sub(lambda match, read=read: f" {read(match, rng)} ", text)  # type: ignore[misc]
-    return normalise_transcript(text)
+    # once more, for what punctuation tore apart ("don;t"): the spoken form of the spoken form is itself
+    return normalise_transcript(_untokenise(normalise_transcript(text)))
 
 
 def number_words(number: int) -> str:

@@ -110,6 +110,7 @@ class Corpus:
 def corpora() -> dict[str, Corpus]:
     """Every corpus this package reads, by name."""
     from engine.data.readers import (
+        convlab,
         covost2,
         dstc11,
         fisher,
@@ -123,6 +124,7 @@ def corpora() -> dict[str, Corpus]:
         slurp,
         spokenwoz,
         switchboard,
+        table,
         woz20,
     )
 
@@ -135,6 +137,7 @@ def corpora() -> dict[str, Corpus]:
         "multiwoz24": Corpus("MultiWOZ 2.4: 2.1 with cleaned dev and test states", partial(multiwoz.read, version="2.4")),
         "sgd": Corpus("Schema-Guided Dialogue: typed task dialogues with states", sgd.read),
         "woz20": Corpus("WOZ 2.0: typed restaurant dialogues with states", woz20.read),
+        "convlab": Corpus("a data set of ConvLab-3 in its unified format: typed task dialogues with states", convlab.read),
         "slurp": Corpus("SLURP: spoken commands with intents and entities", slurp.read),
         "fluent": Corpus("Fluent Speech Commands: spoken commands with action, object and location", fluent.read),
         "librispeech": Corpus("LibriSpeech: read books", librispeech.read),
@@ -143,6 +146,7 @@ def corpora() -> dict[str, Corpus]:
         "how2": Corpus("How2: instructional videos, with translations", partial(kaldi.read, how2=True)),
         "kaldi": Corpus("any Kaldi data folders: text, segments, wav.scp", kaldi.read),
         "covost2": Corpus("CoVoST 2: Common Voice sentences with translations", covost2.read),
+        "table": Corpus("dialogues of your own: a table of turns, turns.csv, beside recordings", table.read),
         "recordings": Corpus("any folder of recordings with a table transcripts.tsv", recordings.read),
         "noise": Corpus("any folder of sounds without speech", noise.read),
     }

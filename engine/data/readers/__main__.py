@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -79,11 +80,14 @@ def command(
     try:
         if as_split and as_split not in SPLITS:
             raise CorpusError(f"no split {as_split!r}; choose of {', '.join(SPLITS)}")
+        began = time.monotonic()
         dialogues, report = corpus_named(name).read(folder, split, out.with_name(f"{out.stem}_audio"))
     except CorpusError as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     console.print("\n".join(report.lines()), markup=False)
+    turns, seconds = sum(len(dialogue.turns) for dialogue in dialogues), max(time.monotonic() - began, 1e-3)
+    console.print(f"  read in {seconds:.1f} s: {turns} turns, {turns / seconds:.0f} a second", markup=False)
     if single_turns:
         chosen = utterances(dialogues, count, (min_words, max_words), tuple(filter(None, favour.split(","))), seed, as_split)
     else:

@@ -126,3 +126,8 @@ def test_a_transcript_is_normalised(text: str, normalised: str) -> None:
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     once = normalise_transcript(text)
     assert normalise_transcript(once) == once
+
+
+def test_what_punctuation_tore_apart_is_one_word_and_stays_so() -> None:
+    assert to_spoken("I don;t know, what,s that?") == "i don't know what's that"
+    assert to_spoken(to_spoken("I don;t know, what,s that?")) == "i don't know what's that"

@@ -100,9 +100,7 @@ def test_a_damaged_fisher_line_is_named(tmp_path: Path, sound) -> None:
     folder = fisher(tmp_path / "c", sound, ".wav")
     path = next(folder.rglob("fe_03_00001.txt"))
     path.write_text("# fe_03_00001.sph\n\n1.0 A: no end\n")
-    with pytest.raises(
-        CorpusError, match=r"fe_03_00001\.txt, line 3: not in the layout of Fisher .*expected .start end"
-    ):
+    with pytest.raises(CorpusError, match=r"fe_03_00001\.txt, line 3: not in the layout of Fisher .*expected .start end"):
         read("fisher", folder, "train")
 
 
