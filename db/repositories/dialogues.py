@@ -14,6 +14,7 @@ from db.models import LABELLED, Dialogue, Prediction, Recording, Revision, Revis
 _WITH_TURNS = (
     selectinload(Dialogue.turns).selectinload(Turn.revisions),
     selectinload(Dialogue.turns).selectinload(Turn.predictions).joinedload(Prediction.checkpoint),
+    selectinload(Dialogue.turns).selectinload(Turn.marks),
     selectinload(Dialogue.turns).joinedload(Turn.recording),
 )
 

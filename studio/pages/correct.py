@@ -23,7 +23,7 @@ from studio.pages.turn_html import (
     title_html,
     turn_label,
 )
-from studio.services import dialogues, understanding
+from studio.services import corrections, dialogues, understanding
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -60,15 +60,15 @@ def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
     assert turn is not None
     match action:
         case ("transcript", text):
-            return dialogues.save_transcript(ws, turn, text, author, seen["transcript"])
+            return corrections.save_transcript(ws, turn, text, author, seen["transcript"])
         case ("slot", domain, slot, value):
-            return dialogues.save_slot(ws, turn, domain, slot, value, author, seen["state"], prediction=answer)
+            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"], prediction=answer)
         case ("state", state):
-            return dialogues.save_state(ws, turn, state, author, seen["state"], prediction=answer)
+            return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer)
         case ("accept",):
-            return dialogues.accept_turn(ws, turn, author, seen["any"], prediction=answer)
+            return corrections.accept_turn(ws, turn, author, seen["any"], prediction=answer)
         case ("undo",):
-            return dialogues.undo(ws, turn, author, seen["any"])
+            return corrections.undo(ws, turn, author, seen["any"])
     raise ValueError(f"no such action: {action}")
 
 
@@ -152,7 +152,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             title: title_html(item),
             raw: shared.pretty(item.state),
             raw_problem: "",
-            history: history_html(dialogues.history(ws, item.id)),
+            history: history_html(corrections.history(ws, item.id)),
             turn: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             held_out: around.split == "test",
         }

@@ -8,7 +8,7 @@ from datetime import datetime
 from engine.dialogue import State
 from studio.errors import ConflictError
 from studio.pages import shared
-from studio.services.dialogues import DialogueRow, RevisionView, TurnView
+from studio.services.views import DialogueRow, RevisionView, TurnView
 
 MARKS = {"new": "○", "predicted": "◐", "corrected": "●"}
 SPLITS = {"train": "", "dev": " · dev", "test": " · held out"}

@@ -14,6 +14,7 @@ from db.repositories import dialogues as rows
 from db.repositories import revisions
 from engine.dialogue import Dialogue, ManifestError, State, Turn, read_manifest, write_manifest
 from studio.errors import StudioError
+from studio.services import search
 from studio.services.recordings import StoredAudio, place, recording_row, store
 from studio.services.views import TurnView, dialogue_view
 from studio.workspace import Workspace, disk_errors
@@ -110,6 +111,7 @@ def add_dialogues(session: Session, project_id: int, dialogues: Sequence[Dialogu
             for kind, value in labels:
                 if value is not None:
                     revisions.append(session, turn_row, kind, None, value, author, RevisionSource.IMPORT)
+            search.index_labels(turn_row, turn.transcript, turn.state)
 
 
 class Label(NamedTuple):

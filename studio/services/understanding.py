@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from db.models import Prediction
 from db.repositories import dialogues, revisions
 from studio.errors import StudioError
-from studio.services import checkpoints
+from studio.services import checkpoints, search
 from studio.services.dialogues import get_dialogue, get_turn
-from studio.services.views import DialogueView, TurnView
+from studio.services.views import DialogueView, TurnView, turn_view
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def _predict(ws: Workspace, turn: TurnView) -> None:
             )
         )
         revisions.update_status(row)
+        session.flush()
+        search.index(row, turn_view(ws, session, row))
 
 
 def _tracker(folder: Path) -> Tracker:

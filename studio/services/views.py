@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
-from db.models import Dialogue, Revision, RevisionKind, Speaker, Turn
-from db.repositories import revisions
+from sqlalchemy.orm import Session
+
+from db.models import Dialogue, Revision, RevisionKind, RevisionSource, Speaker, Turn
+from db.repositories import dialogues, revisions
 from db.repositories.dialogues import DialogueCounts
+from db.repositories.revisions import LABELS
 from engine.dialogue import State
 from studio.workspace import Workspace
 
@@ -25,7 +28,8 @@ class TurnView:
     ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the
     user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
     changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
-    ``prediction``.
+    ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
+    says that the state came with an import. ``pinned``, ``matches`` and ``recognition`` are the prediction's.
     """
 
     id: int
@@ -49,6 +53,14 @@ class TurnView:
     transcript_head: int | None
     state_head: int | None
     prediction_id: int | None
+    confirmed: frozenset[tuple[str, str]]
+    imported: bool
+    submitted: datetime | None
+    can_undo: bool
+    can_redo: bool
+    pinned: State
+    matches: dict[str, dict[str, Any]]
+    recognition: float | None
 
     @property
     def transcript(self) -> str | None:
@@ -136,12 +148,12 @@ def dialogue_row(counts: DialogueCounts) -> DialogueRow:
     )
 
 
-def dialogue_view(ws: Workspace, dialogue: Dialogue) -> DialogueView:
-    """A loaded dialogue."""
+def dialogue_view(ws: Workspace, dialogue: Dialogue, layer: str = LABELS) -> DialogueView:
+    """A loaded dialogue with the labels of a layer."""
     turns: list[TurnView] = []
     state: State = {}
     for turn in dialogue.turns:
-        view = _turn_view(ws, turn, state)
+        view = _turn_view(ws, turn, state, layer)
         turns.append(view)
         state = view.state if view.state is not None else state
     split = cast(Split, str(dialogue.split))
@@ -161,11 +173,13 @@ def revision_view(revision: Revision) -> RevisionView:
     )
 
 
-def _turn_view(ws: Workspace, turn: Turn, previous: State) -> TurnView:
+def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnView:
     prediction = turn.predictions[-1] if turn.predictions else None
     recording = turn.recording
-    transcript_head = revisions.head(turn, RevisionKind.TRANSCRIPT)
-    state_head = revisions.head(turn, RevisionKind.STATE)
+    transcript_head = revisions.head(turn, RevisionKind.TRANSCRIPT, layer)
+    state_head = revisions.head(turn, RevisionKind.STATE, layer)
+    transcripts, transcripts_taken_back = revisions.stacks(turn, RevisionKind.TRANSCRIPT, layer)
+    states, states_taken_back = revisions.stacks(turn, RevisionKind.STATE, layer)
     return TurnView(
         id=turn.id,
         dialogue_id=turn.dialogue_id,
@@ -176,10 +190,10 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State) -> TurnView:
         original_name=recording.original_name if recording else None,
         seconds=recording.seconds if recording else None,
         model_transcript=prediction.transcript if prediction else None,
-        corrected_transcript=revisions.corrected(turn, RevisionKind.TRANSCRIPT),
+        corrected_transcript=transcripts[-1].new if transcripts else None,
         previous_state=previous,
         predicted_state=prediction.state if prediction and turn.speaker == Speaker.USER else None,
-        corrected_state=revisions.corrected(turn, RevisionKind.STATE),
+        corrected_state=states[-1].new if states else None,
         confidence=prediction.confidence if prediction else {},
         raw=prediction.raw if prediction else None,
         valid=prediction.valid if prediction else True,
@@ -188,4 +202,19 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State) -> TurnView:
         transcript_head=transcript_head.id if transcript_head else None,
         state_head=state_head.id if state_head else None,
         prediction_id=prediction.id if prediction else None,
+        confirmed=frozenset((mark.domain, mark.slot) for mark in turn.marks if mark.layer == layer),
+        imported=bool(states) and states[-1].source == RevisionSource.IMPORT,
+        submitted=turn.submitted,
+        can_undo=bool(states or transcripts),
+        can_redo=bool(states_taken_back or transcripts_taken_back),
+        pinned=(prediction.pinned if prediction else None) or {},
+        matches=(prediction.matches if prediction else None) or {},
+        recognition=prediction.recognition if prediction else None,
     )
+
+
+def turn_view(ws: Workspace, session: Session, turn: Turn, layer: str = LABELS) -> TurnView:
+    """A turn in its dialogue: what stood before it belongs to the view."""
+    dialogue = dialogues.load(session, turn.dialogue_id)
+    assert dialogue is not None  # a turn cannot outlive its dialogue
+    return next(view for view in dialogue_view(ws, dialogue, layer).turns if view.id == turn.id)

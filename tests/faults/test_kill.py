@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from studio.services import dialogues, projects, training
+from studio.services import corrections, dialogues, projects, training
 from studio.workspace import Workspace, open_workspace
 
 FAKE_ENGINE = Path(__file__).parents[1] / "studio" / "fake_engine.py"
 PRELUDE = """
 import os, signal, sys
-from studio.services import checkpoints, dialogues, manifests, projects, recordings, snapshots, training
+from studio.services import checkpoints, corrections, dialogues, manifests, projects, recordings, snapshots, training
 from studio.workspace import open_workspace
 
 def die(*arguments, **keywords):
@@ -60,7 +60,7 @@ def sound(path: Path, seed: int) -> Path:
 
 
 def test_a_correction_survives_the_kill_the_moment_after_it_was_saved(ws: Workspace, run) -> None:
-    killed(run("dialogues.save_slot(ws, 1, 'restaurant', 'area', 'north', 'anna', None); die()"))
+    killed(run("corrections.save_slot(ws, 1, 'restaurant', 'area', 'north', 'anna', None); die()"))
     turn = dialogues.get_turn(open_workspace(ws.home), 1)
     assert (turn.state, turn.status) == ({"restaurant": {"area": "north"}}, "corrected")
 
@@ -69,7 +69,7 @@ def test_killed_at_any_moment_every_correction_that_was_confirmed_is_there(ws: W
     process = run("""
 head = None
 for number in range(100_000):
-    head = dialogues.save_transcript(ws, 1, f"version {number}", "anna", head).transcript_head
+    head = corrections.save_transcript(ws, 1, f"version {number}", "anna", head).transcript_head
     print(number, flush=True)
 """)
     assert process.stdout is not None
@@ -77,7 +77,7 @@ for number in range(100_000):
     time.sleep(0.4)
     process.kill()
     confirmed = [0, *map(int, killed(process).split())]
-    values = [revision.new for revision in reversed(dialogues.history(open_workspace(ws.home), 1))]
+    values = [revision.new for revision in reversed(corrections.history(open_workspace(ws.home), 1))]
     assert values[: len(confirmed)] == [f"version {number}" for number in confirmed]
     assert len(values) - len(confirmed) in (0, 1)  # the last one may have been saved but not yet confirmed
 
@@ -137,8 +137,8 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def correct(ws: Workspace) -> None:
-    dialogues.save_transcript(ws, 1, "hello", "anna", None)
-    dialogues.save_slot(ws, 1, "restaurant", "area", "north", "anna", None)
+    corrections.save_transcript(ws, 1, "hello", "anna", None)
+    corrections.save_slot(ws, 1, "restaurant", "area", "north", "anna", None)
 
 
 def wait(ws: Workspace, job_id: int) -> training.JobView:

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from engine.dialogue import Ontology
-from studio.services import checkpoints, dialogues, projects
+from studio.services import checkpoints, corrections, dialogues, projects
 from studio.workspace import Workspace, open_workspace
 
 ONTOLOGY = Ontology({"restaurant": {"area": ["north", "south"], "food": ["chinese", "thai"], "name": []}})
@@ -49,8 +49,8 @@ def corrected(ws: Workspace, project: int, sound: Callable[..., Path]) -> Callab
         dialogue = dialogues.create_dialogue(ws, project, name, split)
         for number in range(turns):
             turn = dialogues.add_user_turn(ws, dialogue.id, sound(sum(name.encode()) * 100 + number))
-            turn = dialogues.save_transcript(ws, turn.id, f"turn {number} of {name}", "anna", None)
-            dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+            turn = corrections.save_transcript(ws, turn.id, f"turn {number} of {name}", "anna", None)
+            corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
         return dialogue.id
 
     return make

@@ -9,9 +9,10 @@ import soundfile
 
 from engine.dialogue import DONTCARE, State
 from studio.errors import ConflictError, StudioError
-from studio.services import dialogues, ontology, understanding
+from studio.services import corrections, dialogues, ontology, understanding
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
+from tests.studio.conftest import FakeTracker
 
 Sound = Callable[..., Path]
 
@@ -19,6 +20,11 @@ Sound = Callable[..., Path]
 @pytest.fixture
 def turn(ws: Workspace, project: int, sound: Sound) -> TurnView:
     return dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d1").id, sound())
+
+
+@pytest.fixture
+def predicted(ws: Workspace, turn: TurnView, tracker: FakeTracker) -> TurnView:
+    return understanding.predict_turn(ws, turn.id)
 
 
 def recordings(ws: Workspace) -> list[Path]:
@@ -71,40 +77,40 @@ def test_the_agent_can_be_typed_or_recorded_but_not_silent(ws: Workspace, turn: 
 
 def test_correcting_a_slot_starts_from_what_stands_and_keeps_the_rest(ws: Workspace, turn: TurnView, tracker) -> None:
     predicted = understanding.predict_turn(ws, turn.id)
-    corrected = dialogues.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", predicted.state_head)
+    corrected = corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", predicted.state_head)
     assert corrected.state == {"restaurant": {"area": "north", "food": "thai"}}
     assert corrected.predicted_state == {"restaurant": {"area": "north"}}
     assert (predicted.status, corrected.status) == ("predicted", "corrected")
 
 
 def test_correcting_before_any_prediction_starts_from_the_turn_before(ws: Workspace, turn: TurnView, sound) -> None:
-    dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     later = dialogues.add_user_turn(ws, turn.dialogue_id, sound(1))
     assert later.state is None
-    later = dialogues.save_slot(ws, later.id, "restaurant", "food", ["thai", "thai food"], "anna", None)
+    later = corrections.save_slot(ws, later.id, "restaurant", "food", ["thai", "thai food"], "anna", None)
     assert later.state == {"restaurant": {"area": "north", "food": ["thai", "thai food"]}}
 
 
 def test_taking_the_last_slot_away_leaves_no_empty_domain(ws: Workspace, turn: TurnView) -> None:
-    head = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None).state_head
-    assert dialogues.save_slot(ws, turn.id, "restaurant", "area", None, "anna", head).state == {}
+    head = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None).state_head
+    assert corrections.save_slot(ws, turn.id, "restaurant", "area", None, "anna", head).state == {}
 
 
 def test_an_unchanged_value_makes_no_revision(ws: Workspace, turn: TurnView) -> None:
-    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
-    dialogues.save_slot(ws, turn.id, "restaurant", "area", " north ", "anna", saved.state_head)
-    dialogues.save_state(ws, turn.id, {"restaurant": {"area": "north"}}, "anna", saved.state_head)
-    assert len(dialogues.history(ws, turn.id)) == 1
+    saved = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", " north ", "anna", saved.state_head)
+    corrections.save_state(ws, turn.id, {"restaurant": {"area": "north"}}, "anna", saved.state_head)
+    assert len(corrections.history(ws, turn.id)) == 1
 
 
 def test_a_field_left_without_typing_changes_nothing(ws: Workspace, turn: TurnView, tracker) -> None:
-    assert dialogues.save_transcript(ws, turn.id, " ", "anna", None).status == "new"
+    assert corrections.save_transcript(ws, turn.id, " ", "anna", None).status == "new"
     tracker.heard, tracker.understood = " two  spaces ", {"restaurant": {"food": ["thai", "thai food"]}}
     understanding.predict_turn(ws, turn.id)
-    dialogues.save_transcript(ws, turn.id, "two spaces", "anna", None)
-    dialogues.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", None)
-    assert dialogues.history(ws, turn.id) == []
-    other = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    corrections.save_transcript(ws, turn.id, "two spaces", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", None)
+    assert corrections.history(ws, turn.id) == []
+    other = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     assert other.state == {"restaurant": {"food": ["thai", "thai food"], "area": "north"}}
 
 
@@ -112,28 +118,28 @@ def test_what_builds_on_a_prediction_nobody_saw_is_refused(ws: Workspace, turn: 
     seen = understanding.predict_turn(ws, turn.id).prediction_id
     understanding.predict_turn(ws, turn.id)
     for save in (
-        lambda prediction: dialogues.accept_turn(ws, turn.id, "anna", None, prediction=prediction),
-        lambda prediction: dialogues.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", None, prediction=prediction),
-        lambda prediction: dialogues.save_state(ws, turn.id, {}, "anna", None, prediction=prediction),
+        lambda prediction: corrections.accept_turn(ws, turn.id, "anna", None, prediction=prediction),
+        lambda prediction: corrections.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", None, prediction=prediction),
+        lambda prediction: corrections.save_state(ws, turn.id, {}, "anna", None, prediction=prediction),
     ):
         for outdated in (None, seen):
             with pytest.raises(ConflictError, match="The model has answered this turn meanwhile: look again") as refused:
                 save(outdated)
-    assert dialogues.history(ws, turn.id) == []
-    accepted = dialogues.accept_turn(ws, turn.id, "anna", None, prediction=refused.value.turn.prediction_id)
-    dialogues.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", accepted.state_head, prediction=seen)  # on the accepted
+    assert corrections.history(ws, turn.id) == []
+    accepted = corrections.accept_turn(ws, turn.id, "anna", None, prediction=refused.value.turn.prediction_id)
+    corrections.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", accepted.state_head, prediction=seen)  # on the accepted
 
 
 def test_a_value_once_typed_is_offered_from_then_on(ws: Workspace, project: int, turn: TurnView, tracker) -> None:
     tracker.understood = {"restaurant": {"food": "misheard"}}
     understanding.predict_turn(ws, turn.id)
-    saved = dialogues.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", None)
-    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", saved.state_head)
+    saved = corrections.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", None)
+    saved = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", saved.state_head)
     assert ontology.choices(ws, project, "hotel", "stars") == ["4", DONTCARE]
     assert ontology.choices(ws, project, "restaurant", "food") == ["chinese", "thai", DONTCARE]
     assert ontology.get_ontology(ws, project).built_from == "train"
     dialogues.set_split(ws, turn.dialogue_id, "test", "anna")
-    dialogues.save_state(ws, turn.id, {"restaurant": {"area": ["west", "the west"]}}, "anna", saved.state_head)
+    corrections.save_state(ws, turn.id, {"restaurant": {"area": ["west", "the west"]}}, "anna", saved.state_head)
     assert ontology.choices(ws, project, "restaurant", "area") == ["north", "south", "the west", "west", DONTCARE]
     assert ontology.get_ontology(ws, project).built_from == "all"
 
@@ -141,36 +147,36 @@ def test_a_value_once_typed_is_offered_from_then_on(ws: Workspace, project: int,
 @pytest.mark.parametrize("value", ["", " ", [], ["north", ""]])
 def test_an_empty_value_is_not_the_same_as_no_value(ws: Workspace, turn: TurnView, value: str | list[str]) -> None:
     with pytest.raises(StudioError, match="fill them in, or remove the slot"):
-        dialogues.save_slot(ws, turn.id, "restaurant", "area", value, "anna", None)
+        corrections.save_slot(ws, turn.id, "restaurant", "area", value, "anna", None)
 
 
 @pytest.mark.parametrize("state", [[], {"restaurant": "north"}, {"restaurant": {"area": 3}}])
 def test_what_is_no_state_is_refused(ws: Workspace, turn: TurnView, state: State) -> None:
     with pytest.raises(StudioError, match="no dialogue state"):
-        dialogues.save_state(ws, turn.id, state, "anna", None)
+        corrections.save_state(ws, turn.id, state, "anna", None)
 
 
 def test_an_agent_turn_has_no_state(ws: Workspace, turn: TurnView) -> None:
     agent = dialogues.add_agent_turn(ws, turn.dialogue_id, text="any area?")
     with pytest.raises(StudioError, match="after a user turn"):
-        dialogues.save_slot(ws, agent.id, "restaurant", "area", "north", "anna", None)
+        corrections.save_slot(ws, agent.id, "restaurant", "area", "north", "anna", None)
 
 
 def test_the_second_of_two_people_is_told_and_sees_both_versions(ws: Workspace, turn: TurnView) -> None:
-    first = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    first = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     with pytest.raises(ConflictError, match="anna changed this turn") as refused:
-        dialogues.save_slot(ws, turn.id, "restaurant", "area", "south", "ben", None)
+        corrections.save_slot(ws, turn.id, "restaurant", "area", "south", "ben", None)
     assert refused.value.mine == {"restaurant": {"area": "south"}}
     assert refused.value.theirs == {"restaurant": {"area": "north"}}
     assert refused.value.turn == first
     assert dialogues.get_turn(ws, turn.id) == first
-    again = dialogues.save_slot(ws, turn.id, "restaurant", "area", "south", "ben", refused.value.turn.state_head)
+    again = corrections.save_slot(ws, turn.id, "restaurant", "area", "south", "ben", refused.value.turn.state_head)
     assert again.state == {"restaurant": {"area": "south"}}
 
 
 def test_transcript_and_state_are_two_chains_that_do_not_disturb_each_other(ws: Workspace, turn: TurnView) -> None:
-    dialogues.save_transcript(ws, turn.id, "in the north", "anna", None)
-    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
+    corrections.save_transcript(ws, turn.id, "in the north", "anna", None)
+    saved = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
     assert (saved.transcript, saved.state) == ("in the north", {"restaurant": {"area": "north"}})
 
 
@@ -179,7 +185,7 @@ def test_of_many_who_save_at_once_one_succeeds_and_nothing_is_lost(ws: Workspace
 
     def save(name: str) -> None:
         try:
-            dialogues.save_transcript(ws, turn.id, f"said {name}", name, None)
+            corrections.save_transcript(ws, turn.id, f"said {name}", name, None)
         except ConflictError as error:
             refused.append(error)
 
@@ -188,50 +194,50 @@ def test_of_many_who_save_at_once_one_succeeds_and_nothing_is_lost(ws: Workspace
         thread.start()
     for thread in threads:
         thread.join()
-    history = dialogues.history(ws, turn.id)
+    history = corrections.history(ws, turn.id)
     assert (len(history), len(refused)) == (1, 7)
     assert dialogues.get_turn(ws, turn.id).transcript == history[0].new
 
 
 def test_undo_goes_back_change_by_change_to_the_model(ws: Workspace, turn: TurnView, tracker) -> None:
     head = understanding.predict_turn(ws, turn.id)
-    saved = dialogues.save_transcript(ws, turn.id, "a place in the south", "anna", head.transcript_head)
-    saved = dialogues.save_slot(ws, turn.id, "restaurant", "area", "south", "anna", saved.state_head)
-    once = dialogues.undo(ws, turn.id, "anna", saved.head)
+    saved = corrections.save_transcript(ws, turn.id, "a place in the south", "anna", head.transcript_head)
+    saved = corrections.save_slot(ws, turn.id, "restaurant", "area", "south", "anna", saved.state_head)
+    once = corrections.undo(ws, turn.id, "anna", saved.head)
     assert (once.state, once.transcript) == ({"restaurant": {"area": "north"}}, "a place in the south")
-    twice = dialogues.undo(ws, turn.id, "anna", once.head)
+    twice = corrections.undo(ws, turn.id, "anna", once.head)
     assert (twice.transcript, twice.status) == ("a place in the north", "predicted")
     with pytest.raises(StudioError, match="nothing to undo"):
-        dialogues.undo(ws, turn.id, "anna", twice.head)
-    sources = [(revision.source, revision.old, revision.new) for revision in dialogues.history(ws, turn.id)]
+        corrections.undo(ws, turn.id, "anna", twice.head)
+    sources = [(revision.source, revision.old, revision.new) for revision in corrections.history(ws, turn.id)]
     assert sources[0] == ("undo", "a place in the south", "a place in the north")
     assert len(sources) == 4
 
 
 def test_an_undo_never_takes_back_what_somebody_else_just_did(ws: Workspace, turn: TurnView) -> None:
-    mine = dialogues.save_transcript(ws, turn.id, "hello", "anna", None)
-    dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
+    mine = corrections.save_transcript(ws, turn.id, "hello", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
     with pytest.raises(ConflictError, match="ben changed this turn"):
-        dialogues.undo(ws, turn.id, "anna", mine.head)
+        corrections.undo(ws, turn.id, "anna", mine.head)
 
 
 def test_accepting_makes_the_models_answer_a_correction(ws: Workspace, turn: TurnView, tracker) -> None:
     with pytest.raises(StudioError, match="nothing to accept"):
-        dialogues.accept_turn(ws, turn.id, "anna", None)
+        corrections.accept_turn(ws, turn.id, "anna", None)
     understanding.predict_turn(ws, turn.id)
-    accepted = dialogues.accept_turn(ws, turn.id, "anna", None)
+    accepted = corrections.accept_turn(ws, turn.id, "anna", None)
     assert (accepted.status, accepted.corrected_transcript) == ("corrected", "a place in the north")
     assert accepted.corrected_state == accepted.predicted_state
-    assert dialogues.accept_turn(ws, turn.id, "anna", accepted.head) == accepted
+    assert corrections.accept_turn(ws, turn.id, "anna", accepted.head) == accepted
 
 
 def test_an_acceptance_is_taken_back_whole(ws: Workspace, turn: TurnView, tracker) -> None:
     understanding.predict_turn(ws, turn.id)
-    accepted = dialogues.accept_turn(ws, turn.id, "anna", None)
-    changed = dialogues.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", accepted.state_head)
-    once = dialogues.undo(ws, turn.id, "anna", changed.head)
+    accepted = corrections.accept_turn(ws, turn.id, "anna", None)
+    changed = corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", accepted.state_head)
+    once = corrections.undo(ws, turn.id, "anna", changed.head)
     assert (once.corrected_transcript, once.corrected_state) == (accepted.corrected_transcript, accepted.corrected_state)
-    twice = dialogues.undo(ws, turn.id, "anna", once.head)
+    twice = corrections.undo(ws, turn.id, "anna", once.head)
     assert (twice.corrected_transcript, twice.corrected_state, twice.status) == (None, None, "predicted")
 
 
@@ -240,13 +246,13 @@ def test_the_list_finds_by_name_by_what_was_heard_and_by_what_was_written(ws: Wo
         return [row.name for row in dialogues.list_dialogues(ws, 1, search=search)]
 
     understanding.predict_turn(ws, turn.id)
-    dialogues.save_transcript(ws, turn.id, "100% sure", "anna", None)
+    corrections.save_transcript(ws, turn.id, "100% sure", "anna", None)
     dialogues.create_dialogue(ws, 1, "other")
     assert found("") == ["other", "d1"]
     assert found("D1") == found("place in") == found("100%") == ["d1"]
     assert found("nobody said") == []
     heard = dialogues.get_turn(ws, turn.id)
-    dialogues.save_transcript(ws, turn.id, 'the "café"', "anna", heard.transcript_head)
+    corrections.save_transcript(ws, turn.id, 'the "café"', "anna", heard.transcript_head)
     dialogues.add_agent_turn(ws, turn.dialogue_id, text="any area?")
     assert found('"café"') == ["d1"]
     assert dialogues.list_dialogues(ws, 1, search="café")[0].turns == 2
@@ -260,7 +266,7 @@ def test_the_list_knows_how_far_each_dialogue_is(ws: Workspace, turn: TurnView, 
     assert (names("new"), names("predicted"), names("corrected")) == (["d1"], [], [])
     understanding.predict_turn(ws, turn.id)
     assert (names("new"), names("predicted"), names("corrected")) == ([], ["d1"], [])
-    dialogues.save_transcript(ws, turn.id, "corrected", "anna", None)
+    corrections.save_transcript(ws, turn.id, "corrected", "anna", None)
     assert (names("new"), names("predicted"), names("corrected")) == ([], [], ["d1"])
     row = dialogues.list_dialogues(ws, 1)[0]
     assert (row.turns, row.user_turns, row.predicted, row.corrected) == (2, 1, 1, 1)
@@ -277,8 +283,42 @@ def test_what_is_gone_is_said_in_a_sentence(ws: Workspace, project: int) -> None
     for ask in (
         lambda: dialogues.get_dialogue(ws, 99),
         lambda: dialogues.get_turn(ws, 99),
-        lambda: dialogues.save_transcript(ws, 99, "text", "anna", None),
+        lambda: corrections.save_transcript(ws, 99, "text", "anna", None),
         lambda: dialogues.create_dialogue(ws, 99),
     ):
         with pytest.raises(StudioError, match="does not exist any more"):
             ask()
+
+
+def test_redo_brings_back_what_undo_took_even_after_a_reload(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.save_slot(ws, predicted.id, "restaurant", "area", "south", "anna", predicted.state_head)
+    view = corrections.save_slot(ws, predicted.id, "restaurant", "area", "west", "anna", view.state_head)
+    for _ in range(2):
+        view = corrections.undo(ws, predicted.id, "anna", view.head)
+    assert (view.can_undo, view.can_redo) == (False, True)
+    for expected in ("south", "west"):
+        view = corrections.redo(ws, predicted.id, "anna", dialogues.get_turn(ws, predicted.id).head)
+        assert view.state is not None
+        assert view.state["restaurant"]["area"] == expected
+    with pytest.raises(StudioError, match="nothing to redo"):
+        corrections.redo(ws, predicted.id, "anna", view.head)
+
+
+def test_an_accepted_turn_is_taken_back_and_brought_back_whole(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.accept_turn(ws, predicted.id, "anna", predicted.head)
+    view = corrections.undo(ws, predicted.id, "anna", view.head)
+    assert (view.status, view.confirmed) == ("predicted", frozenset())
+    view = corrections.redo(ws, predicted.id, "anna", view.head)
+    assert view.status == "corrected"
+    assert view.corrected_transcript is not None
+    assert view.corrected_state is not None
+    assert view.confirmed == {("restaurant", "area")}
+
+
+def test_what_somebody_wrote_or_confirmed_is_marked_until_it_is_taken_back(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
+    assert (view.confirmed, view.status) == ({("restaurant", "area")}, "predicted")
+    assert corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna", confirmed=False).confirmed == frozenset()
+    view = corrections.save_slot(ws, predicted.id, "restaurant", "food", "thai", "anna", None)
+    assert view.confirmed == {("restaurant", "food")}
+    assert corrections.undo(ws, predicted.id, "anna", view.head).confirmed == frozenset()

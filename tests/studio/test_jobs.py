@@ -16,7 +16,7 @@ from db.repositories import jobs
 from engine.dialogue import Turn, read_manifest
 from studio import worker
 from studio.errors import StudioError
-from studio.services import checkpoints, dialogues, runs, training, understanding
+from studio.services import checkpoints, corrections, dialogues, runs, training, understanding
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
@@ -283,8 +283,8 @@ def test_nothing_a_model_said_is_taught_or_scored_as_right(ws: Workspace, projec
         dialogue = corrected(name, split=split)
         slot_only, words_only, _ = (dialogues.add_user_turn(ws, dialogue, sound(50 + number)) for number in range(3))
         understanding.predict_dialogue(ws, dialogue)
-        dialogues.save_slot(ws, slot_only.id, "restaurant", "area", "south", "anna", None)
-        dialogues.save_transcript(ws, words_only.id, "hello", "anna", None)
+        corrections.save_slot(ws, slot_only.id, "restaurant", "area", "south", "anna", None)
+        corrections.save_transcript(ws, words_only.id, "hello", "anna", None)
     preview = training.preview(ws, project)
     assert (preview.turns, preview.held_out_turns) == (3, 3)
     job = wait(ws, training.start_job(ws, project, 1, "demo", ["stage2.steps=1"]).id)
@@ -307,7 +307,7 @@ def frozen(job: JobView, part: str) -> list[tuple]:
 
 def test_transcripts_alone_teach_no_state(ws: Workspace, project: int, sound) -> None:
     turn = dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d").id, sound())
-    dialogues.save_transcript(ws, turn.id, "hello", "anna", None)
+    corrections.save_transcript(ws, turn.id, "hello", "anna", None)
     assert "correct or accept the state of a turn too" in (training.preview(ws, project).problem or "")
 
 
@@ -316,7 +316,7 @@ def test_a_snapshot_stays_what_it_was_when_the_turn_is_corrected_again(ws: Works
     manifest = job.folder / "snapshot" / "manifest.jsonl"
     before = manifest.read_bytes()
     turn = dialogues.get_dialogue(ws, 1).turns[0]
-    dialogues.save_transcript(ws, turn.id, "something else", "ben", turn.transcript_head)
+    corrections.save_transcript(ws, turn.id, "something else", "ben", turn.transcript_head)
     assert manifest.read_bytes() == before
     with ws.read() as session:
         snapshot = session.get_one(Job, job.id).snapshot

@@ -12,7 +12,7 @@ import soundfile
 from db.models import Dialogue, Ontology
 from engine.dialogue import DONTCARE, read_manifest
 from studio.errors import StudioError
-from studio.services import dialogues, manifests, ontology, projects, training
+from studio.services import corrections, dialogues, manifests, ontology, projects, training
 from studio.workspace import Workspace
 
 
@@ -87,7 +87,7 @@ def test_an_import_cuts_each_turn_out_of_its_recording(
     view = dialogues.get_dialogue(ws, dialogues.list_dialogues(ws, project)[0].id)
     assert [turn.seconds for turn in view.turns] == [1.0, 0.5]
     assert view.turns[0].status == "corrected"
-    assert [revision.source for revision in dialogues.history(ws, view.turns[0].id)] == ["import"]
+    assert [revision.source for revision in corrections.history(ws, view.turns[0].id)] == ["import"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from db.models import Checkpoint
-from studio.services import checkpoints, dialogues, manifests, projects, training, understanding
+from studio.services import checkpoints, corrections, dialogues, manifests, projects, training, understanding
 from studio.workspace import Workspace
 
 ONE_STEP_EACH = ["align.steps=1", "stage1.steps=1", "stage2.steps=1"]
@@ -26,8 +26,8 @@ def base(ws: Workspace, project: int, tmp_path: Path) -> int:
         dialogue = dialogues.create_dialogue(ws, project, split, split)
         for sound in sounds[:turns]:
             turn = dialogues.add_user_turn(ws, dialogue.id, sound)
-            dialogues.save_transcript(ws, turn.id, "a restaurant in the north", "anna", None)
-            dialogues.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+            corrections.save_transcript(ws, turn.id, "a restaurant in the north", "anna", None)
+            corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     manifest = manifests.export_manifest(ws, project, tmp_path / "export")
     settings = [part for override in ONE_STEP_EACH + SMALL for part in ("--set", override)]
     out = ws.path("runs/base")
@@ -65,8 +65,8 @@ def test_ten_dialogues_corrected_by_hand_make_a_checkpoint_that_answers(ws: Work
                 continue
             turn = dialogues.add_user_turn(ws, dialogue.id, label.audio)
             turn = understanding.predict_turn(ws, turn.id)
-            turn = dialogues.save_transcript(ws, turn.id, label.transcript, "anna", turn.transcript_head)
-            dialogues.save_state(ws, turn.id, label.state or {}, "anna", turn.state_head)
+            turn = corrections.save_transcript(ws, turn.id, label.transcript, "anna", turn.transcript_head)
+            corrections.save_state(ws, turn.id, label.state or {}, "anna", turn.state_head)
     job = training.start_job(ws, project, checkpoints.in_use(ws).id, "adapt")
     while job.active:
         time.sleep(1)

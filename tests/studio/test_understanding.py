@@ -8,7 +8,7 @@ import pytest
 from db.models import Checkpoint
 from engine.tracking import HistoryTurn
 from studio.errors import StudioError
-from studio.services import checkpoints, dialogues, understanding
+from studio.services import checkpoints, corrections, dialogues, understanding
 from studio.workspace import Workspace
 
 
@@ -31,8 +31,8 @@ def test_a_prediction_is_stored_with_all_it_says(ws: Workspace, dialogue, tracke
 
 def test_history_and_previous_state_are_what_people_corrected(ws: Workspace, dialogue, tracker) -> None:
     first = understanding.predict_turn(ws, dialogue.turns[0].id)
-    dialogues.save_transcript(ws, first.id, "something in the south", "anna", None)
-    dialogues.save_slot(ws, first.id, "restaurant", "area", "south", "anna", None)
+    corrections.save_transcript(ws, first.id, "something in the south", "anna", None)
+    corrections.save_slot(ws, first.id, "restaurant", "area", "south", "anna", None)
     understanding.predict_turn(ws, dialogue.turns[2].id)
     assert tracker.asked[-1].previous == {"restaurant": {"area": "south"}}
     assert tracker.asked[-1].history == [
@@ -55,7 +55,7 @@ def test_a_whole_dialogue_is_predicted_in_order_with_progress(ws: Workspace, dia
 
 
 def test_a_user_turn_that_was_typed_before_it_was_heard_is_understood_all_the_same(ws: Workspace, dialogue, tracker) -> None:
-    typed = dialogues.save_transcript(ws, dialogue.turns[0].id, "in the north", "anna", None)
+    typed = corrections.save_transcript(ws, dialogue.turns[0].id, "in the north", "anna", None)
     assert typed.waits_for_model
     understood = understanding.predict_dialogue(ws, dialogue.id).turns
     assert (understood[0].transcript, understood[0].state) == ("in the north", {"restaurant": {"area": "north"}})
@@ -64,7 +64,7 @@ def test_a_user_turn_that_was_typed_before_it_was_heard_is_understood_all_the_sa
 
 def test_predicting_again_never_touches_a_correction(ws: Workspace, dialogue, tracker) -> None:
     first = understanding.predict_turn(ws, dialogue.turns[0].id)
-    dialogues.save_slot(ws, first.id, "restaurant", "area", "south", "anna", None)
+    corrections.save_slot(ws, first.id, "restaurant", "area", "south", "anna", None)
     tracker.heard, tracker.understood = "something else", {}
     again = understanding.predict_turn(ws, first.id)
     assert (again.transcript, again.predicted_state) == ("something else", {})

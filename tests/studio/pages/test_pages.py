@@ -18,7 +18,7 @@ from studio.pages.correct import perform, sight
 from studio.pages.slot_form import split_name
 from studio.pages.talk import conversation_html
 from studio.pages.turn_html import history_html, json_problem
-from studio.services import dialogues
+from studio.services import corrections, dialogues
 from studio.workspace import Workspace
 
 PAGES = ("talk", "correct", "train", "models")
@@ -56,9 +56,9 @@ def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
 def test_what_people_say_is_never_html(ws: Workspace, project: int) -> None:
     dialogue = dialogues.create_dialogue(ws, project, "d")
     turn = dialogues.add_agent_turn(ws, dialogue.id, "<script>alert(1)</script>")
-    dialogues.save_transcript(ws, turn.id, "<img src=x>", "<b>", turn.transcript_head)
+    corrections.save_transcript(ws, turn.id, "<img src=x>", "<b>", turn.transcript_head)
     shown = conversation_html(dialogues.get_dialogue(ws, dialogue.id), listening=False)
-    shown += history_html(dialogues.history(ws, turn.id))
+    shown += history_html(corrections.history(ws, turn.id))
     assert "<script" not in shown and "<img" not in shown and "&lt;b&gt;" in shown
 
 

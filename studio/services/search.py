@@ -1,0 +1,94 @@
+"""Finding turns: the queue of what to correct next, filters, and search in what was said and understood."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count as counter
+
+from db.models import Turn, TurnSlot, TurnStatus
+from db.repositories import queue
+from db.repositories.queue import Entry, Filters
+from engine.dialogue import State, accepted, iterate_slots
+from studio.services.views import TurnView
+from studio.workspace import Workspace
+
+OPEN = (TurnStatus.NEW, TurnStatus.PREDICTED)  # what nobody has corrected yet
+RANDOM_EVERY = 5  # every fifth turn of the queue is drawn by lot: what the model is sure of can be wrong too
+
+
+@dataclass(frozen=True)
+class QueuePage:
+    """A part of the queue, and how many turns match in all. ``drawn`` are the ids of those that came by lot."""
+
+    entries: list[Entry]
+    total: int
+    drawn: frozenset[int]
+
+
+def doubtful(ws: Workspace, project_id: int, filters: Filters, limit: int = 50) -> QueuePage:
+    """The beginning of the queue: the most doubtful turns, every fifth place drawn by lot from all that match."""
+    with ws.read() as session:
+        doubtful_first = queue.most_doubtful(session, project_id, filters, limit)
+        by_lot = queue.by_lot(session, project_id, filters, limit)
+        total = queue.count(session, project_id, filters)
+    entries: dict[int, Entry] = {}
+    drawn: set[int] = set()
+    certain, lots = iter(doubtful_first), iter(by_lot)
+    for place in counter(1):
+        if len(entries) >= min(limit, total):
+            break
+        source = lots if place % RANDOM_EVERY == 0 else certain
+        entry = _next_new(source, entries) or _next_new(lots if source is certain else certain, entries)
+        if entry is None:
+            break
+        entries[entry.turn_id] = entry
+        if source is lots:
+            drawn.add(entry.turn_id)
+    return QueuePage(list(entries.values()), total, frozenset(drawn))
+
+
+def next_turn(ws: Workspace, project_id: int, filters: Filters, after: int | None = None) -> int | None:
+    """The turn to do next; ``after`` is the one just done, which does not come again at once. ``None``: all is done."""
+    page = doubtful(ws, project_id, filters, limit=20)
+    return next((entry.turn_id for entry in page.entries if entry.turn_id != after), None)
+
+
+def doubt(view: TurnView) -> float | None:
+    """How unsure the model is of a turn, 0 to 1: of its least sure slot or of the words, whichever is worse."""
+    if view.prediction_id is None:
+        return None
+    if not view.valid:
+        return 1.0
+    sure = [value for slots in view.confidence.values() for value in slots.values()]
+    if view.recognition is not None:
+        sure.append(view.recognition)
+    return 1 - min(sure, default=1.0)
+
+
+def index(turn: Turn, view: TurnView) -> None:
+    """Bring what is searched up to date with the turn as it stands; belongs into the transaction that changed it."""
+    turn.doubt = doubt(view)
+    index_labels(turn, view.transcript, view.state, view.confidence)
+
+
+def index_labels(
+    turn: Turn, transcript: str | None, state: State | None, confidence: dict[str, dict[str, float]] | None = None
+) -> None:
+    """As ``index``, for a turn that nobody has asked the model about."""
+    turn.words = (transcript or "").lower()
+    kept = {(row.domain, row.slot): row for row in turn.slots}
+    wanted = {(domain, slot): accepted(value)[0].lower() for domain, slot, value in iterate_slots(state or {})}
+    for place in kept.keys() - wanted.keys():
+        turn.slots.remove(kept[place])
+    for (domain, slot), value in wanted.items():
+        sure = (confidence or {}).get(domain, {}).get(slot)
+        row = kept.get((domain, slot))
+        if row is None:
+            turn.slots.append(TurnSlot(domain=domain, slot=slot, value=value, confidence=sure))
+        else:
+            row.value, row.confidence = value, sure
+
+
+def _next_new(entries: Iterator[Entry], taken: dict[int, Entry]) -> Entry | None:
+    return next((entry for entry in entries if entry.turn_id not in taken), None)

@@ -1,0 +1,82 @@
+"""The queue: doubtful turns first, some by lot, found by slot, status and words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from db.models import Dialogue, Speaker, Turn, TurnStatus
+from db.repositories.queue import Filters
+from studio.services import corrections, dialogues, search, understanding
+from studio.workspace import Workspace
+from tests.studio.conftest import FakeTracker
+
+ANY_STATUS = Filters(speaker=None)
+
+
+@pytest.fixture
+def many(ws: Workspace, project: int) -> dict[int, float]:
+    """Forty answered turns; how doubtful each is, by its id."""
+    with ws.write() as session:
+        turns = [
+            Turn(turn_id=n, speaker=Speaker.USER, status=TurnStatus.PREDICTED, doubt=n / 40, lottery=(n * 17 % 40) / 40)
+            for n in range(40)
+        ]
+        session.add(Dialogue(project_id=project, name="many", turns=turns))
+        session.flush()
+        return {turn.id: turn.doubt or 0.0 for turn in turns}
+
+
+def test_doubtful_turns_come_first_and_every_fifth_is_drawn_by_lot(ws: Workspace, project: int, many: dict[int, float]) -> None:
+    page = search.doubtful(ws, project, Filters(), limit=20)
+    ids = [entry.turn_id for entry in page.entries]
+    assert (len(ids), len(set(ids)), page.total) == (20, 20, 40)
+    chosen = [many[number] for number in ids if number not in page.drawn]
+    assert chosen == sorted(chosen, reverse=True)
+    assert [place for place, number in enumerate(ids, 1) if number in page.drawn] == [5, 10, 15, 20]
+    assert min(many[number] for number in page.drawn) < min(chosen)
+
+
+def test_the_queue_ends_with_every_turn_once(ws: Workspace, project: int, many: dict[int, float]) -> None:
+    page = search.doubtful(ws, project, Filters(), limit=100)
+    assert sorted(entry.turn_id for entry in page.entries) == sorted(many)
+
+
+def test_the_turn_just_done_does_not_come_again_at_once(ws: Workspace, project: int, many: dict[int, float]) -> None:
+    first = search.next_turn(ws, project, Filters())
+    assert search.next_turn(ws, project, Filters(), after=first) not in (None, first)
+    assert search.next_turn(ws, project, Filters(text="nobody said this")) is None
+
+
+def test_turns_are_found_by_what_stands_in_them(
+    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "found")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound())
+    understanding.predict_turn(ws, turn.id)
+
+    def found(**wanted: object) -> bool:
+        return search.doubtful(ws, project, Filters(**wanted)).total == 1  # type: ignore[arg-type]
+
+    assert found(text="PLACE in the")
+    assert found(domain="restaurant", slot="area")
+    assert found(text="north")
+    assert not found(slot="food")
+    view = corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", None)
+    view = corrections.save_slot(ws, turn.id, "restaurant", "area", None, "anna", view.state_head)
+    corrections.save_transcript(ws, turn.id, "thai please", "anna", view.transcript_head)
+    assert found(slot="food", text="thai", statuses=(TurnStatus.CORRECTED,))
+    assert not found(slot="area")
+    assert not found(text="place")
+    assert not found(statuses=search.OPEN)
+
+
+def test_what_the_model_is_least_sure_of_decides(
+    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project)
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound())
+    assert search.doubt(turn) is None
+    assert search.doubt(understanding.predict_turn(ws, turn.id)) == pytest.approx(0.1)
+    tracker.valid = False
+    assert search.doubt(understanding.predict_turn(ws, turn.id)) == 1.0
