@@ -125,6 +125,8 @@ def _comparison(found: dict[str, Any]) -> list[str]:
             f"{score:16} {_percent(row['baseline'])} -> {_percent(row['system'])}, difference {row['difference']:+.2f}"
             f"{_interval(row['interval'])}, p = {row['p_value']:.4f}"
         )
+    for depth, row in found["per_depth"].items():
+        lines.append(f"  depth {depth:>3}, {row['turns']:>5} turns: JGA {_percent(row['baseline'])} -> {_percent(row['system'])}")
     for slot, row in found["per_slot"].items():
         lines.append(f"  {slot:28} {_changes(row)}")
     return lines

@@ -28,6 +28,8 @@ def compare_systems(baseline: AlignedTurns, system: AlignedTurns, profile: Profi
 
         - ``scores``: for ``jga``, ``slot_f1`` and, where the profile has one, ``ser``: the ``baseline``'s, the
           ``system``'s, ``difference`` in points, its 95 % ``interval``, and the two-sided ``p_value``;
+        - ``per_depth``: by turn depth, how many ``turns``, and the JGA of ``baseline`` and ``system``; with one system
+          under own and under given history this shows what errors in the history cost along a dialogue;
         - ``turns``, and ``per_slot`` by ``domain-slot``: how many are ``fixed`` (wrong in the baseline, right now),
           ``broken`` (the other way round) and ``still_wrong``;
         - ``dialogues``, ``user_turns``, ``resamples``, ``seed``.
@@ -37,6 +39,7 @@ def compare_systems(baseline: AlignedTurns, system: AlignedTurns, profile: Profi
     """
     turns = _Changes()
     per_slot: dict[str, _Changes] = {}
+    per_depth: dict[int, list[int]] = {}
     tallies: list[tuple[Tally, Tally]] = []
     for dialogue, pairs in system.turns.items():
         own = Tally(), Tally()
@@ -47,6 +50,9 @@ def compare_systems(baseline: AlignedTurns, system: AlignedTurns, profile: Profi
             for tally, state in zip(own, (old.state, new.state), strict=True):
                 wrong.append(_wrong_slots(profile, gold.state, state, dialogue, index, tally))
             turns.add(bool(wrong[0]), bool(wrong[1]))
+            depth = per_depth.setdefault(index + 1, [0, 0, 0])
+            for place, count in enumerate((1, not wrong[0], not wrong[1])):
+                depth[place] += count
             for slot in dict.fromkeys([*wrong[0], *wrong[1]]):
                 per_slot.setdefault(slot, _Changes()).add(slot in wrong[0], slot in wrong[1])
         if own[0].turns:
@@ -59,6 +65,10 @@ def compare_systems(baseline: AlignedTurns, system: AlignedTurns, profile: Profi
     order = sorted(per_slot.items(), key=lambda item: (item[1].fixed - item[1].broken, item[0]))
     return {
         "scores": {name: _difference(counts, seed) for name, counts in scores.items()},
+        "per_depth": {
+            str(depth): {"turns": count, "baseline": 100 * old / count, "system": 100 * new / count}
+            for depth, (count, old, new) in sorted(per_depth.items())
+        },
         "turns": turns.to_json(),
         "per_slot": {slot: changes.to_json() for slot, changes in order},
         "dialogues": len(tallies),

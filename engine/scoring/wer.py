@@ -17,7 +17,8 @@ class WerResult:
     """``wer`` in percent, over all reference words; None where the references hold no word. The rest are counts.
 
     ``nonspeech`` utterances have an empty reference: words written for them are ``nonspeech_insertions``, and are among
-    ``insertions`` (and so in ``wer``) too.
+    ``insertions`` (and so in ``wer``) too. ``nonspeech_rate`` is the share of these utterances, in percent, for which
+    anything was written; None where there is none.
     """
 
     wer: float | None
@@ -29,6 +30,7 @@ class WerResult:
     substitutions: int
     nonspeech: int
     nonspeech_insertions: int
+    nonspeech_rate: float | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -66,6 +68,7 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
             errors[dialogue] += length
             nonspeech_insertions += 0 if reference else length
     total = sum(words.values())
+    silent = [hypothesis for reference, hypothesis in zip(said, heard, strict=True) if not reference]
     return WerResult(
         wer=100 * sum(errors.values()) / total if total else None,
         wer_interval=bootstrap_interval(list(errors.values()), list(words.values())),
@@ -74,8 +77,9 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
         insertions=kinds["insert"],
         deletions=kinds["delete"],
         substitutions=kinds["substitute"],
-        nonspeech=said.count(""),
+        nonspeech=len(silent),
         nonspeech_insertions=nonspeech_insertions,
+        nonspeech_rate=100 * sum(map(bool, silent)) / len(silent) if silent else None,
     )
 
 

@@ -40,6 +40,10 @@ def test_fixed_broken_and_still_wrong_are_counted_by_turn_and_slot(systems):
         "hotel-stars": {"fixed": 0, "broken": 1, "still_wrong": 0},
         "hotel-area": {"fixed": 2, "broken": 1, "still_wrong": 10},
     }
+    assert result["per_depth"] == {
+        "1": {"turns": 12, "baseline": 100.0, "system": pytest.approx(100 * 11 / 12)},
+        "2": {"turns": 12, "baseline": 0.0, "system": pytest.approx(100 * 2 / 12)},
+    }
     jga = result["scores"]["jga"]
     assert (jga["baseline"], jga["system"]) == (50.0, pytest.approx(100 * 13 / 24))
     assert (result["dialogues"], result["user_turns"]) == (12, 24)

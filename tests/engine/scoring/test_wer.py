@@ -27,6 +27,8 @@ def test_words_heard_in_noise_are_insertions():
     result = wer(["hello there", "", ""], ["hello there", "thank you", ""])
     assert (result.nonspeech, result.nonspeech_insertions, result.insertions) == (2, 2, 2)
     assert result.wer == 100.0
+    assert result.nonspeech_rate == 50.0, "one of two clips without speech got words"
+    assert wer(["a"], ["a"]).nonspeech_rate is None
 
 
 def test_noise_alone_has_no_rate_but_its_insertions():
