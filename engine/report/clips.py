@@ -19,9 +19,10 @@ _COMPRESSION = 0.95
 
 @dataclass
 class Clips:
-    """Clips by row number, in base64; how many bytes they take, and how many turns had to go without."""
+    """Clips by row number, in base64, and their seconds; how many bytes they take, and how many turns had to go without."""
 
     clips: dict[int, str] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
     size: int = 0
     over_limit: int = 0
     missing: list[str] = field(default_factory=list)
@@ -49,6 +50,7 @@ def make_clips(turns: Iterable[tuple[int, Turn]], limit: int) -> Clips:
             result.over_limit += 1
             continue
         result.clips[number] = clip
+        result.seconds[number] = len(samples) / audio.SAMPLE_RATE
         result.size += len(clip)
     return result
 

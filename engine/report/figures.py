@@ -23,7 +23,7 @@ class Figure:
 
 def figures(dialogues: Sequence[str], systems: Sequence[System], rows: Sequence[Row]) -> list[Figure]:
     """The plots for which there is something to show."""
-    drawn = [_by_depth(systems), _by_slot(systems), _words_and_states(dialogues, systems, rows)]
+    drawn = [_by_depth(systems), _words_and_states(dialogues, systems, rows), _by_slot(systems)]
     return [figure for figure in drawn if figure]
 
 
@@ -51,7 +51,7 @@ def _by_slot(systems: Sequence[System]) -> Figure | None:
         marks = []
         for number, system in enumerate(systems):
             tally = system.scores["per_slot"].get(name)
-            if tally and tally["slot_f1"] is not None:
+            if tally and tally["counts"]["reference_slots"]:
                 link = Link(_where(number, slot=name, scored=1), {"correct": tally["counts"]["correct"]})
                 marks.append(Mark(0, tally["slot_f1"], number, f"{system.name}, {name}: F1 {tally['slot_f1']:.1f} %", link))
         if marks:
@@ -59,7 +59,9 @@ def _by_slot(systems: Sequence[System]) -> Figure | None:
     if not rows:
         return None
     return Figure(
-        "Slot F1", "In percent; precision and recall are in the table below.", plots.bar_plot(rows, "Slot F1, in percent")
+        "Slot F1",
+        "In percent, for the slots that the reference has.",
+        plots.bar_plot(rows, "Slot F1, in percent"),
     )
 
 

@@ -27,13 +27,16 @@ _STATUSES = {
     "broken": "broken (right → wrong)",
     "still-wrong": "still wrong",
     "still-right": "still right",
-    "unscored": "no state label",
+    "unscored": "not judged",
 }
 
 
 @dataclass
 class Report:
-    """What a page shows: ``rows`` are those of `turn_rows`, ``domains`` each slot's domain, ``facts`` the head of the page."""
+    """What a page shows: ``rows`` are those of `turn_rows`, ``domains`` each slot's domain, ``facts`` the head of the page.
+
+    ``comparison`` is that of `compare_systems`, ``robustness`` that of `score_perturbed` for each system.
+    """
 
     dialogues: Sequence[Dialogue]
     systems: Sequence[System]
@@ -41,15 +44,22 @@ class Report:
     domains: dict[str, str]
     facts: list[tuple[str, str]] = field(default_factory=list)
     clips: Clips = field(default_factory=Clips)
+    comparison: dict[str, Any] | None = None
+    robustness: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def paired(self) -> bool:
         return len(self.systems) == 2
 
     @property
+    def heard(self) -> bool:
+        """Whether there are words to compare."""
+        return any(system.scores.get("wer") is not None for system in self.systems)
+
+    @property
     def fuzzy(self) -> dict[str, Any] | None:
         """The first system's scores after fuzzy matching; None where no ontology was given."""
-        return self.systems[0].scores.get("fuzzy")
+        return self.systems[0].scores["fuzzy"]
 
 
 def render(report: Report) -> str:
@@ -71,7 +81,11 @@ def render(report: Report) -> str:
         script=Markup(script),
         style=Markup(style),
         data=_json(_data(report)),
-        scores=[tables.state_table(report.systems), tables.word_table(report.systems, report.rows)],
+        scores=[
+            tables.state_table(report.systems, report.comparison),
+            tables.word_table(report.systems, report.rows),
+            *([tables.robustness_table(report.systems, report.robustness)] if report.robustness else []),
+        ],
         statuses=tables.status_cells(report.systems, report.rows),
         breakdowns=[tables.breakdown_table(which, report.systems, report.rows, report.domains) for which in tables.BREAKDOWNS],
         dialogue_table=tables.dialogue_table(names, report.systems, report.rows),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.report.links import Filters, Link
-from engine.report.turns import Row, System, by_dialogue, pair_status, share
+from engine.report.turns import Row, System, by_dialogue, is_right, pair_status, share
 
 SLOT_COUNTS = ("reference_slots", "predicted_slots", "correct", "substitutions", "insertions", "deletions")
 STATE_SCORES = {
@@ -77,9 +77,11 @@ def interval(bounds: Sequence[float] | None) -> str:
     return f"{bounds[0]:.1f}–{bounds[1]:.1f}" if bounds else ""
 
 
-def state_table(systems: Sequence[System]) -> Table:
-    """JGA, SER and slot scores of all turns, as answered and after fuzzy matching."""
-    fuzzy = systems[0].scores.get("fuzzy")
+def state_table(systems: Sequence[System], comparison: Mapping[str, Any] | None) -> Table:
+    """JGA, SER and slot scores of all turns, as answered and after fuzzy matching; of two systems, their difference."""
+    fuzzy = systems[0].scores["fuzzy"]
+    names = ["as answered", f"after fuzzy matching ({fuzzy['mode']})"] if fuzzy else ["as answered"]
+    note = "In brackets: 95 % intervals, by resampling dialogues."
     rows = []
     for key, name in STATE_SCORES.items():
         cells = [Cell(name)]
@@ -87,13 +89,38 @@ def state_table(systems: Sequence[System]) -> Table:
             cells.append(_state_cell(system.scores, key, {}, number))
             if fuzzy:
                 cells.append(_state_cell(system.scores["fuzzy"], key, {"match": "fuzzy"}, number))
-        if any(cell.text != NOTHING.text for cell in cells[1:]):
-            rows.append(cells)
-    names = ["as answered", f"after fuzzy matching ({fuzzy['mode']})"] if fuzzy else ["as answered"]
-    groups = [("", 1), *((system.name, len(names)) for system in systems)] if len(systems) == 2 else ()
-    return Table(
-        "Dialogue states", ["score", *names * len(systems)], rows, "In brackets: 95 % intervals, by resampling dialogues.", groups
-    )
+        if all(cell.text == NOTHING.text for cell in cells[1:]):
+            continue
+        if comparison:
+            found = comparison["scores"].get(key)
+            cells.append(Cell(f"{found['difference']:+.2f}", note=interval(found["interval"])) if found else NOTHING)
+            cells.append(Cell(f"{found['p_value']:.4f}") if found else NOTHING)
+        rows.append(cells)
+    if not comparison:
+        return Table("Dialogue states", ["score", *names], rows, note)
+    note += f" p: paired randomisation test over {comparison['dialogues']} dialogues."
+    groups = [("", 1), *((system.name, len(names)) for system in systems), ("difference, as answered", 2)]
+    return Table("Dialogue states", ["score", *names * 2, "points", "p"], rows, note, groups)
+
+
+def robustness_table(systems: Sequence[System], robustness: Sequence[Mapping[str, Any]]) -> Table:
+    """Scores with the predicted names and codes misspelt and paraphrased, with and without fuzzy matching."""
+    body = []
+    for kind in robustness[0]["kinds"]:
+        cells = [Cell(kind)]
+        for found in robustness:
+            row = found["kinds"][kind]
+            cells.append(Cell(str(row["values"])))
+            cells += [
+                Cell(percent(row[view][score]), oracle=view == "fuzzy" and row["fuzzy"]["oracle"])
+                for score in ("jga", "slot_f1")
+                for view in ("plain", "fuzzy")
+            ]
+        body.append(cells)
+    columns = ["values changed", "JGA %", "JGA % fuzzy", "slot F1 %", "slot F1 % fuzzy"]
+    groups = [("", 1), *((system.name, len(columns)) for system in systems)] if len(systems) == 2 else ()
+    note = "Predicted names and codes are changed before scoring, so these numbers belong to no turn of the list."
+    return Table("Named-entity robustness", ["predictions", *columns * len(systems)], body, note, groups)
 
 
 def word_table(systems: Sequence[System], rows: Sequence[Row]) -> Table:
@@ -105,7 +132,7 @@ def word_table(systems: Sequence[System], rows: Sequence[Row]) -> Table:
 
 def breakdown_table(which: Breakdown, systems: Sequence[System], rows: Sequence[Row], domains: Mapping[str, str]) -> Table:
     """Right turns, SER, F1 and what they are made of, for each domain, slot or depth and each system."""
-    paired, fuzzy = len(systems) == 2, systems[0].scores.get("fuzzy")
+    paired, fuzzy = len(systems) == 2, systems[0].scores["fuzzy"]
     keys = dict.fromkeys(key for system in systems for key in system.scores[which.key])
     columns = ["turns", which.right, "SER %", "F1 %"]
     if not paired:
@@ -113,7 +140,7 @@ def breakdown_table(which: Breakdown, systems: Sequence[System], rows: Sequence[
     if fuzzy:
         columns += [f"{which.right} fuzzy", "F1 % fuzzy"]
     body = []
-    for key in sorted(keys, key=int) if which.key == "per_depth" else keys:
+    for key in sorted(keys, key=lambda key: _order(which.key, key, systems)):
         cells = [Cell(key)]
         for number, system in enumerate(systems):
             tally = system.scores[which.key].get(key)
@@ -137,6 +164,7 @@ def breakdown_table(which: Breakdown, systems: Sequence[System], rows: Sequence[
 
 def dialogue_table(dialogues: Sequence[str], systems: Sequence[System], rows: Sequence[Row]) -> Table:
     """Every dialogue with its words and turns, those with the lowest JGA first."""
+    heard = any(system.scores.get("wer") is not None for system in systems)
     body = []
     for place, counts in by_dialogue(rows, len(systems)):
         cells = [
@@ -145,25 +173,24 @@ def dialogue_table(dialogues: Sequence[str], systems: Sequence[System], rows: Se
         ]
         for number, own in enumerate(counts):
             where: Filters = {"dialogue": dialogues[place]}
-            cells += [
-                Cell(percent(share(own["word_errors"], own["words"])), _link(number, where, {"reference_words": own["words"]})),
-                Cell(percent(share(own["right"], own["scored"])), _link(number, where, {"right": own["right"]})),
-            ]
+            if heard:
+                words = {"reference_words": own["words"]}
+                cells.append(Cell(percent(share(own["word_errors"], own["words"])), _link(number, where, words)))
+            cells.append(Cell(percent(share(own["right"], own["scored"])), _link(number, where, {"right": own["right"]})))
         body.append(cells)
-    groups = [("", 2), *((system.name, 2) for system in systems)] if len(systems) == 2 else ()
-    return Table("Per dialogue", ["dialogue", "turns", *["WER %", "JGA %"] * len(systems)], body, "Lowest JGA first.", groups)
+    columns = ["WER %", "JGA %"] if heard else ["JGA %"]
+    groups = [("", 2), *((system.name, len(columns)) for system in systems)] if len(systems) == 2 else ()
+    return Table("Per dialogue", ["dialogue", "turns", *columns * len(systems)], body, "Lowest JGA first.", groups)
 
 
 def status_cells(systems: Sequence[System], rows: Sequence[Row]) -> list[tuple[str, Cell]]:
     """How many turns are fixed, broken, still wrong, still right (of two systems), or wrong and right (of one)."""
     if len(systems) == 2:
         names = ["fixed", "broken", "still-wrong", "still-right"]
-        found = Counter(pair_status(row) if row["scored"] else "unscored" for row in rows)
+        found = Counter(pair_status(row) if _comparable(row) else "unscored" for row in rows)
     else:
         names = ["wrong", "right"]
-        found = Counter(
-            ("right" if row["answers"][0]["right"]["plain"] else "wrong") if row["scored"] else "unscored" for row in rows
-        )
+        found = Counter(("right" if is_right(row["answers"][0]) else "wrong") if row["scored"] else "unscored" for row in rows)
     names += ["unscored"] if found["unscored"] else []
     return [(name, Cell(str(found[name]), Link({"status": name}, {"turns": found[name]}))) for name in names]
 
@@ -185,13 +212,13 @@ def _state_cell(scores: Mapping[str, Any], key: str, filters: Filters, number: i
 
 
 def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> dict[str, Cell]:
-    words = scores["words"]
+    words = scores.get("words", {"nonspeech": 0})
     cells = {}
 
     def count(name: str, key: str, filters: Filters, counted: str) -> None:
         cells[name] = Cell(str(words[key]), _link(number, filters, {counted: words[key]}))
 
-    if scores["wer"] is not None:
+    if scores.get("wer") is not None:
         errors = {f"word_{kind}": words[kind] for kind in _WORD_ERRORS}
         cells["WER %"] = Cell(percent(scores["wer"]), _link(number, {"words": "any"}, errors), interval(scores["wer_interval"]))
         for kind, filtered in _WORD_ERRORS.items():
@@ -200,7 +227,10 @@ def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> 
     if words["nonspeech"]:
         count("turns without speech", "nonspeech", {"speech": "none"}, "turns")
         count("words written for them", "nonspeech_insertions", {"speech": "none"}, "word_insertions")
-    invalid = sum(not row["answers"][number]["valid"] for row in rows)
+    answers = [row["answers"][number] for row in rows if row["answers"][number]]
+    if not any(answer["raw"] for answer in answers):
+        return cells
+    invalid = sum(not answer["valid"] for answer in answers)
     return cells | {"answers that are not JSON": Cell(str(invalid), _link(number, {"invalid": 1}, {"turns": invalid}))}
 
 
@@ -234,6 +264,18 @@ def _fuzzy_cells(tally: Mapping[str, Any], where: Filters, number: int, oracle: 
 def _changes(filtered: str, key: str, rows: Sequence[Row], domains: Mapping[str, str]) -> Counter[str]:
     """How many turns of one domain, slot or depth the second system fixed and broke."""
     if filtered == "depth":
-        return Counter(pair_status(row) for row in rows if row["scored"] and row["depth"] == int(key))
+        return Counter(pair_status(row) for row in rows if _comparable(row) and row["depth"] == int(key))
     slots = {key} if filtered == "slot" else {slot for slot, domain in domains.items() if domain == key}
-    return Counter(status for row in rows if row["scored"] and (status := pair_status(row, slots)))
+    return Counter(status for row in rows if _comparable(row) and (status := pair_status(row, slots)))
+
+
+def _order(table: str, key: str, systems: Sequence[System]) -> int:
+    """Depths by number; what the reference has before what only answers have, else as it first occurs."""
+    if table == "per_depth":
+        return int(key)
+    return not any(key in system.scores[table] and system.scores[table][key]["counts"]["reference_slots"] for system in systems)
+
+
+def _comparable(row: Row) -> bool:
+    """Whether a turn has a state label and both answers."""
+    return row["scored"] and all(row["answers"])

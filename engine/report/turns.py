@@ -7,65 +7,143 @@ for all turns together, are the sums of what the list of turns shows.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.dialogue import Dialogue, State, Turn, accepted, iterate_slots
-from engine.postprocess import FuzzyMatcher
-from engine.postprocess.normalise import normalise_slot
-from engine.report.answers import Answer
-from engine.scoring import bootstrap_interval, score_states
-from engine.scoring.wer import align
+from engine.dialogue import State
+from engine.scoring import Profile, bootstrap_interval
+from engine.scoring.align import AlignedTurns, Matches
+from engine.scoring.files import Entry
+from engine.scoring.states import Outcome, judge_turn
+from engine.scoring.wer import align_words
 
 Row = dict[str, Any]  # one turn, as the page's script reads it
-
-KINDS = {"correct": "correct", "substitutions": "substitution", "insertions": "insertion", "deletions": "deletion"}
+Place = tuple[str, int]  # dialogue and index of the user turn
 
 _PAIR_STATUS = {(False, True): "fixed", (True, False): "broken", (False, False): "still-wrong", (True, True): "still-right"}
 
 
 @dataclass(frozen=True)
 class System:
-    """One system: its name, its answers by (dialogue, turn), and its scores."""
+    """One system: its name, its answers, the same after fuzzy matching with the matches made (if any were), its scores."""
 
     name: str
-    answers: dict[tuple[str, int], Answer]
+    aligned: AlignedTurns
+    matched: AlignedTurns | None
+    matches: Sequence[Matches]
     scores: dict[str, Any]
 
+    def answers(self) -> dict[Place, tuple[Entry, State | None, Matches]]:
+        """Every answer, its state after matching, and the matches."""
+        plain = self.aligned.answers()
+        repaired = [entry.state for entry in self.matched.answers()] if self.matched else [None] * len(plain)
+        matches = self.matches or [{}] * len(plain)
+        places = ((dialogue, index) for dialogue, index, answer in _places(self.aligned) if answer)
+        return dict(zip(places, zip(plain, repaired, matches, strict=True), strict=True))
 
-def turn_rows(dialogues: Sequence[Dialogue], systems: Sequence[System], matcher: FuzzyMatcher | None) -> list[Row]:
-    """One JSON object for each user turn that the systems answered, in the order of the references."""
+
+def _places(aligned: AlignedTurns) -> Iterator[tuple[str, int, Entry | None]]:
+    for dialogue, pairs in aligned.turns.items():
+        for index, (_, answer) in enumerate(pairs):
+            yield dialogue, index, answer
+
+
+def turn_rows(systems: Sequence[System], profile: Profile) -> tuple[list[Row], dict[str, str]]:
+    """One JSON object for each user turn that any system answered, in the order of the reference; and each slot's domain.
+
+    A system that left a turn out, as some profiles allow, has None there.
+    """
+    answers = [system.answers() for system in systems]
+    words = [system.scores.get("wer") is not None for system in systems]
+    domains: dict[str, str] = {}
     rows = []
-    for number, dialogue in enumerate(dialogues):
-        depth = 0
-        for turn in dialogue.user_turns():
-            answers = [system.answers.get((dialogue.dialogue_id, turn.turn_id)) for system in systems]
-            if None in answers:
+    for number, (dialogue, pairs) in enumerate(systems[0].aligned.turns.items()):
+        for index, (gold, _) in enumerate(pairs):
+            found = [own.get((dialogue, index)) for own in answers]
+            if not any(found):
                 continue
-            depth += 1
-            rows.append(
-                {
-                    "dialogue": number,
-                    "turn": turn.turn_id,
-                    "depth": depth,
-                    "said": turn.transcript,
-                    "scored": turn.state is not None,
-                    "answers": [_answer(turn, answer, matcher) for answer in answers if answer],
-                }
-            )
-    return rows
+            row: Row = {"dialogue": number, "turn": index if gold.turn_id is None else gold.turn_id, "depth": index + 1}
+            row |= {"said": gold.transcript, "scored": gold.state is not None, "answers": []}
+            for answer, heard in zip(found, words, strict=True):
+                row["answers"].append(answer and _answer(profile, gold, *answer, heard, domains))
+            rows.append(row)
+    return rows, domains
+
+
+def _answer(
+    profile: Profile,
+    gold: Entry,
+    entry: Entry,
+    repaired: State | None,
+    matches: Matches,
+    heard: bool,
+    domains: dict[str, str],
+) -> Row:
+    values = {"predicted": profile.predicted(entry.state)}
+    if gold.state is not None:
+        values["gold"] = profile.gold(gold.state)
+    states = {"plain": entry.state}
+    if repaired is not None:
+        states["fuzzy"], values["repaired"] = repaired, profile.predicted(repaired)
+    outcomes = {
+        view: [] if gold.state is None else judge_turn(profile, gold.state, state, gold.dialogue, gold.index)
+        for view, state in states.items()
+    }
+    domains |= {"-".join(slot): slot[0] for found in values.values() for slot in found}
+    slots: dict[str, dict[str, Any]] = {"-".join(slot): {} for found in values.values() for slot in found}
+    for kind in ("gold", "predicted", *(["repaired"] if repaired is not None else [])):
+        texts = {"-".join(slot): _text(value) for slot, value in values.get(kind, {}).items()}
+        for name, slot in slots.items():
+            slot[kind] = texts.get(name)
+    for view, found in outcomes.items():
+        kinds = {"-".join(outcome.slot): outcome for outcome in found}
+        for name, slot in slots.items():
+            slot[view] = _kind(kinds[name]) if name in kinds else None
+            if name in kinds and kinds[name].credited != kinds[name].same:
+                slot.setdefault("credited", {})[view] = kinds[name].credited
+    for name, confidence in _by_slot(profile, entry.state, entry.details.get("confidence") or {}):
+        if name in slots:
+            slots[name]["confidence"] = confidence
+    for name, match in _by_slot(profile, repaired or {}, matches):
+        if name in slots:
+            slots[name]["match"] = [round(match.score, 1), match.runner_up, round(match.runner_up_score, 1), match.accepted]
+    row: Row = {"heard": entry.transcript, "slots": slots}
+    if heard and gold.transcript is not None:
+        row["words"] = align_words(gold.transcript, entry.transcript or "")
+    return row | {"raw": entry.details.get("raw", ""), "valid": entry.details.get("valid", True)}
+
+
+def _kind(outcome: Outcome) -> str:
+    if outcome.in_gold and outcome.in_prediction:
+        return "correct" if outcome.same else "substitution"
+    return "deletion" if outcome.in_gold else "insertion"
+
+
+def _by_slot(profile: Profile, state: State, values: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """What is known about slots named as in ``state``, by the names the profile gives them."""
+    for domain, slots in values.items():
+        for slot, value in slots.items():
+            if slot in state.get(domain, {}):
+                for name in profile.predicted({domain: {slot: state[domain][slot]}}):
+                    yield "-".join(name), value
+
+
+def _text(value: Any) -> str:
+    return " | ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def is_right(answer: Row, view: str = "plain", slots: Collection[str] | None = None) -> bool:
+    """Whether all slots of an answer are right, or those among ``slots``."""
+    return all(slot[view] in ("correct", None) for name, slot in answer["slots"].items() if slots is None or name in slots)
 
 
 def pair_status(row: Row, slots: Collection[str] | None = None) -> str:
     """fixed, broken, still-wrong or still-right; looking only at ``slots``, and empty where none of them occurs."""
-    kinds = [
-        [slot["plain"] for name, slot in answer["slots"].items() if slot["plain"] and (slots is None or name in slots)]
-        for answer in row["answers"]
-    ]
-    if slots is not None and not any(kinds):
+    occurs = (answer["slots"][name]["plain"] for answer in row["answers"] for name in slots or () if name in answer["slots"])
+    if slots is not None and not any(occurs):
         return ""
-    first, second = (all(kind == "correct" for kind in found) for found in kinds)
+    first, second = (is_right(answer, "plain", slots) for answer in row["answers"])
     return _PAIR_STATUS[first, second]
 
 
@@ -75,23 +153,25 @@ def by_dialogue(rows: Sequence[Row], systems: int) -> list[tuple[int, list[Count
     for row in rows:
         counts = found.setdefault(row["dialogue"], [Counter() for _ in range(systems)])
         for own, answer in zip(counts, row["answers"], strict=True):
+            if answer is None:
+                continue
             for kind, said, heard in answer.get("words", []):
                 own["words"] += len(said.split())
                 own["word_errors"] += max(len(said.split()), len(heard.split())) if kind != "equal" else 0
             own["turns"] += 1
             own["scored"] += row["scored"]
-            own["right"] += bool(answer["right"]["plain"])
+            own["right"] += row["scored"] and is_right(answer)
     return sorted(found.items(), key=lambda item: (share(item[1][-1]["right"], item[1][-1]["scored"]) or 0.0, item[0]))
 
 
 def add_depth_intervals(systems: Sequence[System], rows: Sequence[Row]) -> None:
     """Give every depth's JGA its 95 % interval: a dialogue has one turn of a depth, so the turns are what is drawn."""
     for number, system in enumerate(systems):
-        for view, scores in (("plain", system.scores), ("fuzzy", system.scores.get("fuzzy") or {})):
+        for view, scores in (("plain", system.scores), ("fuzzy", system.scores["fuzzy"] or {})):
             right: dict[str, list[int]] = {}
-            for row in rows:
-                if row["scored"]:
-                    right.setdefault(str(row["depth"]), []).append(bool(row["answers"][number]["right"][view]))
+            for row in rows if scores else ():
+                if row["scored"] and row["answers"][number]:
+                    right.setdefault(str(row["depth"]), []).append(is_right(row["answers"][number], view))
             for depth, tally in scores.get("per_depth", {}).items():
                 tally["jga_interval"] = bootstrap_interval(right[depth], [1] * len(right[depth]))
 
@@ -99,54 +179,3 @@ def add_depth_intervals(systems: Sequence[System], rows: Sequence[Row]) -> None:
 def share(part: int, whole: int) -> float | None:
     """In percent; None of nothing."""
     return 100 * part / whole if whole else None
-
-
-def _answer(turn: Turn, answer: Answer, matcher: FuzzyMatcher | None) -> dict[str, Any]:
-    repaired, matches = matcher.apply(answer.state) if matcher else ({}, {})
-    confidence = {_key(domain, slot): value for domain, slots in answer.confidence.items() for slot, value in slots.items()}
-    found = {_key(domain, slot): match for domain, slots in matches.items() for slot, match in slots.items()}
-    gold, predicted, fuzzy = _flat(turn.state or {}), _flat(answer.state), _flat(repaired)
-    plain_right, plain = _judge(turn.state, answer.state)
-    fuzzy_right, fuzzy_kinds = _judge(turn.state, repaired) if matcher else (None, {})
-    slots: dict[str, dict[str, Any]] = {}
-    for key in dict.fromkeys([*gold, *predicted, *fuzzy]):
-        slot: dict[str, Any] = {"gold": gold.get(key), "predicted": predicted.get(key), "plain": plain.get(key)}
-        if key in confidence and key in predicted:
-            slot["confidence"] = confidence[key]
-        if matcher:
-            slot |= {"fuzzy": fuzzy_kinds.get(key), "repaired": fuzzy.get(key)}
-        if match := found.get(key):
-            slot["match"] = [round(match.score, 1), match.runner_up, round(match.runner_up_score, 1), match.accepted]
-        slots[key] = slot
-    row: dict[str, Any] = {"heard": answer.transcript, "right": {"plain": plain_right, "fuzzy": fuzzy_right}, "slots": slots}
-    if turn.transcript is not None and answer.transcript is not None:
-        row["words"] = align(turn.transcript, answer.transcript)
-    return row | {"raw": answer.raw, "valid": answer.valid}
-
-
-def _judge(gold: State | None, predicted: State) -> tuple[bool | None, dict[str, str]]:
-    """Whether the whole state is right, and the kind of every slot in it; None where there is no state label."""
-    if gold is None:
-        return None, {}
-    scores = score_states({"": [predicted]}, {"": [gold]})
-    kinds = {
-        slot: next(kind for count, kind in KINDS.items() if getattr(tally, count)) for slot, tally in scores.per_slot.items()
-    }
-    return bool(scores.total.joint_correct), kinds
-
-
-def slot_domains(rows: Sequence[Row], dialogues: Sequence[Dialogue], systems: Sequence[System]) -> dict[str, str]:
-    """The domain of every slot that was judged, in the order in which the slots first occur."""
-    states = [turn.state for dialogue in dialogues for turn in dialogue.turns if turn.state]
-    states += [answer.state for system in systems for answer in system.answers.values()]
-    domains = {_key(domain, slot): normalise_slot(domain) for state in states for domain, slot, _ in iterate_slots(state)}
-    judged = [name for row in rows for answer in row["answers"] for name in answer["slots"] if answer["slots"][name]["plain"]]
-    return {name: domains[name] for name in dict.fromkeys(judged)}
-
-
-def _flat(state: State) -> dict[str, str]:
-    return {_key(domain, slot): " | ".join(accepted(value)) for domain, slot, value in iterate_slots(state)}
-
-
-def _key(domain: str, slot: str) -> str:
-    return f"{normalise_slot(domain)}-{normalise_slot(slot)}"

@@ -12,7 +12,7 @@ numbers; where both sides have numbers they decide which turn answers which, els
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +27,7 @@ class Entry:
     """One user turn of a file: the dialogue as it is named there, and the turn's place in it.
 
     ``state`` is as it was read, None without a label; ``turn_id`` is None where turns are counted.
+    ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others.
     """
 
     dialogue: str
@@ -34,6 +35,7 @@ class Entry:
     state: Any
     transcript: str | None = None
     turn_id: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -128,7 +130,7 @@ def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
 def _numbered(path: str | Path, text: str) -> ScoredFile:
     """A turn a line: ``dialogue_id``, ``turn_id``, ``state``, and ``transcript`` if there is one; other keys are not read."""
     lines: dict[tuple[str, int], int] = {}
-    found: dict[str, dict[int, tuple[Any, str | None]]] = {}
+    found: dict[str, dict[int, tuple[Any, str | None, dict[str, Any]]]] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -154,11 +156,14 @@ def _numbered(path: str | Path, text: str) -> ScoredFile:
                 f"{place}: turn {turn_id} of dialogue {dialogue!r} occurs twice, first in line {lines[dialogue, turn_id]}"
             )
         lines[dialogue, turn_id] = number
-        found.setdefault(dialogue, {})[turn_id] = (state, transcript)
+        found.setdefault(dialogue, {})[turn_id] = (state, transcript, _details(turn, place))
     if not found:
         raise FileError(f"{path}, line 1: holds no turn, so there is nothing to score")
     dialogues = {
-        dialogue: [Entry(dialogue, index, *turns[turn_id], turn_id) for index, turn_id in enumerate(sorted(turns))]
+        dialogue: [
+            Entry(dialogue, index, state, transcript, turn_id, details)
+            for index, (turn_id, (state, transcript, details)) in enumerate(sorted(turns.items()))
+        ]
         for dialogue, turns in found.items()
     }
 
@@ -166,6 +171,20 @@ def _numbered(path: str | Path, text: str) -> ScoredFile:
         return lines[dialogue, dialogues[dialogue][index or 0].turn_id or 0]
 
     return ScoredFile(str(path), dialogues, find)
+
+
+def _details(turn: dict[str, Any], place: str) -> dict[str, Any]:
+    """What else a line says. Raises FileError where a key that reports read holds something else."""
+    details = {key: value for key, value in turn.items() if key not in ("dialogue_id", "turn_id", "state", "transcript")}
+    for key, wanted in (("raw", str), ("valid", bool), ("confidence", dict)):
+        if not isinstance(details.get(key, wanted()), wanted):
+            raise FileError(f"{place}: {key} must not be {_kind(details[key])}")
+    for domain, slots in details.get("confidence", {}).items():
+        for slot, value in slots.items() if isinstance(slots, dict) else [("", slots)]:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+                name = f"{domain}-{slot}" if slot else domain
+                raise FileError(f"{place}: confidence of {name!r} must be a number from 0 to 1 by domain and slot, not {value!r}")
+    return details
 
 
 def _manifest(path: str | Path, text: str) -> ScoredFile:

@@ -83,7 +83,7 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
     )
 
 
-def align(reference: str, hypothesis: str) -> list[tuple[str, str, str]]:
+def align_words(reference: str, hypothesis: str) -> list[tuple[str, str, str]]:
     """How `wer` pairs the words of one utterance: (kind, reference words, hypothesis words) from left to right.
 
     The kind is "equal", "substitute", "delete" or "insert"; the side without words is empty.

@@ -10,7 +10,7 @@
   const EACH = 25;
   const ERRORS = ["substitution", "insertion", "deletion"];
   const STATUS = {
-    right: ["✓", "right"], wrong: ["✗", "wrong"], unscored: ["–", "no state label"], fixed: ["↑", "fixed"],
+    right: ["✓", "right"], wrong: ["✗", "wrong"], unscored: ["–", "not judged"], fixed: ["↑", "fixed"],
     broken: ["↓", "broken"], "still-wrong": ["✗", "still wrong"], "still-right": ["✓", "still right"],
   };
   const KIND = { correct: ["✓", "right"], substitution: ["≠", "wrong value"], insertion: ["+", "not in the reference"], deletion: ["−", "missing"] };
@@ -31,21 +31,21 @@
   const percent = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "–");
 
   // What one turn is, seen through a filter: the slots in view, and whether all of them are right.
+  // A system may have left a turn out; then its answer is null.
   const inView = (row, system, filter) => {
-    const kinds = [];
+    const seen = [];
     for (const [name, slot] of Object.entries(row.answers[system].slots)) {
-      const kind = slot[filter.match];
-      if (!kind || (filter.slot && name !== filter.slot)) continue;
+      if (!slot[filter.match] || (filter.slot && name !== filter.slot)) continue;
       if (filter.domain && data.domains[name] !== filter.domain) continue;
-      kinds.push(kind);
+      seen.push(slot);
     }
-    return kinds;
+    return seen;
   };
-  const isRight = (kinds) => kinds.every((kind) => kind === "correct");
+  const isRight = (row, system, filter) => inView(row, system, filter).every((slot) => slot[filter.match] === "correct");
   const statusOf = (row, filter) => {
-    if (!row.scored) return "unscored";
-    if (!paired) return isRight(inView(row, 0, filter)) ? "right" : "wrong";
-    const [first, second] = [0, 1].map((system) => isRight(inView(row, system, filter)));
+    if (!row.scored || !row.answers.every(Boolean)) return "unscored";
+    if (!paired) return isRight(row, 0, filter) ? "right" : "wrong";
+    const [first, second] = [0, 1].map((system) => isRight(row, system, filter));
     if (first) return second ? "still-right" : "broken";
     return second ? "fixed" : "still-wrong";
   };
@@ -53,26 +53,27 @@
     const status = statusOf(row, filter);
     if (filter.status === status) return true;
     if (!row.scored || !["right", "wrong"].includes(filter.status)) return false;
-    return isRight(inView(row, filter.system, filter)) === (filter.status === "right");
+    return isRight(row, filter.system, filter) === (filter.status === "right");
   };
   const inBin = (slot, bin) => slot.confidence !== undefined && slot.bin === bin && Boolean(slot.plain);
   const texts = (row) => {
     const parts = [data.dialogues[row.dialogue].id, row.said || ""];
-    for (const answer of row.answers) {
+    for (const answer of row.answers.filter(Boolean)) {
       parts.push(answer.heard || "");
       for (const [name, slot] of Object.entries(answer.slots)) parts.push(name, slot.gold || "", slot.predicted || "", slot.repaired || "");
     }
     return parts.join("\n").toLowerCase();
   };
-  const wordKinds = (row, system) => (row.answers[system].words || []).map(([kind]) => kind).filter((kind) => kind !== "equal");
+  const wordKinds = (row, system) => (row.answers[system]?.words || []).map(([kind]) => kind).filter((kind) => kind !== "equal");
 
   const matches = (row, filter) => {
     const answer = row.answers[filter.system];
+    if (!answer) return false;
     if (filter.depth && row.depth !== Number(filter.depth)) return false;
     if (filter.dialogue && data.dialogues[row.dialogue].id !== filter.dialogue) return false;
     if (filter.turn && row.turn !== Number(filter.turn)) return false;
     if (filter.scored && !row.scored) return false;
-    if (filter.speech === "none" && !(row.said !== null && !row.answers[filter.system].words?.some(([, said]) => said))) return false;
+    if (filter.speech === "none" && !(row.said !== null && !answer.words?.some(([, said]) => said))) return false;
     if (filter.invalid && answer.valid) return false;
     if (filter.words) {
       const kinds = wordKinds(row, filter.system);
@@ -80,11 +81,11 @@
     }
     if (filter.slot || filter.domain) {
       const systems = paired && filter.status && !["right", "wrong"].includes(filter.status) ? [0, 1] : [filter.system];
-      if (!row.scored || !systems.some((system) => inView(row, system, filter).length)) return false;
+      if (!row.scored || !systems.some((system) => row.answers[system] && inView(row, system, filter).length)) return false;
     }
     if (filter.kind) {
-      const kinds = inView(row, filter.system, filter);
-      if (!(filter.kind === "error" ? !isRight(kinds) : kinds.includes(filter.kind))) return false;
+      const kinds = inView(row, filter.system, filter).map((slot) => slot[filter.match]);
+      if (!(filter.kind === "error" ? kinds.some((kind) => ERRORS.includes(kind)) : kinds.includes(filter.kind))) return false;
     }
     if (filter.bin && !Object.values(answer.slots).some((slot) => inBin(slot, Number(filter.bin)))) return false;
     if (filter.status && !hasStatus(row, filter)) return false;
@@ -102,11 +103,12 @@
     for (const row of rows) {
       const answer = row.answers[filter.system];
       if (row.scored) {
-        const kinds = inView(row, filter.system, filter);
         total.scored += 1;
-        total[isRight(kinds) ? "right" : "wrong"] += 1;
-        for (const kind of kinds) {
-          total[kind === "correct" ? kind : `${kind}s`] += 1;
+        total[isRight(row, filter.system, filter) ? "right" : "wrong"] += 1;
+        for (const slot of inView(row, filter.system, filter)) {
+          const kind = slot[filter.match];
+          total.correct += slot.credited?.[filter.match] ?? kind === "correct"; // a profile may credit what is not the same
+          if (kind !== "correct") total[`${kind}s`] += 1;
           total.reference_slots += kind !== "insertion";
           total.predicted_slots += kind !== "deletion";
         }
@@ -216,7 +218,7 @@
     if (!before.length) return null;
     const lines = () => before.map(([turn, speaker, text]) => {
       const earlier = speaker === "user" && byTurn.get(`${row.dialogue} ${turn}`);
-      const heard = earlier ? earlier.answers.map((answer, place) => [place, answer]).filter(([, answer]) => answer.heard && answer.heard !== text)
+      const heard = earlier ? earlier.answers.map((answer, place) => [place, answer]).filter(([, answer]) => answer?.heard && answer.heard !== text)
         .map(([place, answer]) => make("div", { className: "heard" }, make("small", {}, `${paired ? data.systems[place] : "model"} heard: `), own(answer.heard))) : [];
       return make("li", { className: speaker }, make("small", {}, `${speaker} ${turn}: `), own(text || "–"), ...heard);
     });
@@ -228,24 +230,33 @@
     return details;
   };
 
-  const player = (row, number) => {
-    const clip = document.getElementById(`clip-${number}`);
-    if (!clip) return data.audio ? make("small", { className: "muted" }, row.sound ? "audio left out" : "no audio") : null;
-    return make("audio", { controls: true, preload: "metadata", src: `data:audio/ogg;base64,${clip.textContent}`,
-      "aria-label": `turn ${row.turn} of ${data.dialogues[row.dialogue].id}` });
+  // A player is made when it is asked for: browsers allow a page only some dozens of them.
+  const player = (row) => {
+    const clip = document.getElementById(`clip-${row.number}`);
+    if (!clip) return data.audio ? make("small", { className: "muted" }, "no audio here") : null;
+    const name = `turn ${row.turn} of ${data.dialogues[row.dialogue].id}`;
+    const button = make("button", { type: "button", className: "play", "aria-label": `play ${name}` }, `▶ ${row.seconds.toFixed(1)} s`);
+    button.addEventListener("click", () => {
+      const audio = make("audio", { controls: true, src: `data:audio/ogg;base64,${clip.textContent}`, "aria-label": name });
+      button.replaceWith(audio);
+      audio.focus();
+      audio.play();
+    });
+    return button;
   };
 
   const heard = (row, system) => {
     const answer = row.answers[system];
-    if (answer.heard === null) return [];
+    if (!answer.heard && !answer.words) return [];
     const note = (text) => make("small", { className: "muted" }, text);
-    if (!answer.words) return [note("heard"), make("p", { className: "said", dir: "auto" }, answer.heard || make("i", {}, "nothing"))];
+    if (!answer.words) return [note("heard"), make("p", { className: "said", dir: "auto" }, answer.heard)];
     if (!wordKinds(row, system).length) return [make("p", { className: "agreed" }, make("span", { className: "correct" }, "✓ every word heard right"))];
     return [note("heard (struck out: said, not heard; underlined: heard, not said)"), alignment(answer.words)];
   };
   const answerBox = (row, system, filter) => {
     const answer = row.answers[system];
-    const head = paired ? make("h4", { className: `s${system}` }, own(data.systems[system]), row.scored ? ` · ${STATUS[isRight(inView(row, system, { match: filter.match })) ? "right" : "wrong"].join(" ")}` : "") : null;
+    const head = paired ? make("h4", { className: `s${system}` }, own(data.systems[system]), row.scored && answer ? ` · ${STATUS[isRight(row, system, { match: filter.match }) ? "right" : "wrong"].join(" ")}` : "") : null;
+    if (!answer) return make("section", {}, head, make("p", { className: "agreed" }, "no answer"));
     return make("section", {}, head, ...heard(row, system), answer.valid ? null : make("p", { className: "alert" }, "⚠ The answer is not valid JSON; the state before stands."),
       ...slotTable(answer, row.scored), answer.raw ? lazy("raw output", () => make("pre", { dir: "auto" }, answer.raw)) : null);
   };
@@ -256,7 +267,7 @@
     const badge = make("span", { className: `status ${status}` }, STATUS[status].join(" "));
     const title = make("h3", {}, make("a", { href: `#${new URLSearchParams({ dialogue: id })}`, title: "all turns of this dialogue" }, own(id)), ` · turn ${row.turn} `, make("small", {}, `user turn ${row.depth} of the dialogue`), " ", badge);
     const said = row.said === null ? null : make("p", { className: "reference", dir: "auto" }, row.said || make("i", {}, "(no speech)"));
-    return make("li", { className: "card" }, make("div", { className: "head" }, title, player(row, row.number)),
+    return make("li", { className: "card" }, make("div", { className: "head" }, title, player(row)),
       said && make("small", { className: "muted" }, "said"), said,
       make("div", { className: paired ? "answers two" : "answers" }, ...data.systems.map((_, system) => answerBox(row, system, filter))),
       conversation(row));

@@ -8,12 +8,13 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.cli import app
-from engine.dialogue import Dialogue, Turn, read_manifest
-from engine.report.answers import Answer
-from engine.report.build import build
+from engine.dialogue import Turn, read_manifest
+from engine.postprocess import FuzzyMatcher, read_value_lists
+from engine.report.build import Options, build
 from engine.report.clips import make_clips
 from engine.report.page import render
-from engine.report.turns import System, pair_status, turn_rows
+from engine.report.turns import is_right, pair_status
+from engine.scoring import PROFILES
 from tests.engine.report.conftest import SAMPLE, answers, write_lines
 
 
@@ -21,8 +22,9 @@ def report(*arguments):
     return CliRunner().invoke(app, ["report", *map(str, arguments)])
 
 
-def made(inputs, audio="none", limit=10_000_000):
-    return build(read_manifest(SAMPLE), [inputs / "first.jsonl"], ["first"], None, "paper", audio, limit)
+def made(inputs, names=("first",), **options):
+    options = {"profile": PROFILES["strict"], "audio": "none"} | options
+    return build(SAMPLE, [inputs / f"{name}.jsonl" for name in names], names, Options(**options))
 
 
 def test_the_page_is_one_file_that_loads_nothing(inputs, tmp_path):
@@ -35,24 +37,23 @@ def test_the_page_is_one_file_that_loads_nothing(inputs, tmp_path):
     assert not re.search(r"""(?:src|href)\s*=\s*["']?(?!#|data:)\w""", page.split("<script", 1)[0])
 
 
-def test_oracle_numbers_say_so_wherever_they_stand(inputs):
-    from engine.dialogue import Ontology
-
-    for built_from, marked in (("all", True), ("train", False)):
-        ontology = Ontology(json.loads((inputs / "ontology.json").read_text())["values"], built_from)
-        page = render(build(read_manifest(SAMPLE), [inputs / "first.jsonl"], ["first"], ontology, "paper", "none", 0))
-        links = re.findall(r'<a href="#[^"]*match=fuzzy[^"]*"[^>]*>[^<]*</a>\s*(<small class="oracle">oracle)?', page)
-        assert links and all(bool(mark) is marked for mark in links)
+@pytest.mark.parametrize(("built_from", "marked"), [("all", True), ("train", False)])
+def test_oracle_numbers_say_so_wherever_they_stand(inputs, built_from, marked):
+    ontology, _ = read_value_lists(inputs / "ontology.json", built_from)
+    page = render(made(inputs, matcher=FuzzyMatcher(ontology, "paper"), robustness=True))
+    links = re.findall(r'<a href="#[^"]*match=fuzzy[^"]*"[^>]*>[^<]*</a>\s*(<small class="oracle">oracle)?', page)
+    assert links and all(bool(mark) is marked for mark in links)
+    robustness = page[page.index("Named-entity robustness") :].split("</table>")[0]
+    assert ("oracle" in robustness) is marked and ("(an oracle:" in page) is marked
 
 
 def test_sums_over_turns_are_the_scores(inputs):
     made_report = made(inputs)
     scores, rows = made_report.systems[0].scores, made_report.rows
     slots = [slot["plain"] for row in rows for slot in row["answers"][0]["slots"].values()]
-    assert slots.count("substitution") == scores["counts"]["substitutions"] > 0
-    assert slots.count("insertion") == scores["counts"]["insertions"] > 0
-    assert slots.count("deletion") == scores["counts"]["deletions"] > 0
-    assert sum(bool(row["answers"][0]["right"]["plain"]) for row in rows) == scores["counts"]["joint_correct"]
+    for kind in ("substitution", "insertion", "deletion"):
+        assert slots.count(kind) == scores["counts"][f"{kind}s"] > 0
+    assert sum(row["scored"] and is_right(row["answers"][0]) for row in rows) == scores["counts"]["joint_correct"]
     words = [chunk for row in rows for chunk in row["answers"][0].get("words", [])]
     assert sum(len(heard.split()) for kind, _, heard in words if kind == "insert") == scores["words"]["insertions"]
 
@@ -63,13 +64,46 @@ def test_every_depth_has_an_interval_around_its_jga(inputs):
         assert 0 <= low <= tally["jga"] <= high <= 100
 
 
-def test_turns_without_a_label_are_shown_but_not_judged():
-    dialogue = Dialogue("d", [Turn(0, "user"), Turn(1, "user", "hi", state={})])
-    found = {("d", turn): Answer("d", turn, "hi", {"hotel": {"area": "north"}}) for turn in (0, 1)}
-    first, second = turn_rows([dialogue], [System("s", found, {})], None)
-    assert (first["scored"], first["answers"][0]["right"]["plain"], first["answers"][0].get("words")) == (False, None, None)
+def test_changes_are_those_of_the_paired_comparison(inputs):
+    pair = made(inputs, ("first", "second"))
+    found = [pair_status(row) for row in pair.rows if row["scored"]]
+    assert {name: found.count(name.replace("_", "-")) for name in pair.comparison["turns"]} == pair.comparison["turns"]
+    for slot, changes in pair.comparison["per_slot"].items():
+        found = [pair_status(row, {slot}) for row in pair.rows if row["scored"]]
+        assert {name: found.count(name.replace("_", "-")) for name in changes} == changes
+
+
+def test_turns_without_a_label_are_shown_but_not_judged(inputs, tmp_path):
+    turns = [{"turn_id": 0, "speaker": "user"}, {"turn_id": 1, "speaker": "user", "transcript": "hi", "state": {}}]
+    manifest = write_lines(tmp_path / "m.jsonl", [{"dialogue_id": "d", "turns": turns}])
+    answer = {"dialogue_id": "d", "transcript": "hi", "state": {"hotel": {"area": "north"}}}
+    file = write_lines(tmp_path / "p.jsonl", [answer | {"turn_id": turn} for turn in (0, 1)])
+    first, second = build(manifest, [file], ["s"], Options(PROFILES["strict"])).rows
+    assert (first["scored"], first["answers"][0].get("words")) == (False, None)
     assert first["answers"][0]["slots"]["hotel-area"]["plain"] is None
     assert second["answers"][0]["slots"]["hotel-area"]["plain"] == "insertion"
+
+
+def test_what_all_lines_of_a_prediction_file_say_stands_in_the_head(inputs, tmp_path):
+    lines = [line | {"history": "own", "decoding": {"beams": 2}, "lap": place} for place, line in enumerate(answers(0))]
+    file = write_lines(tmp_path / "p.jsonl", lines)
+    facts = dict(build(SAMPLE, [file], ["beam"], Options(PROFILES["strict"], audio="none")).facts)
+    assert (facts["beam: history"], facts["beam: decoding"]) == ("own", "beams 2")
+    assert "beam: lap" not in facts
+
+
+def test_published_predictions_need_neither_words_nor_audio_nor_all_turns(tmp_path):
+    states = [{"hotel": {"area": "north"}}, {"hotel": {"area": "north", "stars": "4"}}]
+    (tmp_path / "gold.json").write_text(json.dumps({"MUL1.json": states, "MUL2.json": states}))
+    found = {"MUL1": [{"response": "", "state": state, "active_domains": []} for state in states[:1]]}
+    (tmp_path / "first.json").write_text(json.dumps(found))
+    both = {"MUL1": found["MUL1"] * 2, "MUL2": found["MUL1"]}
+    (tmp_path / "second.json").write_text(json.dumps(both))
+    files = [tmp_path / "first.json", tmp_path / "second.json"]
+    pair = build(tmp_path / "gold.json", files, ["a", "b"], Options(PROFILES["but"]))
+    assert [[bool(answer) for answer in row["answers"]] for row in pair.rows] == [[True, True], [False, True], [False, True]]
+    assert dict(pair.facts)["a: without an answer"].startswith("3 turns")
+    assert "Transcripts" not in (page := render(pair)) and "WER" not in page.split("<script")[0]
 
 
 @pytest.mark.parametrize(
@@ -96,20 +130,25 @@ def test_clips_stop_at_the_limit_and_a_lost_recording_is_named(inputs, tmp_path)
 
 
 def test_wrong_turns_get_their_audio_first(inputs):
-    full = made(inputs, "all")
-    some = made(inputs, "all", full.clips.size // 8)
-    wrong = {number for number, row in enumerate(full.rows) if row["answers"][0]["right"]["plain"] is False}
-    assert some.clips.clips.keys() < wrong | some.clips.clips.keys() and some.clips.over_limit
-    assert made(inputs, "wrong").clips.clips.keys() < full.clips.clips.keys()
+    full = made(inputs, audio="all")
+    wrong = {number for number, row in enumerate(full.rows) if not (row["scored"] and is_right(row["answers"][0]))}
+    assert made(inputs, audio="wrong").clips.clips.keys() == wrong < full.clips.clips.keys()
+    some = made(inputs, audio="all", audio_limit=full.clips.size // 8).clips
+    assert some.clips and some.clips.keys() < wrong and some.over_limit == len(full.rows) - len(some.clips)
 
 
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (lambda lines: lines[:-1], "no prediction"),
-        (lambda lines: [*lines, lines[0]], "two predictions"),
-        (lambda lines: [line | {"dialogue_id": f"x{line['dialogue_id']}"} for line in lines], "dialogue"),
-        (lambda lines: [{"dialog": 1}, *lines], "line 1"),
+        (lambda lines: [*lines, lines[0]], "line 48: turn 0 of dialogue 'woz20-dev-0610' occurs twice, first in line 1"),
+        (lambda lines: [line | {"dialogue_id": f"x{line['dialogue_id']}"} for line in lines], "line 1: the reference"),
+        (lambda lines: [lines[0], {"dialogue_id": "d", "turn": 1, "state": {}}, *lines], "line 2: the key 'turn_id' is missing"),
+        (
+            lambda lines: [lines[0] | {"confidence": {"hotel": {"area": "sure"}}}, *lines[1:]],
+            "line 1: confidence of 'hotel-area'",
+        ),
+        (lambda lines: [lines[0] | {"raw": 5}, *lines[1:]], "line 1: raw must not be a number"),
         (lambda lines: [*lines[:3], lines[3] | {"state": {"hotel": "north"}}, *lines[4:]], "line 4"),
     ],
 )
