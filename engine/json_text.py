@@ -59,6 +59,8 @@ def parse(path: str | Path, text: str, line: int = 1) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            fail(0, "holds nothing")
         reason = "the file ends in the middle of the JSON" if error.pos >= len(text.rstrip()) else f"not valid JSON: {error.msg}"
         fail(error.pos, reason)
     except _Repeated as error:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from rapidfuzz import fuzz, process
 
-from engine.dialogue import DONTCARE, Ontology, State, accepted
+from engine.dialogue import DONTCARE, Ontology, State
 from engine.postprocess import paper, wratio
 from engine.postprocess.normalise import SlotType, normalise_slot, normalise_value, slot_type
 
@@ -160,9 +160,11 @@ class FuzzyMatcher:
         exact: set[tuple[str, str]] = set()
         for heard_domain, slots in state.items():
             domain = _closest(heard_domain, self._domains)
+            if not isinstance(slots, dict):
+                raise MatchError("must hold an object of slots", heard_domain)
             for heard_slot, value in slots.items():
                 slot = None if domain is None else _closest(heard_slot, self._slots.get(domain, {}))
-                heard = accepted(value)[0] if isinstance(value, str | list) else str(value)
+                heard = _text(value, heard_domain, heard_slot)
                 if domain is None or slot is None or not normalise_value(heard, slot):
                     continue
                 if normalise_slot(heard_slot) == normalise_slot(slot):
@@ -179,13 +181,11 @@ class FuzzyMatcher:
             for slot, value in slots.items():
                 if (domain, slot) not in self._entries:
                     continue
-                if not isinstance(value, str):
-                    if isinstance(value, list) and all(isinstance(form, str) for form in value) and value:
-                        yield domain, slot, value[0]
-                        continue
+                if self.mode == "paper" and isinstance(value, int):
                     raise MatchError(f"holds {value!r} where text is needed to find the nearest known value", domain, slot)
-                if self.mode == "paper" or normalise_value(value, slot) != DONTCARE:
-                    yield domain, slot, value
+                heard = _text(value, domain, slot)
+                if self.mode == "paper" or normalise_value(heard, slot) != DONTCARE:
+                    yield domain, slot, heard
 
     def _move(self, state: dict[str, dict[str, Any]], support: Support | None) -> tuple[State, dict[str, dict[str, Match]]]:
         moved: State = {}
@@ -193,7 +193,7 @@ class FuzzyMatcher:
         for domain, slots in state.items():
             moved[domain] = {}
             for slot, value in slots.items():
-                heard = accepted(value)[0] if isinstance(value, str | list) else value
+                heard = value[0] if isinstance(value, list) and value else value
                 match = self.match(domain, slot, heard, support) if isinstance(heard, str) else None
                 if match:
                     matches.setdefault(domain, {})[slot] = match
@@ -220,6 +220,16 @@ class FuzzyMatcher:
             _typed_match(heard, form, entries, row, _THRESHOLD[kind])
             for heard, form, row in zip(values, normal, scores, strict=True)
         ]
+
+
+def _text(value: Any, domain: str, slot: str) -> str:
+    """A value as text: the first of several forms, a whole number as its digits. Raises MatchError at anything else."""
+    first = value[0] if isinstance(value, list) and value else value
+    if isinstance(first, int) and not isinstance(first, bool):
+        return str(first)
+    if not isinstance(first, str):
+        raise MatchError(f"holds {value!r} where text is needed to find the nearest known value", domain, slot)
+    return first
 
 
 def _paper_match(heard: str, entries: dict[str, str], found: Sequence[tuple[int, int]]) -> Match:

@@ -8,6 +8,7 @@ from db.models import Dialogue, Split
 from db.models import Ontology as OntologyRow
 from db.repositories import projects
 from engine.dialogue import DONTCARE, Ontology, State, accepted, iterate_slots
+from engine.postprocess.normalise import normalise_value
 from studio.errors import StudioError
 from studio.workspace import Workspace
 
@@ -36,13 +37,16 @@ def choices(ws: Workspace, project_id: int, domain: str, slot: str) -> list[str]
 def remember(session: Session, dialogue: Dialogue, state: State) -> None:
     """Have the values of a state that somebody wrote offered from now on, with their domains and slots.
 
+    A value that is a known one in another spelling ("Curry Garden", "curry garden") is no new one.
+
     The ontology then says that it holds values of the dialogue's split too.
     """
     row = newest(session, dialogue.project_id)
     new: dict[str, dict[str, list[str]]] = {}
     for domain, slot, value in iterate_slots(state):
         known = row.values.get(domain, {}).get(slot)
-        forms = [form for form in accepted(value) if form not in (DONTCARE, *(known or ()))]
+        normal = {normalise_value(entry, slot) for entry in known or ()} | {DONTCARE, ""}
+        forms = [form for form in accepted(value) if normalise_value(form, slot) not in normal]
         if forms or known is None:
             new.setdefault(domain, {})[slot] = forms
     if new:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.dialogue import Ontology
-from engine.postprocess import FuzzyMatcher
+from engine.postprocess import FuzzyMatcher, MatchError, paper, wratio
 
 ONTOLOGY = Ontology(
     {
@@ -119,3 +119,92 @@ def test_entries_that_look_alike_are_one():
     matcher = FuzzyMatcher(Ontology({"hotel": {"name": ["Rosa's", "rosas"]}}))
     match = matcher.match("hotel", "name", "ROSAS")
     assert (match.value, match.runner_up) == ("Rosa's", None)
+
+
+def support_for(chosen):
+    """An audio that supports one entry, and what it was asked."""
+    asked = []
+
+    def support(domain, slot, entries):
+        asked.append((domain, slot, tuple(entries)))
+        return [float(entry == chosen) for entry in entries]
+
+    return support, asked
+
+
+def test_the_audio_decides_where_two_entries_tie():
+    support, asked = support_for("Pizza Hut Fen Ditton")
+    state, matches = TYPED.apply({"restaurant": {"name": "pizza hut"}}, support)
+    match = matches["restaurant"]["name"]
+    assert state == {"restaurant": {"name": "Pizza Hut Fen Ditton"}}
+    assert (match.accepted, match.by_audio, match.runner_up) == (True, True, "Pizza Hut Cherry Hinton")
+    assert asked == [("restaurant", "name", ("Pizza Hut Cherry Hinton", "Pizza Hut Fen Ditton"))]
+    assert TYPED.match("restaurant", "name", "pizza hut").accepted is False, "another turn's audio is not remembered"
+
+
+def test_the_audio_is_not_asked_where_one_entry_is_clearly_best_or_none_is_close():
+    support, asked = support_for("The Gandhi")
+    state, _ = TYPED.apply({"restaurant": {"name": "curry gardin", "food": "sushi"}}, support)
+    assert state == {"restaurant": {"name": "Curry Garden", "food": "sushi"}}
+    assert TYPED.apply({"restaurant": {"name": "curry garden"}}, support)[0]["restaurant"]["name"] == "Curry Garden"
+    assert asked == []
+
+
+def test_an_entry_nearly_as_close_as_the_best_is_put_to_the_audio_too():
+    matcher = FuzzyMatcher(Ontology({"train": {"departure": ["great saint marys church", "great saint marise church"]}}))
+    heard = {"train": {"departure": "great saint maris church"}}
+    assert matcher.apply(heard)[0]["train"]["departure"] == "great saint marise church"
+    support, asked = support_for("great saint marys church")
+    assert matcher.apply(heard, support)[0]["train"]["departure"] == "great saint marys church"
+    assert len(asked) == 1
+
+
+def test_values_may_stay_as_they_are_for_profiles_with_rules_of_their_own():
+    matcher = FuzzyMatcher(ONTOLOGY, normalise=False)
+    state, _ = matcher.apply({"restaurant": {"name": "curry gardin", "time": "5 pm", "food": "Sushi"}})
+    assert state == {"restaurant": {"name": "Curry Garden", "time": "5 pm", "food": "Sushi"}}
+
+
+def test_paper_mode_renames_an_unknown_slot_to_the_first_similar_one_which_it_pushes_out():
+    matcher = FuzzyMatcher(Ontology({"train": {"arriveby": [], "leaveat": []}}), "paper")
+    assert matcher.apply({"train": {"leaveat": "17:15", "leave": "9:00"}})[0] == {"train": {"leaveat": "9:00"}}
+    assert matcher.apply({"Train": {"leaveat": "9:00"}, "train": {"price": "5"}})[0] == {"train": {}}
+
+
+def test_slot_names_are_compared_with_the_fault_of_the_library_that_paper_1_used():
+    assert paper._similarity("title", "time") == pytest.approx(8 / 9)
+    assert paper._similarity("days", "day") == pytest.approx(6 / 7)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "partial", "whole"),
+    [
+        ("acorn", "acorn guest house", 100, 90),
+        ("curry gardin", "curry garden", 92, 92),
+        ("guest house acorn", "acorn guest house", 79, 95),
+        ("ab", "abababababababababab", 100, 60),
+        ("", "abc", 0, 0),
+    ],
+)
+def test_similarity_is_fuzzywuzzys(first, second, partial, whole):
+    """Figures of fuzzywuzzy 0.18.0 with python-Levenshtein 0.27.5."""
+    assert (wratio.partial_ratio(first, second), wratio.wratio(first, second)) == (partial, whole)
+
+
+@given(st.text("ab cé_", max_size=9), st.lists(st.text("ab cd", max_size=20), min_size=1, max_size=8))
+def test_pruning_changes_no_match(query, choices):
+    entries = [wratio.simplify(choice) for choice in choices]
+    query = wratio.simplify_query(query)
+    found = wratio.extract(query, entries, wratio.upper_bounds([query], entries)[0])
+    scores = [wratio.wratio(query, entry) for entry in entries]
+    assert found[0] == (scores.index(max(scores)), max(scores))
+    assert [score for _, score in found] == sorted(scores, reverse=True)[:2]
+
+
+@pytest.mark.parametrize(("state", "message"), [({"hotel": None}, "object of slots"), ({"hotel": {"name": None}}, "holds None")])
+@pytest.mark.parametrize("mode", ["paper", "typed"])
+def test_what_is_no_state_is_refused_by_its_place(mode, state, message):
+    matcher = FuzzyMatcher(Ontology({"hotel": {"name": ["acorn"]}}), mode)
+    with pytest.raises(MatchError, match=message) as error:
+        matcher.apply(state)
+    assert error.value.domain == "hotel"

@@ -67,7 +67,7 @@ def test_every_layout_goes_with_every_other(write, reference, predictions, packe
         ('{"d1": [\n 3]}', 2, "must be an object, not a number"),
         ("[1]", 1, "must hold an object of dialogues, not a list"),
         ("{}", 1, "holds no dialogue"),
-        ("", 1, "ends in the middle"),
+        ("", 1, "holds nothing"),
         (json.dumps(PREDICTED).encode("utf-16"), 1, "not UTF-8"),
         (json.dumps(PREDICTED).encode("utf-16-le"), 1, "zero bytes"),
         (b"\xef\xbb\xbf{}", 1, "byte order mark"),
