@@ -20,7 +20,7 @@ window.dstAddress = (names, ids) => {
     const space = event.key === " " && !/^(button|a|summary)$/i.test(node.tagName);
     const control = space
       ? document.querySelector('[id="correct.audio"] .play-pause-button')
-      : /^[a-z]$/i.test(event.key) && document.querySelector(`button.key-${event.key.toLowerCase()}`);
+      : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`button.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled) return;
     event.preventDefault();
     control.click();

@@ -7,76 +7,33 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared
+from studio.pages.actions import LOOKS, Action, Seen, perform, sight
 from studio.pages.slot_form import slot_form
 from studio.pages.turn_html import (
     conflict_html,
     dialogue_label,
     heard_html,
+    hints_html,
     history_html,
     json_problem,
     title_html,
     turn_label,
 )
-from studio.services import corrections, dialogues, understanding
+from studio.services import corrections, dialogues, ontology, understanding
+from studio.services import search as queue
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
-
-# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("state", state), ("accept",), ("undo",).
-# One that met a conflict is kept, so that it can be saved once both versions were seen.
-Action = tuple[Any, ...]
-# What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.
-Seen = dict[str, int | None]
 
 LISTED = 200
 PROGRESS = gr.Progress()
 
 _forms = itertools.count(1)  # a fresh number makes the slot form render again
-
-
-# What a change of each kind looks at.
-LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any", "prediction"), "state": ("state", "any", "prediction")}
-
-
-def sight(item: TurnView) -> Seen:
-    """What is seen of a turn that is shown."""
-    return {
-        "turn": item.id,
-        "transcript": item.transcript_head,
-        "state": item.state_head,
-        "any": item.head,
-        "prediction": item.prediction_id,
-    }
-
-
-def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
-    """Ask the service for one change of the turn that was seen."""
-    turn, answer = seen["turn"], seen["prediction"]
-    assert turn is not None
-    match action:
-        case ("transcript", text):
-            return corrections.save_transcript(ws, turn, text, author, seen["transcript"])
-        case ("slot", domain, slot, value):
-            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"], prediction=answer)
-        case ("state", state):
-            return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer)
-        case ("accept",):
-            return corrections.accept_turn(ws, turn, author, seen["any"], prediction=answer)
-        case ("undo",):
-            return corrections.undo(ws, turn, author, seen["any"])
-    raise ValueError(f"no such action: {action}")
-
-
-def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary"] = "secondary") -> gr.Button:
-    """A small button that a key presses too; the key is printed on it."""
-    name = f"{text} ({key.upper()})"
-    classes = ["dst-action", f"key-{key}"]
-    return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", scale=0, min_width=96, variant=variant)
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -103,10 +60,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 with gr.Row(elem_classes="dst-bar dst-turn-bar"):
                     title = shared.block(elem_id="correct.title", scale=3, min_width=180)
                     notice = shared.block(elem_id="correct.notice", elem_classes="dst-notice", scale=1, min_width=110)
-                    back = action("← Previous", "p", "correct.previous")
-                    forward = action("Next →", "n", "correct.next")
-                    undo = action("Undo", "u", "correct.undo")
-                    accept = action("All correct", "a", "correct.accept", "primary")
+                    back = shared.action("← Previous", "p", "correct.previous")
+                    forward = shared.action("Next →", "n", "correct.next")
+                    undo = shared.action("Undo", "u", "correct.undo")
+                    redo = shared.action("Redo", "r", "correct.redo")
+                    doubtful = shared.action("Next doubtful", "d", "correct.doubtful")
+                    accept = shared.action("All correct", "a", "correct.accept", "primary")
                 with gr.Column(visible=False, elem_id="correct.conflict", elem_classes="dst-conflict") as conflict:
                     versions = shared.block(elem_id="correct.versions")
                     with gr.Row(elem_classes="dst-bar"):
@@ -121,7 +80,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 )
                 with gr.Row(elem_classes="dst-bar"):
                     heard = shared.block(elem_id="correct.model_transcript", scale=1)
-                    ask = action("Ask the model", "m", "correct.ask_model")
+                    ask = shared.action("Ask the model", "m", "correct.ask_model")
                 transcript = gr.Textbox(
                     label="Transcript", info="Saved with Enter or when you leave it.", elem_id="correct.transcript"
                 )
@@ -133,7 +92,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                         if current[0] is not None and project_id is not None:
                             item = dialogues.get_turn(ws, current[0])
                             if item.speaker == "user":
-                                slot_form(ws, project_id, item, seen, save_slot, saved_view)
+                                slot_form(ws, project_id, item, seen, save_slot, confirm, saved_view)
+
+                    hints = shared.block(elem_id="correct.hints")
 
                     with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
                         raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
@@ -142,7 +103,23 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                     history = shared.block(elem_id="correct.history")
     # Fields in which somebody may be typing are no part of what a save shows anew.
-    saved_view = [seen, refused, form, notice, title, conflict, versions, raw, raw_problem, history, turn, held_out]
+    saved_view = [
+        seen,
+        refused,
+        form,
+        notice,
+        title,
+        conflict,
+        versions,
+        hints,
+        raw,
+        raw_problem,
+        history,
+        turn,
+        held_out,
+        undo,
+        redo,
+    ]
     turn_view = [*saved_view, nothing, editor, audio, heard, ask, transcript, state_editor]
 
     def after_save(item: TurnView, render: bool, changed: bool) -> dict[Any, Any]:
@@ -150,6 +127,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         around = dialogues.get_dialogue(ws, item.dialogue_id)
         shown: dict[Any, Any] = {
             title: title_html(item),
+            hints: hints_html(item, ontology.get_ontology(ws, around.project_id)),
+            undo: gr.update(interactive=item.can_undo),
+            redo: gr.update(interactive=item.can_redo),
             raw: shared.pretty(item.state),
             raw_problem: "",
             history: history_html(corrections.history(ws, item.id)),
@@ -299,6 +279,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return step(1, now)
 
     @shared.reported
+    def go_doubtful(project_id: int, words: str, wanted_status: str, now: Seen) -> Any:
+        """Inputs: correct.project, correct.search, correct.status, the turn. Outputs: correct.dialogue, one turn."""
+        turn_id = queue.next_turn(ws, project_id, queue.TO_CORRECT, after=now.get("turn"))
+        if turn_id is None:
+            gr.Info("Nothing is left to correct: every recorded turn of this project has been.", duration=4)
+            return gr.skip()
+        dialogue_id = dialogues.get_turn(ws, turn_id).dialogue_id
+        return listed(project_id, words, wanted_status, dialogue_id, keep=True)[0] | opened(turn_id)
+
+    @shared.reported
     def save(action: Action, now: Seen, request: gr.Request, render: bool = True) -> Any:
         """Carry out one change and show what it did.
 
@@ -318,10 +308,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             }
         news = sight(item)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
-        return after_save(item, render, changed=item.head != now["any"]) | {seen: now | looked}
+        changed = item.head != now["any"] or action[0] == "mark"
+        return after_save(item, render, changed) | {seen: now | looked}
 
     def save_slot(domain: str, slot: str, value: str | None, now: Seen, request: gr.Request, render: bool) -> Any:
         return save(("slot", domain, slot, value.strip() if value else None), now, request, render)
+
+    def confirm(domain: str, slot: str, now: Seen, request: gr.Request) -> Any:
+        return save(("mark", domain, slot), now, request)
 
     def save_transcript(text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.transcript. Outputs: what every save shows."""
@@ -335,6 +329,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def save_undo(now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""
         return save(("undo",), now, request)
+
+    def save_redo(now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn. Outputs: what every save shows."""
+        return save(("redo",), now, request)
 
     def save_accept(now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""
@@ -400,7 +398,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     gr.on([transcript.submit, transcript.blur], save_transcript, [transcript, seen], saved_view, **shared.SAVE)
     raw_save.click(save_raw, [raw, seen], saved_view, **shared.SAVE)
     accept.click(save_accept, seen, turn_view, **shared.SAVE)
-    undo.click(save_undo, seen, turn_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
+    for button, handler in ((undo, save_undo), (redo, save_redo)):
+        button.click(handler, seen, turn_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
+    doubtful.click(go_doubtful, [head.project, search, status, seen], [dialogue, *turn_view], **shared.SAVE)
     keep_mine.click(save_refused, [refused, seen], saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
     asked = ask.click(ask_model, seen, notice, show_progress_on=[heard], **shared.MODEL)
     asked.then(answered, [seen, transcript], turn_view, **shared.SAVE)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -51,6 +51,13 @@ def head(page: str) -> Head:
 def block(value: str = "", **options: Any) -> gr.HTML:
     """HTML in the studio's own style: Gradio's style for prose would draw borders into tables and space out links."""
     return gr.HTML(value, apply_default_css=False, **options)
+
+
+def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary"] = "secondary") -> gr.Button:
+    """A small button that a key presses too; the key is printed on it."""
+    name = f"{text} ({key.upper()})"
+    classes = ["dst-action", f"key-{key}"]
+    return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", scale=0, min_width=96, variant=variant)
 
 
 def choose_project(ws: Workspace, wanted: int | None) -> tuple[dict[str, Any], int | None]:

@@ -10,8 +10,11 @@ import gradio as gr
 from engine.dialogue import State, accepted, iterate_slots
 from studio.pages import shared
 from studio.services import ontology
-from studio.services.dialogues import TurnView
+from studio.services.suggestions import suggest
+from studio.services.views import TurnView
 from studio.workspace import Workspace
+
+CHIPS = 4  # values offered to be chosen by one key
 
 
 def slot_form(
@@ -20,12 +23,15 @@ def slot_form(
     turn: TurnView,
     seen: gr.State,
     save_slot: Callable[[str, str, str | None, Any, gr.Request, bool], Any],
+    confirm: Callable[[str, str, Any, gr.Request], Any],
     outputs: list[Any],
 ) -> None:
     """Make the rows and wire them. Called inside ``gr.render``.
 
+    The most doubtful slot that nobody has decided on is in focus: keys confirm it or choose what it may be instead.
+
     ``save_slot(domain, slot, value, seen, request, render)`` saves; ``render`` has the form made anew, which an
-    edit in place must not: the hands would lose their field.
+    edit in place must not: the hands would lose their field. ``confirm(domain, slot, seen, request)`` marks a slot as right.
     """
 
     def here(now: dict[str, int | None]) -> bool:
@@ -46,6 +52,35 @@ def slot_form(
 
         return remove
 
+    def on_confirm(domain: str, slot: str) -> Callable[..., Any]:
+        def confirm_slot(now: dict[str, int | None], request: gr.Request) -> Any:
+            """Inputs: the turn. Outputs: what every save shows."""
+            return confirm(domain, slot, now, request) if here(now) else gr.skip()
+
+        return confirm_slot
+
+    def on_choice(domain: str, slot: str, value: str) -> Callable[..., Any]:
+        def choose(now: dict[str, int | None], request: gr.Request) -> Any:
+            """Inputs: the turn. Outputs: what every save shows."""
+            return save_slot(domain, slot, value, now, request, True) if here(now) else gr.skip()
+
+        return choose
+
+    def chips(domain: str, slot: str, value: str) -> None:
+        """The keys of the slot in focus: right as it is, what it may be instead, or no value at all."""
+        known = ontology.choices(ws, project_id, domain, slot)
+        said = [turn.transcript or "", value]
+        offered = [found.value for found in suggest(said, known, slot, CHIPS + 1) if found.value != value][:CHIPS]
+        name = f"{domain}-{slot}"
+        with gr.Row(elem_classes="dst-bar dst-chips", key=(turn.id, name, "chips")):
+            keyed = [("Right", "c", f"correct.confirm.{name}", on_confirm(domain, slot))]
+            keyed += [
+                (text, str(place), f"correct.chip.{place}", on_choice(domain, slot, text))
+                for place, text in enumerate(offered, 1)
+            ]
+            for text, key, elem_id, handler in [*keyed, ("No value", "x", f"correct.none.{name}", on_remove(domain, slot))]:
+                shared.action(text, key, elem_id).click(handler, seen, outputs, **shared.SAVE)
+
     def offer_values(name: str | None) -> Any:
         """Inputs: correct.add_slot. Outputs: correct.add_value."""
         domain, slot = split_name(name)
@@ -61,6 +96,7 @@ def slot_form(
     state = turn.state or {}
     gone = [(domain, slot) for domain, slot, _ in iterate_slots(turn.predicted_state or {}) if slot not in state.get(domain, {})]
     rows = [(domain, slot, accepted(value)[0]) for domain, slot, value in iterate_slots(state)] + [(*name, None) for name in gone]
+    focus = most_doubtful(turn)
     if not rows:
         shared.block("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
     for domain, slot, value in rows:
@@ -70,7 +106,8 @@ def slot_form(
         def same(part: str, name: str = name) -> dict[str, Any]:
             return {"key": (turn.id, name, part), "preserved_by_key": []}
 
-        with gr.Row(elem_classes=["dst-slot", "gone"] if value is None else "dst-slot", key=(turn.id, name)):
+        look = "gone" if value is None else "focus" if (domain, slot) == focus else ""
+        with gr.Row(elem_classes=["dst-slot", look] if look else "dst-slot", key=(turn.id, name)):
             shared.block(_name_html(turn, domain, slot), elem_classes="dst-slot-name", scale=2, min_width=110, **same("name"))
             field = gr.Dropdown(
                 ontology.choices(ws, project_id, domain, slot),
@@ -97,6 +134,8 @@ def slot_form(
             )
         field.input(on_value(domain, slot), [field, seen], outputs, **shared.SAVE)
         drop.click(on_remove(domain, slot), seen, outputs, **shared.SAVE)
+        if look == "focus" and value is not None:
+            chips(domain, slot, value)
     taken = {(domain, slot) for domain, slot, _ in rows}
     names = [
         f"{domain}-{slot}"
@@ -132,6 +171,14 @@ def slot_form(
     value_field.input(add, [name_field, value_field, seen], outputs, **shared.SAVE)
 
 
+def most_doubtful(turn: TurnView) -> tuple[str, str] | None:
+    """The slot the model is least sure of among those that nobody has decided on."""
+    if turn.imported:
+        return None
+    open_slots = [(domain, slot) for domain, slot, _ in iterate_slots(turn.state or {}) if (domain, slot) not in turn.confirmed]
+    return min(open_slots, key=lambda name: turn.confidence.get(name[0], {}).get(name[1], 0.0), default=None)
+
+
 def split_name(name: str | None) -> tuple[str, str]:
     """``restaurant-price range`` -> its domain and slot; two empty texts when it is not such a name."""
     domain, _, slot = (name or "").strip().partition("-")
@@ -144,7 +191,8 @@ def _name_html(turn: TurnView, domain: str, slot: str) -> str:
         "carried",
     )
     tag = f" <span class='dst-tag {change}'>{shared.NAMES[change]}</span>" if change in ("added", "changed") else ""
-    return f"<small>{shared.escape(domain)}</small><div>{shared.escape(slot)}{tag}</div>"
+    tick = " <span class='dst-tick' title='somebody decided this'>✓</span>" if (domain, slot) in turn.confirmed else ""
+    return f"<small>{shared.escape(domain)}</small><div>{shared.escape(slot)}{tag}{tick}</div>"
 
 
 def _model_html(turn: TurnView, domain: str, slot: str) -> str:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from engine.dialogue import State
+from engine.dialogue import Ontology, State
 from studio.errors import ConflictError
 from studio.pages import shared
+from studio.services.lint import lint
 from studio.services.views import DialogueRow, RevisionView, TurnView
 
-MARKS = {"new": "○", "predicted": "◐", "corrected": "●"}
+MARKS = {"new": "○", "predicted": "◐", "corrected": "●", "reviewed": "◉", "final": "✓"}
 SPLITS = {"train": "", "dev": " · dev", "test": " · held out"}
-STATUS_TEXT = {"new": "not understood yet", "predicted": "to be checked", "corrected": "corrected"}
+STATUS_TEXT = {
+    "new": "not understood yet",
+    "predicted": "to be checked",
+    "corrected": "corrected",
+    "reviewed": "reviewed",
+    "final": "final",
+}
 
 
 def dialogue_label(row: DialogueRow) -> str:
@@ -40,6 +47,16 @@ def heard_html(turn: TurnView) -> str:
     """What the model heard, and its raw output where that was not a state."""
     text = shared.escape(turn.model_transcript) if turn.model_transcript else "<i>nothing yet</i>"
     return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p></div>{shared.invalid_html(turn)}"
+
+
+def hints_html(turn: TurnView, ontology: Ontology) -> str:
+    """What looks wrong in the state."""
+    if turn.state is None:
+        return ""
+    found = lint(turn.state, turn.previous_state, turn.transcript or "", ontology)
+    items = ((f"{hint.domain} {hint.slot}".strip(), hint.text) for hint in found)
+    lines = "".join(f"<li><b>{shared.escape(name)}</b>: {shared.escape(text)}</li>" for name, text in items)
+    return f"<ul class='dst-hints' aria-label='Hints'>{lines}</ul>" if lines else ""
 
 
 def history_html(revisions: list[RevisionView]) -> str:

@@ -36,7 +36,7 @@ ARGUMENTS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
-STARTED_WITHIN = 60
+STARTED_WITHIN = 180
 # What Gradio's script complains about when a page is left while an answer is on its way.
 LEAVING = ("AbortError", "Connection errored out")
 
@@ -67,7 +67,7 @@ class Studio:
         end = time.monotonic() + STARTED_WITHIN
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                urllib.request.urlopen(self.url, timeout=1).close()
+                urllib.request.urlopen(self.url, timeout=5).close()
                 return
             except OSError:
                 time.sleep(0.2)

@@ -98,6 +98,31 @@ def test_correct_by_keyboard(talked: View) -> None:
     talked.clean()
 
 
+def test_doubtful_slots_are_decided_by_single_keys(talked: View, speech: Path) -> None:
+    page = talked.page
+    talked.upload(speech)
+    talked.says("talk.state", "chinese")
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 4")
+    talked.field("correct.transcript").fill("indien food")
+    page.keyboard.press("Enter")
+    talked.says("correct.notice", "saved")
+    page.keyboard.press("Escape")
+    for slot in ("pricerange", "area"):  # the least sure first
+        talked.says(f"correct.confirm.restaurant-{slot}", "Right (C)")
+        page.keyboard.press("c")
+    talked.says("correct.chip.1", "indian (1)")
+    talked.picture("correct-chips")
+    page.keyboard.press("1")
+    talked.has("correct.slot.restaurant-food", "indian")
+    for key, value in (("u", "chinese"), ("r", "indian")):
+        page.keyboard.press(key)
+        talked.has("correct.slot.restaurant-food", value)
+    page.keyboard.press("d")
+    talked.says("correct.title", "to be checked")
+    talked.clean()
+
+
 def test_slots_come_and_go_and_history_keeps_them(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()

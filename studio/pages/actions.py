@@ -1,0 +1,52 @@
+"""What can be done to the turn that the Correct page shows, as plain values that a conflict can keep for later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from studio.services import corrections
+from studio.services.views import TurnView
+from studio.workspace import Workspace
+
+# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("mark", domain, slot), ("state", state),
+# ("accept",), ("undo",), ("redo",).
+# One that met a conflict is kept, so that it can be saved once both versions were seen.
+Action = tuple[Any, ...]
+# What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.
+Seen = dict[str, int | None]
+
+# What a change of each kind looks at.
+LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any", "prediction"), "state": ("state", "any", "prediction")}
+
+
+def sight(item: TurnView) -> Seen:
+    """What is seen of a turn that is shown."""
+    return {
+        "turn": item.id,
+        "transcript": item.transcript_head,
+        "state": item.state_head,
+        "any": item.head,
+        "prediction": item.prediction_id,
+    }
+
+
+def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
+    """Ask the service for one change of the turn that was seen."""
+    turn, answer = seen["turn"], seen["prediction"]
+    assert turn is not None
+    match action:
+        case ("transcript", text):
+            return corrections.save_transcript(ws, turn, text, author, seen["transcript"])
+        case ("slot", domain, slot, value):
+            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"], prediction=answer)
+        case ("state", state):
+            return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer)
+        case ("accept",):
+            return corrections.accept_turn(ws, turn, author, seen["any"], prediction=answer)
+        case ("mark", domain, slot):
+            return corrections.mark_slot(ws, turn, domain, slot, author)
+        case ("undo",):
+            return corrections.undo(ws, turn, author, seen["any"])
+        case ("redo",):
+            return corrections.redo(ws, turn, author, seen["any"])
+    raise ValueError(f"no such action: {action}")
