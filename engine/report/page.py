@@ -17,7 +17,7 @@ from engine.dialogue import Dialogue
 from engine.report import tables
 from engine.report.clips import Clips
 from engine.report.figures import figures
-from engine.report.turns import Row, System
+from engine.report.turns import BINS, Row, System
 
 _ASSETS = files("engine.report") / "assets"
 _STATUSES = {
@@ -110,7 +110,7 @@ def _data(report: Report) -> dict[str, Any]:
         "systems": [system.name for system in report.systems],
         "fuzzy": report.fuzzy and {"oracle": report.fuzzy["oracle"]},
         "audio": any(turn.audio for dialogue in report.dialogues for turn in dialogue.turns),
-        "bins": [],
+        "bins": [f"{place / BINS:.1f} to {(place + 1) / BINS:.1f}" for place in range(BINS)],
         "domains": report.domains,
         "dialogues": [
             {"id": dialogue.dialogue_id, "turns": [[turn.turn_id, turn.speaker, turn.transcript] for turn in dialogue.turns]}

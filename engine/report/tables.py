@@ -226,6 +226,9 @@ def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> 
         count("words said", "reference_words", {}, "reference_words")
     if words["nonspeech"]:
         count("turns without speech", "nonspeech", {"speech": "none"}, "turns")
+        written = {"turns": round(words["nonspeech_rate"] * words["nonspeech"] / 100)}
+        link = _link(number, {"speech": "none", "words": "any"}, written)
+        cells["words written for them, % of these turns"] = Cell(percent(words["nonspeech_rate"]), link)
         count("words written for them", "nonspeech_insertions", {"speech": "none"}, "word_insertions")
     answers = [row["answers"][number] for row in rows if row["answers"][number]]
     if not any(answer["raw"] for answer in answers):

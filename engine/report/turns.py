@@ -20,6 +20,7 @@ from engine.scoring.wer import align_words
 
 Row = dict[str, Any]  # one turn, as the page's script reads it
 Place = tuple[str, int]  # dialogue and index of the user turn
+BINS = 10  # of confidence
 
 _PAIR_STATUS = {(False, True): "fixed", (True, False): "broken", (False, False): "still-wrong", (True, True): "still-right"}
 
@@ -104,7 +105,7 @@ def _answer(
                 slot.setdefault("credited", {})[view] = kinds[name].credited
     for name, confidence in _by_slot(profile, entry.state, entry.details.get("confidence") or {}):
         if name in slots:
-            slots[name]["confidence"] = confidence
+            slots[name] |= {"confidence": confidence, "bin": min(int(confidence * BINS), BINS - 1)}
     for name, match in _by_slot(profile, repaired or {}, matches):
         if name in slots:
             slots[name]["match"] = [round(match.score, 1), match.runner_up, round(match.runner_up_score, 1), match.accepted]
@@ -145,6 +146,13 @@ def pair_status(row: Row, slots: Collection[str] | None = None) -> str:
         return ""
     first, second = (is_right(answer, "plain", slots) for answer in row["answers"])
     return _PAIR_STATUS[first, second]
+
+
+def confidences(rows: Sequence[Row], number: int) -> tuple[list[float], list[bool]]:
+    """Of every judged slot that a system answered with a confidence: the confidence, and whether its value is right."""
+    slots = [slot for row in rows if row["answers"][number] for slot in row["answers"][number]["slots"].values()]
+    known = [slot for slot in slots if slot["plain"] and "confidence" in slot]
+    return [slot["confidence"] for slot in known], [slot["plain"] == "correct" for slot in known]
 
 
 def by_dialogue(rows: Sequence[Row], systems: int) -> list[tuple[int, list[Counter[str]]]]:

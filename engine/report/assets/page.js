@@ -235,7 +235,8 @@
     const clip = document.getElementById(`clip-${row.number}`);
     if (!clip) return data.audio ? make("small", { className: "muted" }, "no audio here") : null;
     const name = `turn ${row.turn} of ${data.dialogues[row.dialogue].id}`;
-    const button = make("button", { type: "button", className: "play", "aria-label": `play ${name}` }, `▶ ${row.seconds.toFixed(1)} s`);
+    const length = `▶ ${row.seconds.toFixed(1)} s`;
+    const button = make("button", { type: "button", className: "play", "aria-label": `${length}: play ${name}` }, length);
     button.addEventListener("click", () => {
       const audio = make("audio", { controls: true, src: `data:audio/ogg;base64,${clip.textContent}`, "aria-label": name });
       button.replaceWith(audio);
