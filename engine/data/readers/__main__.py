@@ -82,7 +82,7 @@ def command(
             raise CorpusError(f"no split {as_split!r}; choose of {', '.join(SPLITS)}")
         began = time.monotonic()
         dialogues, report = corpus_named(name).read(folder, split, out.with_name(f"{out.stem}_audio"))
-    except CorpusError as error:
+    except (CorpusError, OSError) as error:
         console.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
     console.print("\n".join(report.lines()), markup=False)

@@ -35,7 +35,7 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     texts = {stem: path for stem, path in below(folder, ".txt").items() if re.fullmatch(r"fe_03_\d{5}", stem)}
     audio = below(folder, ".wav", ".flac", ".sph")
     if not texts or not audio:
-        raise not_found(folder, "data/trans/000/fe_03_00001.txt and audio/000/fe_03_00001.sph below the folder (train and all)")
+        raise not_found(folder, "data/trans/000/fe_03_00001.txt and audio/000/fe_03_00001.sph below the folder")
     report = PreparationReport("Fisher", split)
     report.note("Fisher names no splits: of every 500 calls one is dev and one test; a speaker may be in several calls")
     recordings = Recordings(report)

@@ -24,7 +24,7 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     split, _ = own_split(_SPLITS, split)
     sounds = all_below(folder, *_AUDIO)
     if not sounds:
-        raise not_found(folder, "audio files of noises (for train, dev or test)")
+        raise not_found(folder, "audio files of noises")
     report = PreparationReport("noise", split)
     report.note(f"all sounds are marked {split!r}: keep those you test with in a folder of their own")
     table = folder / "noise.tsv"

@@ -43,7 +43,7 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
         expected = "20/2001/sw2001A-ms98-a-trans.text and sw02001.sph"
         report.note("Switchboard-1 names no splits: every hundredth call is dev; a speaker may be in several calls")
     if not texts or not audio:
-        raise not_found(folder, f"{expected} below the folder (train and all)")
+        raise not_found(folder, f"{expected} below the folder")
     recordings = Recordings(report)
     dialogues = []
     for path in texts:

@@ -56,7 +56,7 @@ def _table(folder: Path) -> Path:
     named = [folder / name for name in ("turns.csv", "turns.tsv") if (folder / name).is_file()]
     only = named or sorted(path for path in folder.glob("[!.]*") if path.suffix in (".csv", ".tsv"))
     if len(only) != 1:
-        raise not_found(folder, "one table turns.csv or turns.tsv (for train, dev or test)")
+        raise not_found(folder, "one table turns.csv or turns.tsv")
     return only[0]
 
 

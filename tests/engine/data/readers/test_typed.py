@@ -127,6 +127,41 @@ def test_multiwoz_is_read_unpacked_too(tmp_path: Path) -> None:
     assert multiwoz.read(tmp_path, "test")[1].user_turns == 1
 
 
+def test_multiwoz_24_is_split_by_its_lists_and_keeps_its_own_source(tmp_path: Path) -> None:
+    folder = tmp_path / "MULTIWOZ2.4"
+    folder.mkdir()
+    data = {f"{name}.json": MULTIWOZ["SNG0001.json"] for name in ("SNG0001", "SNG0002", "SNG0003")}
+    (folder / "data.json").write_text(json.dumps(data), encoding="utf-8")
+    (folder / "valListFile.json").write_text("SNG0002.json\n")  # not JSON but lines, as published
+    with pytest.raises(CorpusError, match=r"expected testListFile\.json or testListFile\.txt, .*copy those of MultiWOZ 2\.1"):
+        multiwoz.read(tmp_path, "dev", "2.4")
+    (folder / "testListFile.txt").write_text("SNG0003\n")
+    found = {split: multiwoz.read(tmp_path, split, "2.4")[0] for split in ("train", "val", "test")}
+    assert [[d.dialogue_id for d in part] for part in found.values()] == [[f"multiwoz-sng000{n}"] for n in (1, 2, 3)]
+    assert [(d.source, d.split) for part in found.values() for d in part] == [("multiwoz24", s) for s in ("train", "dev", "test")]
+
+
+def test_multiwoz_22_slots_lose_domain_and_book_and_an_emptied_service_goes(tmp_path: Path) -> None:
+    booked = {"restaurant-bookday": ["Friday"], "restaurant-food": ["thai", "thai food"], "restaurant-area": ["dontcare"]}
+    turns = [
+        sgd_turn("USER", "Thai on Friday.", "restaurant", **booked),
+        sgd_turn("SYSTEM", "No.", "restaurant"),
+        sgd_turn("USER", "A taxi then.", "taxi", **{"taxi-leaveat": ["5:15 pm", "17:15"]}),
+        sgd_turn("USER", "Forget the food.", "restaurant"),
+    ]
+    (tmp_path / "MultiWOZ_2.2" / "dev").mkdir(parents=True)
+    data = [{"dialogue_id": "PMUL0001.json", "services": [], "turns": turns}]
+    (tmp_path / "MultiWOZ_2.2" / "dev" / "dialogues_001.json").write_text(json.dumps(data))
+    (dialogue,), _ = multiwoz.read_22(tmp_path, "dev")
+    restaurant = {"area": "dontcare", "day": "friday", "food": ["thai", "thai food"]}
+    taxi = {"leaveat": ["5:15 pm", "17:15"]}
+    assert [turn.state for turn in dialogue.user_turns()] == [
+        {"restaurant": restaurant},
+        {"restaurant": restaurant, "taxi": taxi},
+        {"taxi": taxi},
+    ]
+
+
 def sgd_turn(speaker: str, utterance: str, service: str = "", **values: list[str]) -> dict[str, object]:
     state = {"active_intent": "x", "requested_slots": [], "slot_values": values}
     frame = {"service": service, "slots": [], "actions": []} | ({"state": state} if speaker == "USER" else {})
