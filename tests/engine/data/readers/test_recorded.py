@@ -8,6 +8,7 @@ import pytest
 from engine import audio
 from engine.audio import AudioError
 from engine.data.readers import CorpusError, corpora, corpus_named
+from engine.data.writers import layouts
 from engine.dialogue import Dialogue, read_manifest, write_manifest
 
 
@@ -242,3 +243,8 @@ def test_a_name_that_occurs_twice_is_numbered(tmp_path: Path, sound) -> None:
     dialogues, report = read("fisher", folder, "train")
     assert [d.dialogue_id for d in dialogues] == ["fe_03_00001-A-000010", "fe_03_00001-A-000010-2"]
     assert "  mended 1: name occurs twice: numbered (fe_03_00001-A-000010)" in report
+
+
+def test_the_corpora_page_names_every_reader_and_writer() -> None:
+    page = (Path(__file__).resolve().parents[4] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    assert [name for name in (*corpora(), *layouts()) if f"`{name}`" not in page] == []
