@@ -48,6 +48,11 @@ def lock_turn(session: Session, turn_id: int) -> Turn | None:
     return session.get(Turn, turn_id, with_for_update=True)
 
 
+def turn_with_events(session: Session, turn_id: int) -> Turn | None:
+    """A turn with its notes and the steps of its review."""
+    return session.get(Turn, turn_id, options=[selectinload(Turn.events)])
+
+
 def names(session: Session, project_id: int) -> set[str]:
     """The names taken in a project."""
     return set(session.scalars(select(Dialogue.name).where(Dialogue.project_id == project_id)))

@@ -14,8 +14,10 @@ import gradio as gr
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight
+from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import slot_form
 from studio.pages.turn_html import (
+    STATUS_TEXT,
     conflict_html,
     dialogue_label,
     heard_html,
@@ -45,7 +47,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             with gr.Row(elem_classes="dst-bar"):
                 search = gr.Textbox(label="Search", placeholder="name or words", elem_id="correct.search", min_width=120)
                 status = gr.Dropdown(
-                    [("all", ""), "new", "predicted", "corrected"],
+                    [("all", ""), *STATUS_TEXT],
                     value="",
                     label="Status",
                     elem_id="correct.status",
@@ -100,26 +102,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                         raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                         raw_problem = shared.block(elem_id="correct.raw_problem")
                         raw_save = gr.Button("Save this state", elem_id="correct.raw_save", size="sm")
+                review = ReviewPanel(ws, seen)
                 with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                     history = shared.block(elem_id="correct.history")
     # Fields in which somebody may be typing are no part of what a save shows anew.
-    saved_view = [
-        seen,
-        refused,
-        form,
-        notice,
-        title,
-        conflict,
-        versions,
-        hints,
-        raw,
-        raw_problem,
-        history,
-        turn,
-        held_out,
-        undo,
-        redo,
-    ]
+    saved_view = [seen, refused, form, notice, title, conflict, versions, hints, raw, raw_problem, history]
+    saved_view += [turn, held_out, undo, redo, *review.parts]
     turn_view = [*saved_view, nothing, editor, audio, heard, ask, transcript, state_editor]
 
     def after_save(item: TurnView, render: bool, changed: bool) -> dict[Any, Any]:
@@ -133,6 +121,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             raw: shared.pretty(item.state),
             raw_problem: "",
             history: history_html(corrections.history(ws, item.id)),
+            **review.shown(item),
             turn: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             held_out: around.split == "test",
         }
@@ -185,7 +174,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def first_open(dialogue_id: int | None) -> int | None:
         """Where to begin in a dialogue: the first user turn nobody corrected."""
         turns = dialogues.get_dialogue(ws, dialogue_id).turns if dialogue_id is not None else ()
-        todo = (item.id for item in turns if item.speaker == "user" and item.status != "corrected")
+        todo = (item.id for item in turns if item.speaker == "user" and not item.labelled)
         return next(todo, next((item.id for item in turns), None))
 
     @shared.reported
@@ -400,6 +389,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     accept.click(save_accept, seen, turn_view, **shared.SAVE)
     for button, handler in ((undo, save_undo), (redo, save_redo)):
         button.click(handler, seen, turn_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
+    review.wire(lambda item: after_save(item, render=False, changed=True), saved_view)
     doubtful.click(go_doubtful, [head.project, search, status, seen], [dialogue, *turn_view], **shared.SAVE)
     keep_mine.click(save_refused, [refused, seen], saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
     asked = ask.click(ask_model, seen, notice, show_progress_on=[heard], **shared.MODEL)

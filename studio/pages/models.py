@@ -7,7 +7,6 @@ from typing import Any
 import gradio as gr
 
 from studio.pages import shared
-from studio.pages.turn_html import day_clock
 from studio.services import checkpoints
 from studio.services.checkpoints import CheckpointView
 from studio.workspace import Workspace
@@ -82,7 +81,7 @@ def table_html(found: list[CheckpointView]) -> str:
         [
             f"<b>{shared.escape(item.name)}</b>{IN_USE if item.in_use else ''}",
             shared.escape(item.parent or "–"),
-            day_clock(item.created),
+            shared.day_clock(item.created),
             *(shared.percent(shared.score(item.scores, name)) for name in shared.SCORES),
         ]
         for item in found

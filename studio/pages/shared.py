@@ -130,6 +130,11 @@ def clock(moment: datetime | None = None) -> str:
     return f"{(moment.astimezone() if moment and moment.tzinfo else moment or datetime.now()):%H:%M:%S}"
 
 
+def day_clock(moment: datetime) -> str:
+    """Date and time of day."""
+    return f"{moment.astimezone() if moment.tzinfo else moment:%Y-%m-%d %H:%M}"
+
+
 def saved() -> str:
     """The notice after something was written."""
     return f"<span class='dst-saved' role='status'>saved {clock()}</span>"

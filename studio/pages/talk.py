@@ -218,7 +218,7 @@ def _turn_html(dialogue: DialogueView, turn: TurnView, listening: bool) -> str:
         facts.append(f"{shared.duration(turn.seconds)} of speech")
     if turn.compute_seconds is not None:
         facts.append(f"understood in {shared.duration(turn.compute_seconds)}")
-    if turn.status == "corrected" and turn.speaker == "user":
+    if turn.labelled and turn.speaker == "user":
         facts.append("corrected")
     chips = "".join(
         f"<span class='dst-chip {change}'>{shared.escape(f'{domain} {slot}')} <b>{shared.value_html(value)}</b></span>"

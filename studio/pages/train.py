@@ -10,7 +10,6 @@ import pandas as pd
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.pages.turn_html import day_clock
 from studio.services import checkpoints, training
 from studio.services.training import JobView, Preview
 from studio.workspace import Workspace
@@ -245,7 +244,7 @@ def last_stage(toml: str) -> dict[str, Any]:
 def job_label(item: JobView) -> str:
     """One line of the job list."""
     result = f" → {item.checkpoint}" if item.checkpoint else ""
-    return f"{item.id} · {item.status} · {item.recipe} from {item.base_checkpoint}{result} · {day_clock(item.created)}"
+    return f"{item.id} · {item.status} · {item.recipe} from {item.base_checkpoint}{result} · {shared.day_clock(item.created)}"
 
 
 def preview_html(found: Preview) -> str:

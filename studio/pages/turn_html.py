@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 
 from engine.dialogue import Ontology, State
 from studio.errors import ConflictError
@@ -106,8 +105,3 @@ def json_problem(text: str) -> str:
     except json.JSONDecodeError as error:
         return shared.alert(f"Line {error.lineno}, column {error.colno}: {error.msg}. Not saved.")
     return ""
-
-
-def day_clock(moment: datetime) -> str:
-    """Date and time of day."""
-    return f"{moment.astimezone() if moment.tzinfo else moment:%Y-%m-%d %H:%M}"

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Revision, RevisionKind, RevisionSource, SlotMark, Turn
+from db.models import Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
 from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
@@ -275,6 +275,8 @@ def _editing(ws: Workspace, turn_id: int, layer: str) -> Iterator[_Edit]:
         turn = dialogues.lock_turn(session, turn_id)
         if turn is None:
             raise StudioError("This turn does not exist any more: open the dialogue again.")
+        if turn.status == TurnStatus.FINAL:
+            raise StudioError("This turn is final: a reviewer has to reopen it before anything changes.")
         edit = _Edit(ws, session, turn, turn_view(ws, session, turn, layer), layer)
         yield edit
         session.flush()

@@ -129,7 +129,7 @@ def _labelled(ws: Workspace, session: Session, project_id: int, split: Split) ->
 
 
 def _is_labelled(view: TurnView) -> bool:
-    return view.speaker == "user" and view.status == "corrected" and view.audio is not None
+    return view.speaker == "user" and view.labelled and view.audio is not None
 
 
 def _problem(train: Sequence[_Labelled]) -> str | None:

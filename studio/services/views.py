@@ -73,6 +73,11 @@ class TurnView:
         return self.corrected_state if self.corrected_state is not None else self.predicted_state
 
     @property
+    def labelled(self) -> bool:
+        """Whether somebody said what is right: such turns are trained and scored on."""
+        return self.status in ("corrected", "reviewed", "final")
+
+    @property
     def waits_for_model(self) -> bool:
         """Whether the model has yet to hear it: a user turn to be understood, an agent's to be transcribed."""
         if self.speaker == "user":

@@ -123,6 +123,31 @@ def test_doubtful_slots_are_decided_by_single_keys(talked: View, speech: Path) -
     talked.clean()
 
 
+def test_a_turn_is_sent_to_review_handed_back_and_made_final(talked: View) -> None:
+    page = talked.page
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.events", "No note yet")
+    page.keyboard.press("a")
+    talked.says("correct.submitted", "Send to review (S)")
+    page.keyboard.press("s")
+    talked.says("correct.events", "sent to review")
+    talked.field("correct.note").fill("listen <b>again</b>")
+    page.keyboard.press("Escape")
+    page.keyboard.press("b")
+    talked.says("correct.events", "listen <b>again</b>")
+    for key, status in (("v", "reviewed"), ("f", "final")):
+        page.keyboard.press(key)
+        talked.says("correct.title", status)
+    talked.element("correct.remove.restaurant-area").click()
+    talked.page.get_by_text("This turn is final").wait_for()
+    talked.picture("correct-review")
+    page.reload()
+    talked.says("correct.events", "made final")
+    page.keyboard.press("o")
+    talked.says("correct.title", "corrected")
+    talked.clean()
+
+
 def test_slots_come_and_go_and_history_keeps_them(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()

@@ -1,0 +1,90 @@
+"""Review and notes of one turn: a part of the Correct page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from studio.pages import shared
+from studio.services import review
+from studio.services.review import EventView, Step
+from studio.services.views import TurnView
+from studio.workspace import Workspace
+
+# Step -> what its button says, its key, and the statuses in which it is offered.
+STEPS: dict[Step, tuple[str, str, tuple[str, ...]]] = {
+    "submitted": ("Send to review", "s", ("corrected",)),
+    "reviewed": ("Reviewed", "v", ("corrected",)),
+    "returned": ("Hand back", "b", ("corrected", "reviewed")),
+    "final": ("Final", "f", ("reviewed",)),
+    "reopened": ("Reopen", "o", ("reviewed", "final")),
+}
+PAST: dict[Step, str] = {
+    "submitted": "sent to review",
+    "reviewed": "reviewed",
+    "returned": "handed back",
+    "final": "made final",
+    "reopened": "reopened",
+    "note": "noted",
+}
+
+
+class ReviewPanel:
+    """The panel's components; made inside the page's layout, wired once the page knows what a save shows."""
+
+    def __init__(self, ws: Workspace, seen: gr.State) -> None:
+        self.ws = ws
+        self.seen = seen
+        with gr.Accordion("Review and notes", open=True, elem_id="correct.review_panel"):
+            self.note = gr.Textbox(
+                label="Note",
+                info="For whoever looks at this turn next. Enter keeps it; a step below takes it along.",
+                elem_id="correct.note",
+            )
+            with gr.Row(elem_classes="dst-bar"):
+                self.buttons = {step: shared.action(name, key, f"correct.{step}") for step, (name, key, _) in STEPS.items()}
+            self.events = shared.block(elem_id="correct.events")
+
+    @property
+    def parts(self) -> list[Any]:
+        """What a save shows anew."""
+        return [self.note, self.events, *self.buttons.values()]
+
+    def shown(self, turn: TurnView) -> dict[Any, Any]:
+        """The panel for a turn: only the steps that begin where it is. A note somebody is writing stays."""
+        offered = {
+            step: turn.status in begins and not (step == "submitted" and turn.submitted is not None)
+            for step, (_, _, begins) in STEPS.items()
+        }
+        buttons = {button: gr.update(visible=offered[step]) for step, button in self.buttons.items()}
+        return {self.events: events_html(review.events(self.ws, turn.id))} | buttons
+
+    def wire(self, after_step: Callable[[TurnView], dict[Any, Any]], outputs: list[Any]) -> None:
+        """``after_step`` says what the page shows of a turn that has taken a step."""
+        triggers: dict[Step, Any] = {step: button.click for step, button in self.buttons.items()} | {"note": self.note.submit}
+        for step, trigger in triggers.items():
+            trigger(self._on(step, after_step), [self.note, self.seen], outputs, **shared.SAVE)
+
+    def _on(self, step: Step, after_step: Callable[[TurnView], dict[Any, Any]]) -> Callable[..., Any]:
+        @shared.reported
+        def take(text: str, now: dict[str, int | None], request: gr.Request) -> Any:
+            """Inputs: correct.note, the turn. Outputs: what every save shows."""
+            turn_id = now.get("turn")
+            if turn_id is None:
+                return gr.skip()
+            return after_step(review.take_step(self.ws, turn_id, step, shared.author(request), text)) | {self.note: ""}
+
+        return take
+
+
+def events_html(events: list[EventView]) -> str:
+    """Notes and steps, newest first."""
+    if not events:
+        return "<p class='dst-muted'>No note yet, and not sent to review.</p>"
+    rows = [
+        [shared.day_clock(event.created), shared.escape(event.author), PAST[event.kind], shared.escape(event.text)]
+        for event in events
+    ]
+    return shared.table(("Time", "Who", "What", "Note"), rows)

@@ -1,0 +1,90 @@
+"""The way of a turn from corrected to final: sent to review, reviewed or handed back with a note, closed, opened again.
+
+Each step is an event that stays: who, when, and what was said about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from db.models import EventKind, TurnEvent, TurnStatus, utc_now
+from db.repositories import dialogues, revisions
+from db.repositories.queue import Filters
+from studio.errors import StudioError
+from studio.services import people
+from studio.services.views import TurnView, turn_view
+from studio.workspace import Workspace
+
+Step = Literal["note", "submitted", "returned", "reviewed", "final", "reopened"]
+
+TO_REVIEW = Filters(statuses=(TurnStatus.CORRECTED,), submitted=True)
+
+
+@dataclass(frozen=True)
+class EventView:
+    """One step of a turn's review, or a note on it."""
+
+    kind: Step
+    text: str
+    author: str
+    created: datetime
+
+
+def events(ws: Workspace, turn_id: int) -> list[EventView]:
+    """What happened to a turn besides its corrections, newest first."""
+    with ws.read() as session:
+        turn = dialogues.turn_with_events(session, turn_id)
+        found = turn.events if turn is not None else []
+        return [EventView(event.kind.value, event.text, event.author, event.created) for event in reversed(found)]
+
+
+def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = "") -> TurnView:
+    """Write a note, or take a turn one step further or back.
+
+    ``submitted``: a corrected turn goes to review. ``returned``: a reviewer hands it back and says why. ``reviewed``, ``final``:
+    a reviewer agrees, then closes it. ``reopened``: it may be corrected again.
+
+    Raises:
+        StudioError: the turn is not where this step begins, a note is missing, the author may not, or no such turn.
+    """
+    kind = EventKind(step)
+    if kind not in (EventKind.NOTE, EventKind.SUBMITTED):
+        people.require(ws, author, "reviewer")
+    if kind in (EventKind.NOTE, EventKind.RETURNED) and not text.strip():
+        raise StudioError("Say what is to be done about this turn: write a note.")
+    with ws.write() as session:
+        turn = dialogues.lock_turn(session, turn_id)
+        if turn is None:
+            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        begins, problem = _BEGINS.get(kind, (tuple(TurnStatus), ""))
+        if turn.status not in begins:
+            raise StudioError(problem)
+        if kind == EventKind.SUBMITTED:
+            turn.submitted = utc_now()
+        elif kind != EventKind.NOTE:
+            turn.submitted = None
+        if kind in _BECOMES:
+            turn.status = _BECOMES[kind]
+        elif kind == EventKind.REOPENED:
+            revisions.update_status(turn)
+        turn.events.append(TurnEvent(kind=kind, text=text.strip(), author=author))
+        session.flush()
+        return turn_view(ws, session, turn)
+
+
+_BECOMES = {EventKind.REVIEWED: TurnStatus.REVIEWED, EventKind.FINAL: TurnStatus.FINAL}
+_BEGINS: dict[EventKind, tuple[tuple[TurnStatus, ...], str]] = {
+    EventKind.SUBMITTED: (
+        (TurnStatus.CORRECTED,),
+        "Only a corrected turn goes to review: correct it, or say that all is correct.",
+    ),
+    EventKind.RETURNED: (
+        (TurnStatus.CORRECTED, TurnStatus.REVIEWED),
+        "Only a corrected or reviewed turn can be handed back: reopen a final one first.",
+    ),
+    EventKind.REVIEWED: ((TurnStatus.CORRECTED,), "Only a corrected turn can be reviewed: correct it first."),
+    EventKind.FINAL: ((TurnStatus.REVIEWED,), "Only a reviewed turn can be closed: review it first."),
+    EventKind.REOPENED: ((TurnStatus.REVIEWED, TurnStatus.FINAL), "This turn is open: there is nothing to reopen."),
+}
