@@ -50,14 +50,21 @@ def parse(path: str | Path, text: str, line: int = 1) -> Any:
     """Parse one JSON text, which begins at ``line`` of its file.
 
     Raises:
-        FileError: not JSON (NaN and Infinity are not), or an object with the same key twice.
+        FileError: not JSON (NaN and Infinity are not), an object with the same key twice, or half a character (a lone
+            surrogate, which JSON can write but UTF-8 cannot).
     """
 
     def fail(offset: int, reason: str) -> NoReturn:
         raise FileError(f"{path}, line {line + text.count(chr(10), 0, offset)}: {reason}")
 
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        data = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        for token in _TOKEN.finditer(text) if "\\ud" in text.lower() else ():
+            if _is_half(token[0]):
+                fail(token.start(), f"holds half a character, which no file can: {token[0]:.60}")
+        return data
+    except FileError:
+        raise
     except json.JSONDecodeError as error:
         if not text.strip():
             fail(0, "holds nothing")
@@ -135,6 +142,14 @@ class _Repeated(ValueError):
 
 class _NotJson(ValueError):
     pass
+
+
+def _is_half(token: str) -> bool:
+    try:
+        (json.loads(token) if token[0] == '"' else "").encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from engine.cli.common import errors
+from engine.cli.common import AsJson, errors
 
 _HELP = {
     "manifest": "Gold states: a manifest, or the published evaluators' JSON (then without words and audio).",
@@ -38,6 +39,7 @@ def report(
     checkpoint: Annotated[list[Path] | None, typer.Option(help=_HELP["checkpoint"])] = None,
     audio: Annotated[Literal["all", "wrong", "none"], typer.Option(help="Which turns bring their recording along.")] = "all",
     audio_limit: Annotated[float, typer.Option(min=0, help="Megabytes that the recordings may take.")] = 20.0,
+    as_json: AsJson = False,
 ) -> None:
     """Write one HTML page that opens from disk: scores, plots and every turn behind them, with its audio."""
     from engine.postprocess import FuzzyMatcher, read_value_lists
@@ -66,7 +68,8 @@ def report(
         text = render(page)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
-    print(f"{out}: {len(page.rows)} turns, {len(text.encode()) / 1e6:.1f} MB")
+    size = f"{out}: {len(page.rows)} turns, {out.stat().st_size / 1e6:.1f} MB"
+    print(json.dumps(page.numbers(), ensure_ascii=False) if as_json else size)
 
 
 def _described(folder: Path) -> str:

@@ -21,7 +21,8 @@ from engine.scoring.report import score_files
 from engine.scoring.robustness import score_perturbed
 
 AudioChoice = Literal["all", "wrong", "none"]
-_TURN_KEYS = ("confidence", "raw", "valid", "seconds")  # what differs from turn to turn
+# What belongs to one turn, even where a file happens to say the same for all of them.
+_TURN_KEYS = ("confidence", "raw", "valid", "seconds", "guarded", "audio", "start", "end", "channel", "fuzzy")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,15 @@ class Report:
         """The first system's scores after fuzzy matching; None where no ontology was given."""
         return self.systems[0].scores["fuzzy"]
 
+    def numbers(self) -> dict[str, Any]:
+        """The page's numbers as a JSON object: ``facts``, ``systems`` with their scores, ``comparison``, ``robustness``."""
+        return {
+            "facts": dict(self.facts),
+            "systems": [{"name": system.name} | system.scores for system in self.systems],
+            "comparison": self.comparison,
+            "robustness": self.robustness,
+        }
+
 
 def render(report: Report) -> str:
     """The page as text; whatever came from a file is escaped."""
@@ -80,7 +89,7 @@ def render(report: Report) -> str:
         policy=_policy(script),
         script=Markup(script),
         style=Markup(style),
-        data=_json(_data(report)),
+        data=as_script(_data(report)),
         scores=[
             tables.state_table(report.systems, report.comparison),
             tables.word_table(report.systems, report.rows),
@@ -120,7 +129,7 @@ def _data(report: Report) -> dict[str, Any]:
     }
 
 
-def _json(data: Any) -> Markup:
+def as_script(data: Any) -> Markup:
     """JSON for the inside of a script element: no character that could end the element or open another."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

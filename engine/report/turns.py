@@ -112,7 +112,11 @@ def _answer(
     row: Row = {"heard": entry.transcript, "slots": slots}
     if heard and gold.transcript is not None:
         row["words"] = align_words(gold.transcript, entry.transcript or "")
-    return row | {"raw": entry.details.get("raw", ""), "valid": entry.details.get("valid", True)}
+    return (
+        row
+        | {"raw": entry.details.get("raw", ""), "valid": entry.details.get("valid", True)}
+        | ({"guarded": True} if entry.details.get("guarded") else {})
+    )
 
 
 def _kind(outcome: Outcome) -> str:

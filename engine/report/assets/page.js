@@ -258,7 +258,9 @@
     const answer = row.answers[system];
     const head = paired ? make("h4", { className: `s${system}` }, own(data.systems[system]), row.scored && answer ? ` · ${STATUS[isRight(row, system, { match: filter.match }) ? "right" : "wrong"].join(" ")}` : "") : null;
     if (!answer) return make("section", {}, head, make("p", { className: "agreed" }, "no answer"));
-    return make("section", {}, head, ...heard(row, system), answer.valid ? null : make("p", { className: "alert" }, "⚠ The answer is not valid JSON; the state before stands."),
+    return make("section", {}, head, ...heard(row, system),
+      answer.guarded ? make("p", { className: "alert" }, "No speech was found in this recording: nothing counts as heard, and the state before stands.") : null,
+      answer.valid ? null : make("p", { className: "alert" }, "⚠ The answer is not valid JSON; the state before stands."),
       ...slotTable(answer, row.scored), answer.raw ? lazy("raw output", () => make("pre", { dir: "auto" }, answer.raw)) : null);
   };
 

@@ -50,7 +50,7 @@ def answers(number: int) -> list[dict]:
 
 
 def write_lines(path: Path, lines: list[dict]) -> Path:
-    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     return path
 
 

@@ -3,8 +3,11 @@
 import html
 import json
 import re
+from urllib.parse import parse_qsl
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from engine.cli import app
@@ -12,7 +15,8 @@ from engine.dialogue import Turn, read_manifest
 from engine.postprocess import FuzzyMatcher, read_value_lists
 from engine.report.build import Options, build
 from engine.report.clips import make_clips
-from engine.report.page import render
+from engine.report.links import Link
+from engine.report.page import as_script, render
 from engine.report.turns import is_right, pair_status
 from engine.scoring import PROFILES
 from tests.engine.report.conftest import SAMPLE, answers, write_lines
@@ -45,6 +49,26 @@ def test_oracle_numbers_say_so_wherever_they_stand(inputs, built_from, marked):
     assert links and all(bool(mark) is marked for mark in links)
     robustness = page[page.index("Named-entity robustness") :].split("</table>")[0]
     assert ("oracle" in robustness) is marked and ("(an oracle:" in page) is marked
+
+
+def test_json_holds_the_numbers_of_the_page(inputs, tmp_path):
+    pair = ("--predictions", inputs / "first.jsonl", "--compare", inputs / "second.jsonl", "--names", "old", "new")
+    done = report("--manifest", SAMPLE, *pair, "--out", tmp_path / "r.html", "--audio", "none", "--json")
+    numbers = json.loads(done.stdout)
+    assert [system["name"] for system in numbers["systems"]] == ["old", "new"]
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert (
+        f">{numbers['systems'][1]['jga']:.2f}</a>" in page and f"{numbers['comparison']['scores']['jga']['p_value']:.4f}" in page
+    )
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=30))
+def test_any_text_stays_inside_its_script_element_and_link(text):
+    inside = str(as_script({"text": text}))
+    assert json.loads(inside) == {"text": text} and not set("<>&\u2028\u2029") & set(inside)
+    href = Link({"slot": text, "depth": 1}).href
+    assert dict(parse_qsl(href[1:], keep_blank_values=True)) == {"slot": text, "depth": "1"}
+    assert not set("<>\"' ") & set(href)
 
 
 def test_sums_over_turns_are_the_scores(inputs):

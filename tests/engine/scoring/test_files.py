@@ -59,6 +59,7 @@ def test_every_layout_goes_with_every_other(write, reference, predictions, packe
         ('{"d1": [{"state": {}}],\n "d2": [{"state": {}', 2, "ends in the middle"),
         ('{"d1": [{"state": {}}],\n "d2": nonsense}', 2, "not valid JSON"),
         ('{"d1":\n [{"state": {"hotel": {"stars":\n NaN}}}]}', 3, "NaN is not JSON"),
+        ('{"d1": [\n {"state": {"hotel": {"name": "x \\ud83d \\ud83d\\ude00"}}}]}', 2, "holds half a character"),
         ('{"d1": [{"state": {}}],\n\n "d1": []}', 3, "the key 'd1' occurs twice in one object"),
         ('{"d1": [\n {"state": {"hotel": {"area": "a",\n "area": "b"}}}]}', 3, "the key 'area' occurs twice in one object"),
         ('{"d1": [\n{"state": {}},\n{"states": {}}]}', 3, "user turn 2: the key 'state' is missing; did you mean 'states'?"),
