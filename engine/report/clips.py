@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
 import soundfile
+from rich.console import Console
+from rich.progress import track
 
 from engine import audio
 from engine.dialogue import Turn
 
 # libsndfile's scale from 0 to 1; 0.95 is some 19 kbit/s for speech at 16 kHz, which sounds like the recording.
 _COMPRESSION = 0.95
+_MANY = 100
 
 
 @dataclass
@@ -28,14 +31,15 @@ class Clips:
     missing: list[str] = field(default_factory=list)
 
 
-def make_clips(turns: Iterable[tuple[int, Turn]], limit: int) -> Clips:
+def make_clips(turns: Collection[tuple[int, Turn]], limit: int) -> Clips:
     """Compress turns until ``limit`` bytes of base64 are reached; the rest go without.
 
     A recording that cannot be read is not a reason to have no report: it is listed under ``missing``.
     """
     result = Clips()
     full = False
-    for number, turn in turns:
+    shown = Console(stderr=True)  # a thousand clips take a minute or two
+    for number, turn in track(turns, "Compressing audio", console=shown, transient=True, disable=len(turns) < _MANY):
         if full:
             result.over_limit += 1
             continue

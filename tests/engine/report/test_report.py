@@ -144,10 +144,10 @@ def test_fixed_and_broken_look_at_the_chosen_slots_only(first, second, status):
 
 def test_clips_stop_at_the_limit_and_a_lost_recording_is_named(inputs, tmp_path):
     turns = [turn for dialogue in read_manifest(SAMPLE)[:2] for turn in dialogue.user_turns()]
-    everything = make_clips(enumerate(turns), 10_000_000)
+    everything = make_clips(list(enumerate(turns)), 10_000_000)
     assert list(everything.clips) == list(range(len(turns)))
     assert everything.size == sum(map(len, everything.clips.values())) < 20_000 * len(turns)
-    half = make_clips(enumerate(turns), everything.size // 2)
+    half = make_clips(list(enumerate(turns)), everything.size // 2)
     assert half.size <= everything.size // 2 and half.clips and half.over_limit == len(turns) - len(half.clips)
     lost = make_clips([(0, Turn(0, "user", audio=str(tmp_path / "lost.wav")))], 10)
     assert "lost.wav" in lost.missing[0] and not lost.clips
