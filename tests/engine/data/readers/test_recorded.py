@@ -11,6 +11,8 @@ from engine.data.readers import CorpusError, corpora, corpus_named
 from engine.data.writers import layouts
 from engine.dialogue import Dialogue, read_manifest, write_manifest
 
+SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
+
 
 def read(name: str, folder: Path, split: str) -> tuple[list[Dialogue], list[str]]:
     dialogues, report = corpus_named(name).read(folder, split, folder.parent / "extracted")
@@ -248,3 +250,11 @@ def test_a_name_that_occurs_twice_is_numbered(tmp_path: Path, sound) -> None:
 def test_the_corpora_page_names_every_reader_and_writer() -> None:
     page = (Path(__file__).resolve().parents[4] / "docs" / "corpora.md").read_text(encoding="utf-8")
     assert [name for name in (*corpora(), *layouts()) if f"`{name}`" not in page] == []
+
+
+@pytest.mark.skipif(not (SHARED / "noise").is_dir(), reason="the noise samples (../shared/data/noise) are not here")
+def test_real_noises_and_real_recordings_are_read(tmp_path: Path) -> None:
+    noises, _ = corpus_named("noise").read(SHARED / "noise", "test", tmp_path)
+    assert len(noises) == 79 and sum("CC0" in noise.licence for noise in noises) >= 60
+    recordings, report = corpus_named("recordings").read(SHARED / "human_speech", "test", tmp_path)
+    assert len(recordings) == 324 and list(report.dropped) == ["transcript is a recogniser's draft"]

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from engine.data.readers import CorpusError, corpora, multiwoz, sgd, woz20
 from engine.data.readers.__main__ import app, utterances
-from engine.dialogue import read_manifest
+from engine.dialogue import Dialogue, Turn, read_manifest
 
 CORPORA = ["woz20", "multiwoz", "multiwoz22", "sgd"]
 SHARED = Path(__file__).resolve().parents[5] / "shared" / "data"
@@ -243,6 +243,15 @@ def test_single_turns_are_distinct_stateless_and_within_the_words(tmp_path: Path
         ("woz20-dev-0007-t0", 1, None)
     ]
     assert len(utterances(dialogues, 1, (1, 40), (), seed=0)) == 1
+
+
+def test_single_turns_keep_their_recordings_and_two_recordings_of_a_sentence_are_two() -> None:
+    turns = [Turn(n, "user", "yes please", f"/{name}.wav", 1.0, 2.0, 1, {"a": {"b": "c"}}) for n, name in enumerate("xxy")]
+    singles = utterances([Dialogue("d", turns)], None, (1, 8), (), seed=0)
+    assert sorted((s.turns[0].audio, s.turns[0].start, s.turns[0].channel, s.turns[0].state) for s in singles) == [
+        ("/x.wav", 1.0, 1, None),
+        ("/y.wav", 1.0, 1, None),
+    ]
 
 
 def test_the_command_writes_a_manifest_and_its_report(tmp_path: Path) -> None:
