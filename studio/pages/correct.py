@@ -325,7 +325,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def save_accept(now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""
-        return save(("accept",), now, request, render=False)
+        return save(("accept",), now, request)
 
     def save_refused(kept: tuple[Action, Seen] | None, now: Seen, request: gr.Request) -> Any:
         """Inputs: the change that met a conflict, the turn. Outputs: what every save shows."""
