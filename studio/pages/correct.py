@@ -27,7 +27,7 @@ from studio.pages.turn_html import (
     title_html,
     turn_label,
 )
-from studio.services import corrections, dialogues, ontology, understanding
+from studio.services import corrections, dialogues, drafts, ontology, understanding
 from studio.services import search as queue
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
@@ -84,7 +84,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                     heard = shared.block(elem_id="correct.model_transcript", scale=1)
                     ask = shared.action("Ask the model", "m", "correct.ask_model")
                 transcript = gr.Textbox(
-                    label="Transcript", info="Saved with Enter or when you leave it.", elem_id="correct.transcript"
+                    label="Transcript",
+                    info="Enter saves it, and leaving it; till then a draft is kept.",
+                    elem_id="correct.transcript",
                 )
                 with gr.Column(visible=False, elem_id="correct.state") as state_editor:
 
@@ -308,7 +310,26 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def save_transcript(text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.transcript. Outputs: what every save shows."""
-        return save(("transcript", text.strip()), now, request, render=False)
+        shown = save(("transcript", text.strip()), now, request, render=False)
+        if (turn_id := now.get("turn")) is not None and seen in shown:
+            drafts.keep(ws, turn_id, shared.author(request), "transcript", None)
+        return shown
+
+    def keep_draft(text: str, now: Seen, request: gr.Request) -> None:
+        """Inputs: correct.transcript, the turn. Outputs: none."""
+        if (turn_id := now.get("turn")) is not None:
+            drafts.keep(ws, turn_id, shared.author(request), "transcript", text)
+
+    def restore_draft(now: Seen, text: str, request: gr.Request) -> Any:
+        """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.
+
+        Outputs: correct.transcript, correct.notice.
+        """
+        turn_id = now.get("turn")
+        draft = drafts.kept(ws, turn_id, shared.author(request), "transcript") if turn_id is not None else None
+        if turn_id is None or draft in (None, text) or text != stands(now):
+            return gr.skip()
+        return {transcript: draft, notice: "<span class='dst-muted'>your draft, not saved yet</span>"}
 
     def save_raw(text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.raw. Outputs: what every save shows."""
@@ -384,6 +405,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     turn.change(None, [dialogue, turn], None, js=shared.address("dialogue", "turn"), **shared.LIGHT)
     back.click(go_back, seen, turn_view, **shared.SAVE)
     forward.click(go_forward, seen, turn_view, **shared.SAVE)
+    transcript.input(keep_draft, [transcript, seen], None, trigger_mode="always_last", **shared.LIGHT)
+    form.change(restore_draft, [seen, transcript], [transcript, notice], **shared.LIGHT)
     gr.on([transcript.submit, transcript.blur], save_transcript, [transcript, seen], saved_view, **shared.SAVE)
     raw_save.click(save_raw, [raw, seen], saved_view, **shared.SAVE)
     accept.click(save_accept, seen, turn_view, **shared.SAVE)

@@ -148,6 +148,24 @@ def test_a_turn_is_sent_to_review_handed_back_and_made_final(talked: View) -> No
     talked.clean()
 
 
+def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: View, open_view: Callable[..., View]) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    talked.element("correct.transcript").locator("input, textarea").first.press_sequentially(" or in the east", delay=20)
+    talked.page.wait_for_timeout(1500)
+    address = talked.page.url
+    talked.page.close(run_before_unload=False)
+    again = open_view(talked.studio)
+    again.page.goto(address)
+    again.has("correct.transcript", "in the north please or in the east")
+    again.says("correct.notice", "your draft, not saved yet")
+    again.field("correct.transcript").press("Enter")
+    again.says("correct.notice", "saved")
+    again.page.reload()
+    again.has("correct.transcript", "in the north please or in the east")
+    again.clean()
+
+
 def test_slots_come_and_go_and_history_keeps_them(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()

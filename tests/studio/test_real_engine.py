@@ -1,5 +1,6 @@
 """The whole loop with the real engine: correct, fine-tune, score, answer with what came out."""
 
+import json
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from db.models import Checkpoint
 from studio.services import checkpoints, corrections, dialogues, manifests, projects, training, understanding
 from studio.workspace import Workspace
 
+LABELS = Path(__file__).with_name("sample_labels.json")
 ONE_STEP_EACH = ["align.steps=1", "stage1.steps=1", "stage2.steps=1"]
 SMALL = [f"{stage}.batch=2" for stage in ("align", "stage1", "stage2")]
 
@@ -57,16 +59,18 @@ def test_a_fine_tune_on_corrections_ends_with_a_checkpoint_that_answers(ws: Work
 
 def test_ten_dialogues_corrected_by_hand_make_a_checkpoint_that_answers(ws: Workspace, project: int) -> None:
     """The shipped checkpoint and recipe: predict the sample's ten training dialogues, correct what is wrong, fine-tune, ask."""
+    labels = json.loads(LABELS.read_text(encoding="utf-8"))  # of WOZ 2.0 (Apache-2.0), whose dialogues the sample speaks
     for spoken in manifests.read(projects.SAMPLE / "manifest.jsonl"):
         dialogue = dialogues.create_dialogue(ws, project, spoken.dialogue_id, spoken.split)
         for label in spoken.turns:
             if label.speaker == "agent":
                 dialogues.add_agent_turn(ws, dialogue.id, label.transcript)
                 continue
+            said, state = labels[spoken.dialogue_id][str(label.turn_id)]
             turn = dialogues.add_user_turn(ws, dialogue.id, label.audio)
             turn = understanding.predict_turn(ws, turn.id)
-            turn = corrections.save_transcript(ws, turn.id, label.transcript, "anna", turn.transcript_head)
-            corrections.save_state(ws, turn.id, label.state or {}, "anna", turn.state_head)
+            turn = corrections.save_transcript(ws, turn.id, said, "anna", turn.transcript_head)
+            corrections.save_state(ws, turn.id, state, "anna", turn.state_head)
     job = training.start_job(ws, project, checkpoints.in_use(ws).id, "adapt")
     while job.active:
         time.sleep(1)
