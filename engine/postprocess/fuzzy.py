@@ -24,7 +24,7 @@ from engine.postprocess.normalise import SlotType, normalise_slot, normalise_val
 
 FuzzyMode = Literal["paper", "typed"]
 
-# How much the audio supports each candidate value of (domain, slot): any scores, as long as more is better; None if it cannot tell.
+# How much the audio supports each candidate value of (domain, slot): any scores, the more the better; None if it cannot tell.
 Support = Callable[[str, str, Sequence[str]], Sequence[float] | None]
 
 _THRESHOLD: dict[SlotType, float] = {"code": 85.0, "text": 80.0}
