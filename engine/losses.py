@@ -46,10 +46,12 @@ class EmbeddingCtc(nn.Module):
     with a learned scale; the blank is a learned direction. Not in the three papers: it makes stage 1 converge on a CPU.
     """
 
+    SCALE = 3.0  # what the scale begins at
+
     def __init__(self, llm_width: int) -> None:
         super().__init__()
         self.blank = nn.Parameter(torch.randn(llm_width) * 0.02)
-        self.scale = nn.Parameter(torch.tensor(3.0))  # log of the factor on the cosine
+        self.scale = nn.Parameter(torch.tensor(self.SCALE))  # log of the factor on the cosine
 
     def log_probs(self, speech: Tensor, table: Tensor) -> Tensor:
         """``(B, S, D)`` outputs against ``(K, D)`` embeddings -> ``(B, S, K + 1)`` log-probabilities, blank first."""

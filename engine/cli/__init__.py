@@ -11,7 +11,7 @@ from engine.cli.preparation import prepare
 from engine.cli.report import report
 from engine.cli.scoring import score
 from engine.cli.sweep import sweep
-from engine.cli.tracking import evaluate, track, transcribe
+from engine.cli.tracking import calibrate, evaluate, track, transcribe
 from engine.cli.training import export, recipes, train
 from engine.data.synthesis import command as synthesise
 from engine.data.writers.__main__ import HELP as LAYOUTS
@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.add_typer(prepare, name="prepare")
 app.command("convert", help=LAYOUTS)(convert)
 app.command("synthesise")(synthesise)
-for command in (train, sweep, transcribe, track, evaluate, score, report, export, recipes):
+for command in (train, sweep, transcribe, track, evaluate, calibrate, score, report, export, recipes):
     app.command()(command)
 
 

@@ -1,17 +1,28 @@
-"""Commands around inference: transcribe, track, evaluate."""
+"""Commands around inference: transcribe, track, evaluate, calibrate."""
 
 from __future__ import annotations
 
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from engine.cli.common import AsJson, Checkpoint, Corpus, Device, ManifestsIfAny, errors, read_spoken
+from engine.cli.common import AsJson, Checkpoint, Corpus, Device, Manifests, ManifestsIfAny, errors, read, read_spoken
+from engine.cli.decoding import (
+    Beams,
+    Grammar,
+    Guard,
+    History,
+    LengthPenalty,
+    MaxNewTokens,
+    NoRepeatNgram,
+    Speakers,
+    choose_history,
+    load_tracker,
+)
 from engine.config import TaskName
 
 
@@ -43,7 +54,7 @@ def transcribe(
     raise typer.Exit(2 if failed else 0)
 
 
-_TURN_KEYS = ("transcript", "state", "confidence", "raw", "seconds")
+_TURN_KEYS = ("transcript", "state", "confidence", "raw", "seconds", "guarded")
 
 
 def track(
@@ -51,19 +62,26 @@ def track(
     corpus: Corpus = None,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
-    oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
-    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded together.")] = 16,
+    history: History = "own",
+    speakers: Speakers = None,
+    beams: Beams = None,
+    length_penalty: LengthPenalty = None,
+    grammar: Grammar = None,
+    max_new_tokens: MaxNewTokens = None,
+    guard: Guard = True,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded side by side; the answers do not depend on it.")] = 16,
     device: Device = "auto",
 ) -> None:
-    """Track dialogues of a manifest or corpus turn by turn; one object a user turn."""
-    from engine.tracking import Tracker, track_dialogues
+    """Track dialogues of a manifest or corpus turn by turn; one object a user turn, as soon as it is answered."""
+    from engine.tracking import track_dialogues
 
+    settings = {"beams": beams, "length_penalty": length_penalty, "grammar": grammar, "max_new_tokens": max_new_tokens}
     with errors():
         dialogues = read_spoken(manifest, corpus)
-        tracker = Tracker.load(checkpoint, device)
-        for turn in track_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch):
+        tracker = load_tracker(checkpoint, device, "dst", speakers, guard, **settings)
+        for turn in track_dialogues(tracker, dialogues, history=choose_history(history, dialogues), batch=batch):
             text = f"{turn.dialogue_id} {turn.turn_id}: {_readable(turn)}"
-            print(json.dumps(asdict(turn), ensure_ascii=False) if as_json else text, flush=True)
+            print(turn.to_json() if as_json else text, flush=True)
 
 
 def evaluate(
@@ -71,41 +89,87 @@ def evaluate(
     corpus: Corpus = None,
     checkpoint: Checkpoint = None,
     as_json: AsJson = False,
-    oracle_history: Annotated[bool, typer.Option(help="Use the manifest's transcripts as history.")] = False,
+    history: History = "own",
+    speakers: Speakers = None,
+    beams: Beams = None,
+    length_penalty: LengthPenalty = None,
+    no_repeat_ngram: NoRepeatNgram = None,
+    grammar: Grammar = None,
+    max_new_tokens: MaxNewTokens = None,
+    guard: Guard = True,
     split: Annotated[str | None, typer.Option(help="Score only this split (of a corpus: test if not given).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N dialogues.")] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file.")
+        Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file, as soon as it is made.")
     ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on from what the predictions file holds already.")] = False,
     task: Annotated[
         TaskName, typer.Option(help="dst tracks whole dialogues; any other task's examples are answered one by one.")
     ] = "dst",
-    batch: Annotated[int, typer.Option(min=1, help="Dialogues, or examples, decoded together.")] = 16,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues, or examples, decoded side by side.")] = 16,
     device: Device = "auto",
 ) -> None:
     """Track dialogues of a manifest or corpus and score transcripts and states against it; or score another task."""
+    from engine.config import RecipeError
     from engine.tasks import TASKS, IndependentTask
-    from engine.tracking import Tracker, evaluate_dialogues, evaluate_task
+    from engine.tracking import evaluate_dialogues, evaluate_task
 
     alone = isinstance(TASKS[task], IndependentTask)
+    settings = {"beams": beams, "length_penalty": length_penalty, "no_repeat_ngram": no_repeat_ngram, "grammar": grammar}
     with errors():
+        if resume and (alone or predictions is None):
+            raise RecipeError("--resume goes on from a file of --predictions, and of task dst only")
         dialogues = read_spoken(manifest, corpus, split)[:limit]
-        with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
-            tracker = Tracker.load(checkpoint, device)
-            if alone:
+        tracker = load_tracker(checkpoint, device, task, speakers, guard, max_new_tokens=max_new_tokens, **settings)
+        if alone:
+            with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
                 report, answers = evaluate_task(tracker, dialogues, task, batch=batch)
-                lines = [answer.to_json() for answer in answers]
-            else:
-                report, turns = evaluate_dialogues(tracker, dialogues, oracle_history=oracle_history, batch=batch)
-                lines = [asdict(turn) for turn in turns]
-            if file:
-                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+                if file:
+                    file.writelines(json.dumps(answer.to_json(), ensure_ascii=False) + "\n" for answer in answers)
+        else:
+            chosen = choose_history(history, dialogues)
+            report, _ = evaluate_dialogues(
+                tracker, dialogues, history=chosen, batch=batch, predictions=predictions, resume=resume
+            )
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
     elif alone:
         _print_scores(report)
     else:
         _print_states(report)
+
+
+def calibrate(
+    manifest: Manifests,
+    checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder; calibration.json is written into it.")],
+    predictions: Annotated[
+        Path | None, typer.Option(help="Predictions of this manifest by `evaluate --predictions`; made now if not given.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Dialogues decoded side by side.")] = 16,
+    device: Device = "auto",
+) -> None:
+    """Fit confidences on held-out corrected dialogues, so that of slots with 80 % some 80 % are right."""
+    from engine.dialogue import ManifestError
+    from engine.tracking import Tracker, track_dialogues
+    from engine.tracking.calibration import calibrate_on, write_calibration
+    from engine.tracking.predictions import read_partial
+
+    with errors():
+        dialogues = read(manifest)
+        if predictions is None:
+            tracker = Tracker.load(checkpoint, device, calibrated=False)
+            turns = list(track_dialogues(tracker, dialogues, batch=batch))
+        else:
+            turns = read_partial(predictions)
+        try:
+            calibration = calibrate_on(turns, dialogues, [path.name for path in manifest])
+        except ValueError as error:
+            raise ManifestError(f"{', '.join(map(str, manifest))}: {error}") from error
+        path = write_calibration(checkpoint, calibration)
+    print(
+        f"{path}: {calibration.slots} slots, {100 * calibration.right / calibration.slots:.1f} % of them right; expected "
+        f"calibration error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after"
+    )
 
 
 def _print_scores(report: dict[str, Any], indent: str = "") -> None:

@@ -10,32 +10,14 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.config import DecodingConfig, TaskName
+from engine.audio import SAMPLE_RATE
+from engine.config import TaskName
 from engine.data.frames import load_turn, turn_seconds
 from engine.dialogue import Dialogue
-from engine.model import Row, SpeechLLM
 from engine.tasks import TASKS, Answer, DataError, Example, IndependentTask
+from engine.tracking.constraints import Constraint, NoRepeatedNgram, Together
+from engine.tracking.decoding import Job
 from engine.tracking.tracker import Tracker
-
-
-@torch.inference_mode()
-def generate(model: SpeechLLM, rows: Sequence[Row], decoding: DecodingConfig) -> list[str]:
-    """The model's text after each row, greedy or with beams."""
-    batch = model.collate(rows, left=True).to(model.device)
-    end = model.tokenizer.eos_token_id
-    output = model.llm.generate(
-        inputs_embeds=model.embed(batch, *model.speech(batch.frames, batch.valid)),
-        attention_mask=batch.attention.long(),
-        max_new_tokens=decoding.max_new_tokens,
-        num_beams=decoding.beams,
-        length_penalty=decoding.length_penalty if decoding.beams > 1 else None,
-        no_repeat_ngram_size=decoding.no_repeat_ngram,
-        do_sample=False,
-        eos_token_id=end,
-        pad_token_id=end,
-    ).tolist()
-    texts = [tokens[: tokens.index(end)] if end in tokens else tokens for tokens in output]
-    return [model.tokenizer.decode(tokens).strip() for tokens in texts]
 
 
 def answer_examples(tracker: Tracker, examples: Sequence[Example], *, batch: int = 16) -> list[Answer]:
@@ -79,12 +61,20 @@ def evaluate_task(
     return report | {"history_text": tracker.info.prompt.history_text, "compute_seconds": time.perf_counter() - begun}, answers
 
 
+@torch.inference_mode()
 def _answers(tracker: Tracker, examples: Sequence[Example]) -> list[str]:
     """Answers of one batch; all its examples are of one task."""
-    task = TASKS[examples[0].task]
-    frames = tracker.model.encode([load_turn(example.turn) for example in examples])
-    rows = [
-        tracker.model.row(task.prompt(tracker.info.prompt, example), speech)
-        for example, speech in zip(examples, frames, strict=True)
-    ]
-    return generate(tracker.model, rows, tracker.info.decoding.get(task.name, task.decoding))
+    task, tokenizer = TASKS[examples[0].task], tracker.model.tokenizer
+    decoding = tracker.decoding(task.name)
+    jobs = []
+    for place, example in enumerate(examples):
+        samples = load_turn(example.turn)
+        prompt, _ = tracker.listen(samples, task.prompt(tracker.info.prompt, example))
+        constraints: list[Constraint] = []
+        if task.name == "asr":
+            constraints.append(tracker.limits.text(len(samples) / SAMPLE_RATE))
+        if decoding.no_repeat_ngram:
+            constraints.append(NoRepeatedNgram(decoding.no_repeat_ngram, len(tokenizer)))
+        jobs.append(Job(place, prompt, decoding, Together(constraints)))
+    found = dict(tracker.decoder(len(jobs) * decoding.beams).run(jobs))
+    return [tokenizer.decode(found[place].tokens).strip() for place in range(len(examples))]

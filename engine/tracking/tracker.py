@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from peft import PeftModel
+from torch import Tensor
 
 from engine import audio
-from engine.checkpoints import CheckpointInfo, load_checkpoint
-from engine.config import DecodingConfig
+from engine.checkpoints import DEMO, CheckpointError, CheckpointInfo, load_checkpoint
+from engine.config import DecodingConfig, TaskName, check_decoding
 from engine.dialogue import Ontology, State
 from engine.model import SpeechLLM, pick_device
-from engine.prompts import HistoryTurn, dst_prompt, parse_output
+from engine.prompts import HistoryTurn, Prompt, dst_prompt, parse_output
+from engine.tasks import TASKS
+from engine.tracking.calibration import Calibration, read_calibration
 from engine.tracking.confidence import slot_confidence
+from engine.tracking.constraints import Constraint, Together, TranscriptLimits
+from engine.tracking.decoding import Decoder, Generated, Job
+from engine.tracking.drafts import CtcReader, Guesses
+from engine.tracking.grammar import GrammarError, StateGrammar
+from engine.tracking.guard import is_silence, is_speech
+
+_BLOCK = {"cpu": 128}  # tokens the LLM reads at once; on a GPU the default
+_GPU_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,8 @@ class TurnPrediction:
     """What the model heard and understood.
 
     ``valid`` is False when ``raw`` is not the JSON it should be; ``state`` is then the previous state.
-    ``seconds`` is the computing time, shared evenly over a batch.
+    ``seconds`` is the computing time; of what several turns share, each bears an equal part. ``guarded``: the recording holds no
+    speech, so the model was not asked. ``calibrated``: ``confidence`` went through the checkpoint's calibration.
     """
 
     transcript: str
@@ -45,32 +60,107 @@ class TurnPrediction:
     raw: str
     valid: bool
     seconds: float
+    guarded: bool = False
+    calibrated: bool = False
 
 
 class Tracker:
-    """Answers user turns with a checkpoint: greedy decoding of one JSON object a turn (paper 1, section on inference)."""
+    """Answers user turns with a checkpoint: one JSON object a turn (paper 1, section on inference).
 
-    def __init__(self, model: SpeechLLM, info: CheckpointInfo, device: str = "auto") -> None:
-        if info.model.lora.rank:
+    Args:
+        decoding: how the answers of each task are searched for; the checkpoint's own settings where not given.
+        calibration: what makes confidences honest; see `engine.tracking.calibration`.
+        guard: answer recordings without speech with no words and an unchanged state.
+        drafts: guess answers and check them, which is several times faster than token by token and gives the same answers.
+
+    Raises:
+        ValueError: decoding settings that do not suit their task.
+    """
+
+    def __init__(
+        self,
+        model: SpeechLLM,
+        info: CheckpointInfo,
+        device: str = "auto",
+        *,
+        decoding: Mapping[TaskName, DecodingConfig] | None = None,
+        calibration: Calibration | None = None,
+        guard: bool = True,
+        drafts: bool = True,
+    ) -> None:
+        if isinstance(model.llm, PeftModel):
             model.llm = model.llm.merge_and_unload()
         self.model = model.to(pick_device(device)).eval()
         self.info = info
+        self._decoding = decoding or {}
+        self.calibration = calibration
+        self.guard = guard
+        self.drafts = drafts
+        self.reader = CtcReader(self.model)
+        self.limits = TranscriptLimits(model.tokenizer)
+        self.guesses = Guesses(model, info.ontology)
 
     @classmethod
-    def load(cls, checkpoint: str | Path | None = None, device: str = "auto") -> Tracker:
-        """Load a checkpoint folder; ``None`` is the demo checkpoint.
+    def load(
+        cls, checkpoint: str | Path | None = None, device: str = "auto", *, calibrated: bool = True, **options: Any
+    ) -> Tracker:
+        """Load a checkpoint folder; ``None`` is the demo checkpoint. ``options`` as for the class.
 
         Raises:
             CheckpointError: not a usable checkpoint.
             BaseModelError: a base model is neither here nor to be had.
         """
-        model, info = load_checkpoint(checkpoint)
-        return cls(model, info, device)
+        folder = Path(checkpoint) if checkpoint is not None else DEMO
+        model, info = load_checkpoint(folder)
+        return cls(model, info, device, calibration=read_calibration(folder) if calibrated else None, **options)
 
     @property
     def ontology(self) -> Ontology:
         """Slots and values the checkpoint was trained on."""
         return self.info.ontology
+
+    def decoding(self, task: TaskName) -> DecodingConfig:
+        """How the task's answers are searched for."""
+        own = self.info.decoding.get(task, TASKS[task].decoding)
+        return check_decoding(task, self._decoding.get(task, own))
+
+    def settings(self) -> dict[str, Any]:
+        """What an answer's text depends on, to be recorded with it."""
+        return self.decoding("dst").model_dump() | {"guard": self.guard}
+
+    @cached_property
+    def grammar(self) -> StateGrammar:
+        """The ontology's grammar, built when it is first asked for.
+
+        Raises:
+            CheckpointError: the ontology makes no grammar.
+        """
+        try:
+            return StateGrammar(self.model.tokenizer, self.ontology, self.decoding("dst").max_new_tokens)
+        except GrammarError as error:
+            raise CheckpointError(f"{self.info.name}: {error}") from error
+
+    def listen(self, samples: np.ndarray, prompt: Prompt) -> tuple[Tensor, Tensor]:
+        """Embeddings ``(L, D)`` of a prompt with the speech in it, and the speech's alone ``(S, D)``.
+
+        One recording at a time: in company its numbers would differ in the last bits, and so might answers.
+        """
+        model = self.model
+        batch = model.collate([model.row(prompt, model.encode([samples])[0])]).to(model.device)
+        speech, valid = model.speech(batch.frames, batch.valid)
+        return model.embed(batch, speech, valid)[0], speech[0][valid[0]]
+
+    def decoder(self, lanes: int) -> Decoder:
+        """A decoder of this tracker's LLM.
+
+        Raises:
+            CheckpointError: the LLM cannot decode in lanes.
+        """
+        try:
+            block = _BLOCK.get(self.model.device.type, _GPU_BLOCK)
+            return Decoder(self.model.llm, self.model.tokenizer.eos_token_id, lanes, block)
+        except ValueError as error:
+            raise CheckpointError(f"{self.info.model.llm}: {error}") from error
 
     def turn(
         self,
@@ -87,46 +177,90 @@ class Tracker:
         """
         return self.turns([TurnRequest(audio, history, previous, start, end)])[0]
 
-    @torch.inference_mode()
     def turns(self, requests: Sequence[TurnRequest]) -> list[TurnPrediction]:
-        """Answer several turns as one batch."""
-        begun = time.perf_counter()
-        model, tokenizer = self.model, self.model.tokenizer
-        frames = model.encode([_samples(request) for request in requests])
-        rows = []
-        for request, row_frames in zip(requests, frames, strict=True):
-            rows.append(model.row(dst_prompt(self.info.prompt, request.history), row_frames))
-        batch = model.collate(rows, left=True).to(model.device)
-        speech, valid = model.speech(batch.frames, batch.valid)
-        output = model.llm.generate(
-            inputs_embeds=model.embed(batch, speech, valid),
-            attention_mask=batch.attention.long(),
-            max_new_tokens=self.info.decoding.get("dst", DecodingConfig()).max_new_tokens,
-            do_sample=False,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.eos_token_id,
-            output_logits=True,
-            return_dict_in_generate=True,
-        )
-        steps = torch.stack([logits.float().log_softmax(-1).amax(-1) for logits in output.logits], dim=1).tolist()
-        seconds = (time.perf_counter() - begun) / len(requests)
-        return [
-            self._prediction(tokens, log_probs, request, seconds)
-            for tokens, log_probs, request in zip(output.sequences.tolist(), steps, requests, strict=True)
-        ]
+        """Answer several turns side by side; each answer is the one that `turn` gives."""
+        work = TurnQueue(self, len(requests))
+        answers: dict[int, TurnPrediction] = {}
+        for number, request in enumerate(requests):
+            work.add(number, request)
+        while work.active:
+            answers |= dict(work.step())
+        return [answers[number] for number in range(len(requests))]
 
-    def _prediction(
-        self, tokens: list[int], log_probs: list[float], request: TurnRequest, seconds: float
-    ) -> TurnPrediction:
-        tokenizer = self.model.tokenizer
-        if tokenizer.eos_token_id in tokens:
-            tokens = tokens[: tokens.index(tokenizer.eos_token_id)]
-        raw = tokenizer.decode(tokens).strip()
+
+class TurnQueue:
+    """Turns under way: add one whenever there is room, take the finished ones as they come.
+
+    Args:
+        room: how many turns may be under way at once.
+    """
+
+    def __init__(self, tracker: Tracker, room: int) -> None:
+        self.tracker = tracker
+        self.room = room
+        self._decoding = tracker.decoding("dst")
+        self._decoder = tracker.decoder(room * self._decoding.beams)
+        self._requests: dict[Any, TurnRequest] = {}
+        self._seconds: dict[Any, float] = {}
+        self._guarded: list[tuple[Any, TurnPrediction]] = []
+
+    @property
+    def active(self) -> int:
+        """Turns under way."""
+        return len(self._requests) + len(self._guarded)
+
+    @property
+    def full(self) -> bool:
+        return self.active >= self.room
+
+    @torch.inference_mode()
+    def add(self, key: Any, request: TurnRequest) -> None:
+        """Listen to a turn and start to answer it.
+
+        Raises:
+            AudioError: the recording cannot be used.
+        """
+        begun = time.perf_counter()
+        tracker = self.tracker
+        samples = _samples(request)
+        prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
+        if tracker.guard and (is_silence(samples) or (tracker.reader.trained and not is_speech(tracker.reader.blank(speech)))):
+            seconds = time.perf_counter() - begun
+            self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True)))
+            return
+        constraint: Constraint = tracker.limits.json(len(samples) / audio.SAMPLE_RATE)
+        if self._decoding.grammar:
+            constraint = Together([constraint, tracker.grammar.start()])
+        draft = tracker.guesses.answer(tracker.reader.read(speech), request.previous or {}) if tracker.drafts else None
+        self._decoder.start(Job(key, prompt, self._decoding, constraint, draft))
+        self._requests[key] = request
+        self._seconds[key] = time.perf_counter() - begun
+
+    @torch.inference_mode()
+    def step(self) -> list[tuple[Any, TurnPrediction]]:
+        """One pass of the LLM over all turns under way; those that it finished."""
+        done, self._guarded = self._guarded, []
+        if not self._requests:
+            return done
+        begun = time.perf_counter()
+        finished = self._decoder.step()
+        share = (time.perf_counter() - begun) / len(self._requests)
+        for key in self._requests:
+            self._seconds[key] += share
+        for key, answer in finished:
+            done.append((key, self._prediction(answer, self._requests.pop(key), self._seconds.pop(key))))
+        return done
+
+    def _prediction(self, answer: Generated, request: TurnRequest, seconds: float) -> TurnPrediction:
+        tokenizer, calibration = self.tracker.model.tokenizer, self.tracker.calibration
+        raw = tokenizer.decode(answer.tokens).strip()
         parsed = parse_output(raw)
         if parsed.state is None:
             return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds)
-        confidence = slot_confidence(tokenizer, tokens, log_probs[: len(tokens)], parsed.state)
-        return TurnPrediction(parsed.transcript, parsed.state, confidence, raw, True, seconds)
+        confidence = slot_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.state)
+        if calibration is not None:
+            confidence = calibration.apply(confidence)
+        return TurnPrediction(parsed.transcript, parsed.state, confidence, raw, True, seconds, calibrated=calibration is not None)
 
 
 def _samples(request: TurnRequest) -> np.ndarray:

@@ -1,0 +1,161 @@
+"""What an answer may not become, told token by token while it is searched for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+# No one speaks faster: of the synthetic and human test recordings with a true transcript none has more tokens.
+_TOKENS_A_SECOND = 8.0
+_TOKENS_AT_LEAST = 6
+_LONGEST_REPEATED = 12  # tokens of a phrase that can be noticed to repeat
+_REPEATS = 4  # a phrase said so many times in a row, and
+_REPEATED_TOKENS = 12  # at least so many tokens long in all, is the model going round in circles
+
+
+class Constraint(Protocol):
+    """Follows one answer; a search forks it where hypotheses part."""
+
+    def allowed(self) -> Tensor | None:
+        """Which tokens may come next: booleans by token id, those beyond the end are not allowed; None allows all."""
+
+    def push(self, token: int) -> None:
+        """A token was written."""
+
+    def fork(self) -> Constraint:
+        """An independent copy."""
+
+
+class Together:
+    """Several constraints at once."""
+
+    def __init__(self, parts: Sequence[Constraint]) -> None:
+        self._parts = list(parts)
+
+    def allowed(self) -> Tensor | None:
+        masks = [mask for part in self._parts if (mask := part.allowed()) is not None]
+        if not masks:
+            return None
+        size = min(map(len, masks))
+        return torch.stack([mask[:size] for mask in masks]).all(0)
+
+    def push(self, token: int) -> None:
+        for part in self._parts:
+            part.push(token)
+
+    def fork(self) -> Together:
+        return Together([part.fork() for part in self._parts])
+
+
+class NoRepeatedNgram:
+    """No run of ``size`` tokens occurs twice in the answer (paper 3's ASR; prompts do not count)."""
+
+    def __init__(self, size: int, vocabulary: int) -> None:
+        self._size = size
+        self._vocabulary = vocabulary
+        self._tokens: list[int] = []
+
+    def allowed(self) -> Tensor | None:
+        size, tokens = self._size, self._tokens
+        if len(tokens) < size:
+            return None
+        tail = tokens[len(tokens) - size + 1 :]
+        banned = [tokens[i + size - 1] for i in range(len(tokens) - size + 1) if tokens[i : i + size - 1] == tail]
+        if not banned:
+            return None
+        mask = torch.ones(self._vocabulary, dtype=torch.bool)
+        mask[banned] = False
+        return mask
+
+    def push(self, token: int) -> None:
+        self._tokens.append(token)
+
+    def fork(self) -> NoRepeatedNgram:
+        copy = NoRepeatedNgram(self._size, self._vocabulary)
+        copy._tokens = list(self._tokens)
+        return copy
+
+
+class TranscriptEnd:
+    """Ends a transcript that runs on: longer than speech of that duration can be, or going round in circles.
+
+    The transcript is then closed as the model itself would close it, and the answer goes on behind it; without this, one
+    run-on transcript takes the whole answer with it, state and all.
+
+    Args:
+        seconds: duration of the speech.
+        opening: tokens before the transcript's first.
+        closing: tokens that close it; in JSON these begin with the quotation mark.
+        marks: tokens any of which closes it when the model writes it.
+    """
+
+    def __init__(self, seconds: float, opening: Sequence[int], closing: Sequence[int], marks: frozenset[int]) -> None:
+        self._room = _TOKENS_AT_LEAST + int(_TOKENS_A_SECOND * seconds)
+        self._opening = len(opening)
+        self._closing = list(closing)
+        self._marks = marks
+        self._tokens: list[int] = []
+        self._closed = -1  # closing tokens written by force; -1 before
+        self._over = False
+
+    def allowed(self) -> Tensor | None:
+        if self._over or self._closed < 0:
+            return None
+        forced = self._closing[self._closed]
+        mask = torch.zeros(forced + 1, dtype=torch.bool)
+        mask[forced] = True
+        return mask
+
+    def push(self, token: int) -> None:
+        if self._over:
+            return
+        self._tokens.append(token)
+        if self._closed >= 0:
+            self._closed += 1
+            self._over = self._closed == len(self._closing)
+        elif len(self._tokens) > self._opening:
+            said = self._tokens[self._opening :]
+            if token in self._marks:
+                self._over = True
+            elif len(said) >= self._room or _circles(said):
+                self._closed = 0
+
+    def fork(self) -> TranscriptEnd:
+        copy = TranscriptEnd(0.0, (), self._closing, self._marks)
+        copy._room, copy._opening = self._room, self._opening
+        copy._tokens, copy._closed, copy._over = list(self._tokens), self._closed, self._over
+        return copy
+
+
+class TranscriptLimits:
+    """Makes a `TranscriptEnd` for each recording, with one tokenizer's tokens."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        def ids(text: str) -> list[int]:
+            return tokenizer(text, add_special_tokens=False).input_ids
+
+        self._opening, self._closing = ids(' {"transcript": "'), ids('", "domains":')
+        self._marks = frozenset(number for token, number in tokenizer.get_vocab().items() if '"' in token)
+        self._end = [tokenizer.eos_token_id]
+
+    def json(self, seconds: float) -> TranscriptEnd:
+        """For a transcript in the JSON of a dialogue state."""
+        return TranscriptEnd(seconds, self._opening, self._closing, self._marks)
+
+    def text(self, seconds: float) -> TranscriptEnd:
+        """For a transcript that is the whole answer."""
+        return TranscriptEnd(seconds, (), self._end, frozenset())
+
+
+def _circles(tokens: Sequence[int]) -> bool:
+    """Whether the tokens end in one phrase several times over."""
+    for size in range(1, _LONGEST_REPEATED + 1):
+        times = max(_REPEATS, -(-_REPEATED_TOKENS // size))
+        tail = tokens[-size * times :]
+        if len(tail) == size * times and all(tail[i] == tail[i + size] for i in range(len(tail) - size)):
+            return True
+    return False

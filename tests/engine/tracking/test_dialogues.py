@@ -1,0 +1,139 @@
+"""Tracking dialogues, with a tracker that answers at once: histories, predictions on disk, going on after an interruption."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from engine.config import DecodingConfig, PromptConfig
+from engine.dialogue import Dialogue, ManifestError, Ontology, Turn
+from engine.tracking import HistoryTurn, TurnPrediction, evaluate_dialogues, oracle_history, read_history
+from engine.tracking import dialogues as module
+
+CLIP = "clip.wav"
+
+
+@pytest.fixture
+def spoken(tmp_path):
+    import numpy as np
+    import soundfile
+
+    soundfile.write(tmp_path / CLIP, np.zeros(800), 16000)
+
+    def dialogue(name, turns):
+        found = []
+        for number in range(turns):
+            state = {"restaurant": {"food": "thai"}}
+            found.append(Turn(2 * number, "user", f"said {name} {number}", str(tmp_path / CLIP), state=state))
+            found.append(Turn(2 * number + 1, "agent", f"agent {number}"))
+        return Dialogue(name, found, "test")
+
+    return [dialogue("a", 3), dialogue("b", 1), dialogue("c", 2)]
+
+
+@pytest.fixture
+def tracker(monkeypatch):
+    """Answers every turn after one step, and fails at the turn number ``fail_at``."""
+    asked = []
+
+    class Queue:
+        def __init__(self, tracker, room):
+            self.room, self.turns = room, []
+
+        active = property(lambda self: len(self.turns))
+        full = property(lambda self: self.active >= self.room)
+
+        def add(self, key, request):
+            if len(asked) == tracker.fail_at:
+                raise KeyboardInterrupt
+            asked.append((key.dialogue.dialogue_id, request.history, request.previous))
+            self.turns.append((key, request))
+
+        def step(self):
+            done, self.turns = self.turns, []
+            state = {"restaurant": {"food": "tai"}}
+            return [(key, TurnPrediction(f"heard {len(r.history)}", state, {}, "{}", True, 0.1)) for key, r in done]
+
+    monkeypatch.setattr(module, "TurnQueue", Queue)
+    tracker = SimpleNamespace(
+        info=SimpleNamespace(prompt=PromptConfig(), name="fake"),
+        settings=lambda: DecodingConfig().model_dump(),
+        ontology=Ontology({"restaurant": {"food": ["thai", "italian"]}}),
+        asked=asked,
+        fail_at=-1,
+    )
+    return tracker
+
+
+def test_the_history_holds_own_transcripts_and_the_agents_text(tracker, spoken):
+    evaluate_dialogues(tracker, spoken[:1])
+    assert tracker.asked[1][1] == (HistoryTurn("user", "heard 0"), HistoryTurn("agent", "agent 0"))
+    assert tracker.asked[1][2] == {"restaurant": {"food": "tai"}}
+
+
+def test_or_the_manifests_transcripts_or_another_recognisers(tracker, spoken, tmp_path):
+    evaluate_dialogues(tracker, spoken[:1], history=oracle_history(spoken))
+    assert tracker.asked[1][1][0] == HistoryTurn("user", "said a 0")
+    path = tmp_path / "whisper.jsonl"
+    lines = [{"dialogue_id": "a", "turn_id": 2 * n, "transcript": f"whisper {n}", "seconds": 1} for n in range(3)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    report, turns = evaluate_dialogues(tracker, spoken[:1], history=read_history(path, spoken[:1]))
+    assert tracker.asked[4][1][0] == HistoryTurn("user", "whisper 0")
+    assert report["history"] == turns[0].history == "whisper.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "no transcript for turn 0 of dialogue 'a'"),
+        ('{"dialogue_id": "a", "turn_id": 0}', "line 1: the key 'transcript' is missing"),
+        ('{"dialogue_id": "a", "turn_id": 0, "transcript": 7}', "line 1: the transcript must be text"),
+        ('{"dialogue_id": "a", "turn_id": 0, "transcript": "x"}\n' * 2, "line 2: turn 0 of dialogue 'a' occurs twice"),
+        ("[", "line 1"),
+    ],
+)
+def test_a_recognisers_file_that_does_not_fit_is_refused_by_line(spoken, tmp_path, content, reason):
+    path = tmp_path / "asr.jsonl"
+    path.write_text(content)
+    with pytest.raises(ManifestError, match=reason):
+        read_history(path, spoken)
+
+
+def test_predictions_say_how_they_were_made_and_what_fuzzy_matching_makes_of_them(tracker, spoken, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    evaluate_dialogues(tracker, spoken, predictions=path, batch=2)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(lines) == 6
+    first = lines[0]
+    assert first["decoding"]["beams"] == 1 and first["history"] == "own" and first["audio"].endswith(CLIP)
+    match = first["fuzzy"]["matches"]["restaurant"]["food"]
+    assert first["fuzzy"]["state"] == {"restaurant": {"food": "thai"}} and match["heard"] == "tai"
+    assert match["runner_up"] == "italian" and match["score"] > match["runner_up_score"]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_an_interrupted_scoring_goes_on_and_ends_with_the_same_report(tracker, spoken, tmp_path, stop):
+    whole, _ = evaluate_dialogues(tracker, spoken, batch=2)
+    questions = sorted(tracker.asked, key=str)
+    tracker.asked.clear()
+    path = tmp_path / "predictions.jsonl"
+    tracker.fail_at = stop
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_dialogues(tracker, spoken, batch=2, predictions=path)
+    path.write_text(path.read_text() + '{"dialogue_id": "c", "tu')  # the power went off within a line
+    kept = len(path.read_text().splitlines()) - 1
+    tracker.fail_at = -1
+    tracker.asked.clear()
+    resumed, turns = evaluate_dialogues(tracker, spoken, batch=2, predictions=path, resume=True)
+    assert len(tracker.asked) == 6 - kept and all(question in questions for question in tracker.asked)
+    assert resumed | {"compute_seconds": 0} == whole | {"compute_seconds": 0}
+    assert len(path.read_text().splitlines()) == len(turns) == 6
+
+
+def test_going_on_with_other_settings_or_dialogues_is_refused(tracker, spoken, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    evaluate_dialogues(tracker, spoken[:2], predictions=path)
+    with pytest.raises(ManifestError, match="line 1: made with history 'own', not 'oracle'"):
+        evaluate_dialogues(tracker, spoken[:2], predictions=path, resume=True, history=oracle_history(spoken))
+    with pytest.raises(ManifestError, match="is not among those to score"):
+        evaluate_dialogues(tracker, spoken[2:], predictions=path, resume=True)

@@ -1,0 +1,94 @@
+"""Tracking with the demo checkpoint: what is promised of every answer."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from engine.audio import AudioError
+from engine.config import DecodingConfig
+from engine.prompts import dst_target
+from engine.scoring.wer import wer
+from engine.tracking import Tracker, TurnPrediction, TurnRequest, evaluate_dialogues, track_dialogues
+from engine.tracking.confidence import slot_confidence
+
+
+@pytest.fixture(scope="module")
+def tracker(base_models) -> Tracker:
+    return Tracker.load()
+
+
+def test_the_demo_model_hears_the_sample_and_answers_with_json(tracker, dialogues):
+    turns = [turn for dialogue in dialogues for turn in dialogue.user_turns()[:1]]
+    answers = [tracker.turn(turn.audio) for turn in turns]
+    assert wer([turn.transcript for turn in turns], [answer.transcript for answer in answers]).wer < 40
+    for answer in answers:
+        assert answer.valid and not answer.guarded and json.loads(answer.raw)["slots"] == answer.state
+        for domain, slots in answer.state.items():
+            for slot in slots:
+                assert 0 < answer.confidence[domain][slot] <= 1
+
+
+def test_batched_tracking_equals_one_dialogue_at_a_time_and_drafts_change_nothing(tracker, dialogues, monkeypatch):
+    def answers(batch):
+        found = track_dialogues(tracker, dialogues[:3], batch=batch)
+        return {(turn.dialogue_id, turn.turn_id): replace(turn, seconds=0) for turn in found}
+
+    together = answers(3)
+    assert answers(1) == together and len(together) == sum(len(dialogue.user_turns()) for dialogue in dialogues[:3])
+    monkeypatch.setattr(tracker, "drafts", False)
+    assert answers(2) == together
+
+
+def test_output_that_is_not_json_keeps_the_previous_state_and_is_counted(tracker, dialogues, monkeypatch):
+    monkeypatch.setattr(tracker, "_decoding", {"dst": DecodingConfig(max_new_tokens=3)})  # every answer breaks off
+    previous = {"restaurant": {"area": "north"}}
+    answer = tracker.turns([TurnRequest(dialogues[0].user_turns()[0].audio, previous=previous)])[0]
+    assert not answer.valid and answer.state == previous and answer.raw.startswith('{"')
+    report, turns = evaluate_dialogues(tracker, dialogues[:1])
+    assert report["invalid_outputs"] == len(turns) > 0 and report["decoding"]["max_new_tokens"] == 3
+
+
+def test_one_answer_for_a_path_an_array_and_a_segment(tracker, dialogues):
+    from engine import audio
+
+    turn = dialogues[0].user_turns()[0]
+    whole = tracker.turn(turn.audio)
+    assert replace(tracker.turn(audio.load(turn.audio)), seconds=0) == replace(whole, seconds=0)
+    assert replace(tracker.turn(turn.audio, start=0.0, end=audio.duration(turn.audio)), seconds=0) == replace(whole, seconds=0)
+
+
+def test_silence_and_noise_give_no_words_and_an_unchanged_state_and_quiet_speech_is_heard(tracker, dialogues):
+    previous = {"restaurant": {"area": "north"}}
+    noise = 0.02 * np.random.default_rng(0).standard_normal(32000).astype(np.float32)
+    for samples in (np.zeros(16000, np.float32), noise):
+        answer = tracker.turns([TurnRequest(samples, previous=previous)])[0]
+        assert answer.guarded and (answer.transcript, answer.state, answer.valid) == ("", previous, True)
+    from engine import audio
+
+    spoken = audio.load(dialogues[0].user_turns()[0].audio)
+    quiet = tracker.turn(spoken * 0.01)
+    assert not quiet.guarded and quiet.transcript
+
+
+def test_a_very_short_clip_is_answered_and_an_empty_file_refused(tracker, tmp_path):
+    assert isinstance(tracker.turn(np.zeros(800, np.float32)), TurnPrediction)
+    with pytest.raises(AudioError, match="no turn"):
+        tracker.turn(np.zeros(16000 * 121, np.float32))
+    (tmp_path / "empty.wav").touch()
+    with pytest.raises(AudioError):
+        tracker.turn(tmp_path / "empty.wav")
+
+
+def test_confidence_is_the_product_over_the_values_tokens(tracker):
+    state = {"restaurant": {"area": "north", "food": "north american"}}
+    tokenizer = tracker.model.tokenizer
+    tokens = tokenizer(dst_target("north", state), add_special_tokens=False).input_ids
+    certain = [0.0] * len(tokens)
+    assert slot_confidence(tokenizer, tokens, certain, state) == {"restaurant": {"area": 1.0, "food": 1.0}}
+    american = max(place for place, token in enumerate(tokens) if "american" in tokenizer.decode([token]))
+    doubtful = [math.log(0.25) if place == american else 0.0 for place in range(len(tokens))]
+    confidence = slot_confidence(tokenizer, tokens, doubtful, state)
+    assert confidence == {"restaurant": {"area": 1.0, "food": pytest.approx(0.25)}}
