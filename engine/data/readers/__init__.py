@@ -17,7 +17,7 @@ from pathlib import Path
 from tarfile import TarError
 from typing import Any
 
-from engine.dialogue import Dialogue
+from engine.dialogue import Dialogue, check_state
 
 _EXAMPLES = 5  # places a report names for each finding
 
@@ -100,6 +100,9 @@ class Corpus:
         dialogues, report = self.reader(folder, split, extracted) if self.extracts else self.reader(folder, split)
         seen: Counter[str] = Counter()
         for dialogue in dialogues:
+            with in_layout(f"{folder}, dialogue {dialogue.dialogue_id}", self.summary.partition(":")[0]):
+                for turn in dialogue.turns:
+                    check_state(turn.state or {})
             seen[dialogue.dialogue_id] += 1
             if (times := seen[dialogue.dialogue_id]) > 1:
                 report.mend("name occurs twice: numbered", dialogue.dialogue_id)

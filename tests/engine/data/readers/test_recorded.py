@@ -181,6 +181,9 @@ def test_slurp_has_a_dialogue_for_each_recording_of_a_sentence(tmp_path: Path, s
     (dialogue,), report = read("slurp", tmp_path / "c", "dev")
     assert dialogue.turns[0].state == {"alarm": {"intent": "set", "time": "five am, six"}}
     assert "  dropped 1: audio file missing (audio-1.flac)" in report
+    (texts / "devel.jsonl").write_text(json.dumps(SLURP | {"action": None}) + "\n")
+    with pytest.raises(CorpusError, match="dialogue slurp-1-headset: .*SLURP .*slot alarm-intent must hold text"):
+        read("slurp", tmp_path / "c", "dev")
     (texts / "devel.jsonl").write_text("\n" + json.dumps(SLURP | {"action": None, "tokens": []}) + "\n")
     with pytest.raises(CorpusError, match=r"devel\.jsonl, line 2: not in the layout of SLURP"):
         read("slurp", tmp_path / "c", "dev")
