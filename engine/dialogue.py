@@ -143,7 +143,12 @@ class Ontology:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Ontology:
-        """Raises: KeyError without ``values``, ValueError for a description that is no text or a type that is none."""
+        """The ontology that `to_json` wrote, or a person.
+
+        Raises:
+            KeyError: there are no ``values``.
+            ValueError: a description is no text, or a type none of `VALUE_TYPES`.
+        """
         descriptions, types = data.get("descriptions", {}), data.get("types", {})
         for domain, slot, text in iterate_slots(descriptions):
             if not isinstance(text, str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 from engine.cli.common import Checkpoint, Device, errors, read
 from engine.data.readers.__main__ import HELP as CORPORA
 from engine.data.readers.__main__ import command as corpus
+from engine.dialogue import INSTRUCTION_TASKS
 
 Out = Annotated[Path, typer.Option(help="The manifest to write.")]
 Manifest = Annotated[Path, typer.Argument(help="Manifest (JSON Lines).")]
@@ -34,6 +36,10 @@ prepare.command("corpus", help=CORPORA)(corpus)
 def triplets(
     manifest: Manifest,
     out: Out,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Option("--task", help=f"Of {', '.join(INSTRUCTION_TASKS)}; may be given again. Slot filling if not given."),
+    ] = None,
     context: Annotated[str, typer.Option(help="Turns before the user's that the model reads: a number or a range.")] = "0-3",
     distractors: Annotated[str, typer.Option(help="Slots asked for that the user does not mention.")] = "1-5",
     empty: Annotated[
@@ -48,19 +54,23 @@ def triplets(
         list[str] | None, typer.Option(help="A domain, or domain-slot, to leave out for zero-shot tests; may be given again.")
     ] = None,
 ) -> None:
-    """Turn dialogue states into slot-filling instruction triplets (paper 2)."""
+    """Make instruction triplets of labelled dialogues: slot filling, questions about speech, spoken queries (paper 2)."""
     from engine.data.slots import known_slots, read_schema
     from engine.data.triplets import TripletSettings, with_triplets
     from engine.dialogue import write_manifest
 
+    for task in tasks or ():
+        if task not in INSTRUCTION_TASKS:
+            raise typer.BadParameter(f"{task!r} is none of {', '.join(INSTRUCTION_TASKS)}", param_hint="--task")
     with errors():
         ranges = _range("--context", context, 0), _range("--distractors", distractors, 1)
         settings = TripletSettings(*ranges, empty, seed, frozenset(hold_out or ()))
         slots = known_slots() if schema is None else read_schema(schema)
-        dialogues = with_triplets(read([manifest]), slots, settings)
+        dialogues = with_triplets(read([manifest]), slots, settings, tasks or ("slot-filling",))
         write_manifest(out, dialogues)
-    made = [t for d in dialogues for turn in d.turns for t in turn.instructions or () if t.task == "slot-filling"]
-    print(f"{out}: {len(dialogues)} dialogues, {len(made)} slot-filling triplets", file=sys.stderr)
+    made = Counter(t.task for dialogue in dialogues for turn in dialogue.turns for t in turn.instructions or ())
+    counts = ", ".join(f"{count} triplets for {task}" for task, count in made.items()) or "no triplet"
+    print(f"{out}: {len(dialogues)} dialogues, {counts}", file=sys.stderr)
 
 
 @prepare.command()

@@ -3,10 +3,12 @@
 The paper's whole text was not to be had; where its summary is silent, this is how we read it:
 
 - ``slot-filling``: the instruction lists slots with their descriptions, those the turn gives a value for among distractors it
-  does not; the response is a JSON object of all of them, the distractors' values empty (`engine.data.triplets`).
+  does not; the response is a JSON object of all of them, the distractors' values empty.
 - ``sit``, speech instruction tuning: the instruction is text, and the speech is what it is about.
 - ``sqit``, spoken query instruction tuning: the speech asks; the instruction, which may be empty, says how to answer.
 - ``ast``, automatic speech translation, from a turn's ``translation``.
+
+`engine.data.triplets` makes triplets of dialogues; a manifest may hold any others.
 """
 
 from __future__ import annotations

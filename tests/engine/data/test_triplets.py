@@ -114,3 +114,23 @@ def test_a_file_that_is_no_schema_is_refused_by_name(tmp_path, text):
     (tmp_path / "schema.json").write_text(text)
     with pytest.raises(ManifestError, match="schema.json: neither"):
         read_schema(tmp_path / "schema.json")
+
+
+def test_spoken_queries_are_answered_by_the_agents_next_turn():
+    talk = dialogue("d", NORTH, FRENCH)
+    talk.turns.pop()
+    first, second = with_triplets([talk], known_slots(), EVERY, ["sqit"])[0].user_turns()
+    assert first.instructions[0].response == "and then" and second.instructions is None, "the agent never replied to the last"
+
+
+def test_questions_about_speech_are_answered_by_the_turns_labels():
+    kinds = set()
+    for seed in range(60):
+        made = with_triplets([dialogue("d", FRENCH)], known_slots(), TripletSettings(seed=seed), ["sit", "slot-filling"])
+        question, slots = made[0].turns[0].instructions
+        assert (question.task, slots.task) == ("sit", "slot-filling")
+        kinds.add((question.instruction.split(":")[0], question.response))
+    few = "Answer in a few words from what the user says"
+    assert {("Write down what the user says.", "words 0"), (few, "french"), (few, "north")} < kinds
+    yes_or_no = "Does the user say this now? Answer yes or no"
+    assert {answer for kind, answer in kinds if kind == yes_or_no} == {"Yes.", "No."}
