@@ -17,7 +17,8 @@ from engine.dialogue import Dialogue
 from engine.report import tables
 from engine.report.clips import Clips
 from engine.report.figures import figures
-from engine.report.turns import BINS, Row, System
+from engine.report.turns import BINS, Row, System, confidences
+from engine.scoring.reliability import ece
 
 _ASSETS = files("engine.report") / "assets"
 _STATUSES = {
@@ -62,10 +63,17 @@ class Report:
         return self.systems[0].scores["fuzzy"]
 
     def numbers(self) -> dict[str, Any]:
-        """The page's numbers as a JSON object: ``facts``, ``systems`` with their scores, ``comparison``, ``robustness``."""
+        """The page's numbers as a JSON object: ``facts``, ``systems`` with their scores, ``comparison``, ``robustness``.
+
+        A system's ``ece`` is the calibration error of its confidence from 0 to 1, None where it answered with none.
+        """
+        judged = [confidences(self.rows, number) for number in range(len(self.systems))]
         return {
             "facts": dict(self.facts),
-            "systems": [{"name": system.name} | system.scores for system in self.systems],
+            "systems": [
+                {"name": system.name} | system.scores | {"ece": ece(*pairs, BINS) if pairs[0] else None}
+                for system, pairs in zip(self.systems, judged, strict=True)
+            ],
             "comparison": self.comparison,
             "robustness": self.robustness,
         }
