@@ -24,8 +24,8 @@ from engine.postprocess.normalise import SlotType, normalise_slot, normalise_val
 
 FuzzyMode = Literal["paper", "typed"]
 
-# How much the audio supports each candidate value of (domain, slot): any scores, as long as more is better.
-Support = Callable[[str, str, Sequence[str]], Sequence[float]]
+# How much the audio supports each candidate value of (domain, slot): any scores, the more the better; None if it cannot tell.
+Support = Callable[[str, str, Sequence[str]], Sequence[float] | None]
 
 _THRESHOLD: dict[SlotType, float] = {"code": 85.0, "text": 80.0}
 _NAME_THRESHOLD = 70.0  # domains and slots; the authors' value for slots
@@ -138,6 +138,8 @@ class FuzzyMatcher:
         if support is None or not match.tied:
             return match
         scores = support(domain, slot, match.tied)
+        if scores is None:
+            return match
         chosen = match.tied[int(np.argmax(scores))]
         others = [entry for entry in match.tied if entry != chosen]
         return replace(match, value=chosen, accepted=True, by_audio=True, runner_up=others[0])

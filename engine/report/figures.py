@@ -11,7 +11,8 @@ from engine.report import plots
 from engine.report.links import Filters, Link
 from engine.report.plots import Mark
 from engine.report.tables import interval
-from engine.report.turns import Row, System, by_dialogue, share
+from engine.report.turns import BINS, Row, System, by_dialogue, confidences, share
+from engine.scoring.reliability import ece, reliability
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Figure:
 
 def figures(dialogues: Sequence[str], systems: Sequence[System], rows: Sequence[Row]) -> list[Figure]:
     """The plots for which there is something to show."""
-    drawn = [_by_depth(systems), _words_and_states(dialogues, systems, rows), _by_slot(systems)]
+    drawn = [_by_depth(systems), _words_and_states(dialogues, systems, rows), _reliability(systems, rows), _by_slot(systems)]
     return [figure for figure in drawn if figure]
 
 
@@ -42,6 +43,25 @@ def _by_depth(systems: Sequence[System]) -> Figure | None:
     title = "JGA by turn depth"
     drawing = plots.line_plot(marks, "user turn of the dialogue", "JGA (%)", title)
     return Figure(title, "How errors propagate along a dialogue. Whiskers: 95 % intervals.", drawing)
+
+
+def _reliability(systems: Sequence[System], rows: Sequence[Row]) -> Figure | None:
+    marks, errors = [], []
+    for number, system in enumerate(systems):
+        values, right = confidences(rows, number)
+        if not values:
+            continue
+        errors.append(f"{system.name} {100 * ece(values, right, BINS):.1f} %")
+        for found in reliability(values, right, BINS):
+            place = round(found.low * BINS)
+            label = f"{system.name}: {found.count} slots of confidence {found.confidence:.2f}, {100 * found.accuracy:.1f} % right"
+            counts = {"bin_slots": found.count, "bin_correct": round(found.accuracy * found.count)}
+            link = Link(_where(number, bin=place, scored=1), counts)
+            marks.append(Mark(100 * found.confidence, 100 * found.accuracy, number, label, link))
+    if not marks:
+        return None
+    note = f"Expected calibration error: {', '.join(errors)}. On the dashed line, confidence is what it says."
+    return Figure("Reliability of the confidence", note, plots.reliability_plot(marks, "Reliability of the confidence"))
 
 
 def _by_slot(systems: Sequence[System]) -> Figure | None:

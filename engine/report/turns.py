@@ -15,6 +15,7 @@ from engine.dialogue import State
 from engine.scoring import Profile, bootstrap_interval
 from engine.scoring.align import AlignedTurns, Matches
 from engine.scoring.files import Entry
+from engine.scoring.reliability import bin_of
 from engine.scoring.states import Outcome, judge_turn
 from engine.scoring.wer import align_words
 
@@ -105,7 +106,7 @@ def _answer(
                 slot.setdefault("credited", {})[view] = kinds[name].credited
     for name, confidence in _by_slot(profile, entry.state, entry.details.get("confidence") or {}):
         if name in slots:
-            slots[name] |= {"confidence": confidence, "bin": min(int(confidence * BINS), BINS - 1)}
+            slots[name] |= {"confidence": confidence, "bin": bin_of(confidence, BINS)}
     for name, match in _by_slot(profile, repaired or {}, matches):
         if name in slots:
             slots[name]["match"] = [round(match.score, 1), match.runner_up, round(match.runner_up_score, 1), match.accepted]

@@ -1,4 +1,4 @@
-"""Confidences that mean what they say: fitted on turns that people corrected; reliability and calibration error."""
+"""Confidences that mean what they say: fitted on turns that people corrected."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from engine.checkpoints import CheckpointError
 from engine.dialogue import Dialogue, State, accepted, iterate_slots
 from engine.postprocess import normalise_slot, normalise_state, normalise_value
+from engine.scoring.reliability import ece
 from engine.tracking.predictions import TrackedTurn
 
 CALIBRATION = "calibration.json"
@@ -69,36 +70,6 @@ def fit_calibration(confidences: Sequence[float], right: Sequence[bool], fitted_
     slope, intercept = map(float, weights)
     after = [_sigmoid(slope * value + intercept) for value in odds]
     return Calibration(slope, intercept, total, good, ece(confidences, right), ece(after, right), tuple(fitted_on))
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Slots whose confidence lies in ``[low, high)``: how many, their mean confidence, the share of them that is right."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    accuracy: float
-
-
-def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> list[Bin]:
-    """Equal-width bins of confidence, empty ones left out: the data of a reliability plot."""
-    places = [min(int(value * bins), bins - 1) for value in confidences]
-    result = []
-    for number in range(bins):
-        inside = [place for place, found in enumerate(places) if found == number]
-        if inside:
-            mean = sum(confidences[place] for place in inside) / len(inside)
-            accuracy = sum(bool(right[place]) for place in inside) / len(inside)
-            result.append(Bin(number / bins, (number + 1) / bins, len(inside), mean, accuracy))
-    return result
-
-
-def ece(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> float:
-    """Expected calibration error, 0 to 1: the distance of confidence and accuracy, averaged over slots (Guo et al. 2017)."""
-    found = reliability(confidences, right, bins)
-    return sum(one.count * abs(one.confidence - one.accuracy) for one in found) / max(1, len(confidences))
 
 
 def judged_slots(state: State, confidence: Mapping[str, Mapping[str, float]], gold: State) -> list[tuple[float, bool]]:

@@ -208,3 +208,8 @@ def test_what_is_no_state_is_refused_by_its_place(mode, state, message):
     with pytest.raises(MatchError, match=message) as error:
         matcher.apply(state)
     assert error.value.domain == "hotel"
+
+
+def test_an_audio_that_cannot_tell_leaves_the_value_alone():
+    match = TYPED.match("restaurant", "name", "pizza hut", lambda *_: None)
+    assert (match.accepted, match.by_audio, match.value) == (False, False, "pizza hut")

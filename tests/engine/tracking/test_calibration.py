@@ -6,14 +6,13 @@ import pytest
 
 from engine.checkpoints import CheckpointError
 from engine.dialogue import Dialogue, Turn
+from engine.scoring.reliability import ece
 from engine.tracking.calibration import (
     CALIBRATION,
     calibrate_on,
-    ece,
     fit_calibration,
     judged_slots,
     read_calibration,
-    reliability,
     write_calibration,
 )
 from engine.tracking.predictions import TrackedTurn
@@ -24,15 +23,6 @@ def boastful(count, seed=0):
     chance = random.Random(seed)
     confidences = [chance.choice((0.99, 0.6)) for _ in range(count)]
     return confidences, [chance.random() < (0.7 if value > 0.9 else 0.3) for value in confidences]
-
-
-def test_error_and_bins_of_a_case_counted_by_hand():
-    confidences, right = [0.95, 0.95, 0.95, 0.95, 0.25, 1.0], [True, True, True, False, False, True]
-    low, high = reliability(confidences, right)
-    assert (low.count, low.accuracy, high.count, high.accuracy) == (1, 0.0, 5, 0.8)
-    assert high.confidence == pytest.approx(0.96) and high.high == 1.0
-    assert ece(confidences, right) == pytest.approx((0.25 + 5 * 0.16) / 6)
-    assert ece([], []) == 0.0
 
 
 def test_what_is_fitted_on_some_dialogues_helps_on_others():
