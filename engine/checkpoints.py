@@ -1,30 +1,36 @@
 """A checkpoint folder: what was trained, and all that is needed to use it again on the same base models.
 
-checkpoint.json          format, name, model, prompt and decoding sections, stages done
-connector.safetensors    connector and CTC parameters
-adapter.safetensors      LoRA (absent when rank is 0)
-ontology.json            slots and values of the training states
-MODEL_CARD.md            optional
+checkpoint.json                format, name, model, prompt and decoding sections, stages done, what tells the base models apart
+connector.safetensors          connector and CTC parameters
+adapter.safetensors            the LLM's LoRA, where it has one
+encoder_adapter.safetensors    the encoder's LoRA, where it has one
+llm.safetensors                the whole LLM, where it was tuned in full
+encoder.safetensors            the whole encoder, where it was tuned in full
+ontology.json                  slots and values of the training states
+MODEL_CARD.md                  optional
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.base_models import fsync
-from engine.config import DecodingConfig, ModelConfig, PromptConfig, TaskName
+from engine.config import DecodingConfig, ModelConfig, PromptConfig, Recipe, RecipeError, TaskName
 from engine.dialogue import Ontology
+from engine.lora import merged
 from engine.model import SpeechLLM
+from engine.pretrained import weights_print
 
 FORMAT = 1
 MODEL_CARD = "MODEL_CARD.md"
@@ -53,29 +59,60 @@ def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype:
     Raises:
         CheckpointError: the folder is there already.
     """
+    with new_folder(folder) as partial:
+        _write(model, info, partial, dtype)
+
+
+def save_merged(model: SpeechLLM, info: CheckpointInfo, folder: Path) -> None:
+    """Write a checkpoint whose LLM, and whose encoder if it was tuned, are ordinary transformers folders with LoRA merged.
+
+    ``AutoModelForCausalLM.from_pretrained(folder / "llm")`` loads the LLM alone, `load_checkpoint` the whole. ``model`` is of no
+    use afterwards: its adapters are gone.
+
+    Raises:
+        CheckpointError: the folder is there already.
+    """
+    with new_folder(folder) as partial:
+        changes: dict[str, Any] = {"llm": "./llm", "llm_tuning": "frozen", "quantization": "none"}
+        model.llm = merged(model.llm)
+        model.llm.save_pretrained(partial / "llm")
+        model.tokenizer.save_pretrained(partial / "llm")
+        if info.model.encoder_tuning != "frozen":
+            changes |= {"encoder": "./encoder", "encoder_tuning": "frozen"}
+            model.encoder.save_pretrained(partial / "encoder")
+        model.config = info.model.model_copy(update=changes)
+        model.prints = {"encoder": weights_print(model.encoder.backbone), "llm": weights_print(model.llm)}
+        _write(model, replace(info, model=model.config), partial, None)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder under another name, renamed into place when it is complete and on the disk."""
     if folder.exists():
         raise CheckpointError(f"{folder} is there already; choose another folder, or move it away")
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    parts = {"connector." + key: value for key, value in model.connector.state_dict().items()}
-    parts |= {"ctc." + key: value for key, value in model.ctc.state_dict().items()}
-    save_file(_plain(parts, dtype), partial / "connector.safetensors")
-    if info.model.lora.rank:
-        save_file(_plain(get_peft_model_state_dict(model.llm), dtype), partial / "adapter.safetensors")
+    yield partial
+    for path in [*partial.rglob("*"), partial]:
+        fsync(path)
+    partial.rename(folder)
+
+
+def _write(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype: torch.dtype | None) -> None:
+    for name, tensors in _files(model).items():
+        save_file(_plain(tensors, dtype), folder / name)
     head = {
         "format": FORMAT,
         "name": info.name,
         "model": info.model.model_dump(),
         "prompt": info.prompt.model_dump(),
         "stages": list(info.stages),
+        "base": model.prints,
         "decoding": {task: decoding.model_dump() for task, decoding in info.decoding.items()},
     }
-    (partial / "checkpoint.json").write_text(json.dumps(head, indent=1), encoding="utf-8")
-    (partial / "ontology.json").write_text(json.dumps(info.ontology.to_json(), ensure_ascii=False), encoding="utf-8")
-    for file in [*partial.iterdir(), partial]:
-        fsync(file)
-    partial.rename(folder)
+    (folder / "checkpoint.json").write_text(json.dumps(head, indent=1), encoding="utf-8")
+    (folder / "ontology.json").write_text(json.dumps(info.ontology.to_json(), ensure_ascii=False), encoding="utf-8")
 
 
 def read_info(folder: str | Path) -> CheckpointInfo:
@@ -85,21 +122,17 @@ def read_info(folder: str | Path) -> CheckpointInfo:
         CheckpointError: not a checkpoint, or written by a newer version.
     """
     folder = Path(folder)
+    head = _head(folder)
     try:
-        head = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
         ontology = Ontology.from_json(json.loads((folder / "ontology.json").read_text(encoding="utf-8")))
+        decoding = _decoding(head)
+        for part in ("encoder", "llm"):
+            if head["model"][part].startswith("./"):  # a merged checkpoint brings its base models along
+                head["model"][part] = str(folder / head["model"][part])
+        model, prompt = ModelConfig.model_validate(head["model"]), PromptConfig.model_validate(head["prompt"])
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: no checkpoint here ({Path(error.filename).name} is missing)") from error
     except (ValueError, KeyError) as error:
-        raise CheckpointError(f"{folder}: the checkpoint's description is damaged: {error}") from error
-    if head.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{folder}: checkpoint format {head.get('format')} is not {FORMAT}; use a matching version"
-        )
-    try:
-        decoding = _decoding(head)
-        model, prompt = ModelConfig.model_validate(head["model"]), PromptConfig.model_validate(head["prompt"])
-    except (KeyError, ValueError) as error:
         raise CheckpointError(f"{folder}: the checkpoint's description is damaged: {error}") from error
     return CheckpointInfo(head["name"], model, prompt, ontology, tuple(head.get("stages", ())), decoding)
 
@@ -113,39 +146,97 @@ def _decoding(head: dict[str, Any]) -> dict[TaskName, DecodingConfig]:
     return {task: DecodingConfig.model_validate(values) for task, values in settings.items()}
 
 
+def check_layout(recipe: Recipe, base: str | Path) -> None:
+    """See to it that a recipe asks for no other layout than its base checkpoint was trained with.
+
+    Raises:
+        RecipeError: it does.
+    """
+    trained = read_info(base).prompt.layout
+    if "layout" in recipe.prompt.model_fields_set and recipe.prompt.layout != trained:
+        raise RecipeError(
+            f"prompt.layout is {recipe.prompt.layout!r}, but {base} was trained with {trained!r} and knows no other; "
+            "leave prompt.layout out, or train from the base models"
+        )
+
+
+@torch.no_grad()
 def load_weights(model: SpeechLLM, folder: str | Path) -> None:
     """Put a checkpoint's weights into a model of the same configuration.
 
     Raises:
-        CheckpointError: files missing or damaged, or shapes that do not fit the model.
+        CheckpointError: files missing or damaged, other base models than the checkpoint's, or shapes that do not fit.
     """
     folder = Path(folder)
-    parts = _load(folder / "connector.safetensors")
-    own = {"connector." + key for key in model.connector.state_dict()} | {
-        "ctc." + key for key in model.ctc.state_dict()
-    }
-    if own != set(parts):
-        raise CheckpointError(f"{folder}: the connector's parameters are not this model's; the recipe's model differs")
-    try:
-        model.load_state_dict(parts, strict=False)
-        if model.config.lora.rank:
-            adapter = _load(folder / "adapter.safetensors")
-            if set(adapter) != set(get_peft_model_state_dict(model.llm)):
-                raise CheckpointError(f"{folder}: the adapter's parameters are not this model's")
-            set_peft_model_state_dict(model.llm, adapter)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"{folder}: the weights do not fit this model: {str(error).splitlines()[-1].strip()}"
-        ) from error
+    _check_base(model, _head(folder), folder)
+    for name, own in _files(model).items():
+        theirs = _load(folder / name)
+        if set(own) != set(theirs):
+            odd = min(set(own) ^ set(theirs))
+            raise CheckpointError(
+                f"{folder}: the parameters in {name} are not this model's ({odd}, say); the recipe's model differs"
+            )
+        for key, value in own.items():
+            if value.shape != theirs[key].shape:
+                raise CheckpointError(
+                    f"{folder}: the weights do not fit this model: {key} is {tuple(theirs[key].shape)} in {name} and "
+                    f"{tuple(value.shape)} here"
+                )
+        for key, value in own.items():
+            value.copy_(theirs[key])
 
 
-def load_checkpoint(folder: str | Path | None = None) -> tuple[SpeechLLM, CheckpointInfo]:
-    """Build the model a checkpoint describes, on the CPU, with its weights; ``None`` is the demo checkpoint."""
+def load_checkpoint(folder: str | Path | None = None, **changes: Any) -> tuple[SpeechLLM, CheckpointInfo]:
+    """Build the model a checkpoint describes, on the CPU, with its weights; ``None`` is the demo checkpoint.
+
+    ``changes`` replace keys of its model section. Trained on 4-bit weights, it runs on the plain ones where there is no GPU.
+    """
     folder = Path(folder) if folder is not None else DEMO
     info = read_info(folder)
-    model = SpeechLLM(info.model)
+    if not torch.cuda.is_available():
+        changes = {"quantization": "none"} | changes
+    model = SpeechLLM(info.model.model_copy(update=changes))
     load_weights(model, folder)
     return model, info
+
+
+def _files(model: SpeechLLM) -> dict[str, dict[str, torch.Tensor]]:
+    """What a checkpoint holds of a model, by file; the tensors are the model's own."""
+    config = model.config
+    connector = {"connector." + key: value for key, value in model.connector.state_dict().items()}
+    files = {"connector.safetensors": connector | {"ctc." + key: value for key, value in model.ctc.state_dict().items()}}
+    if config.llm_has_lora:
+        files["adapter.safetensors"] = get_peft_model_state_dict(model.llm, save_embedding_layers=False)
+    if config.encoder_has_lora:
+        files["encoder_adapter.safetensors"] = get_peft_model_state_dict(model.encoder.backbone, save_embedding_layers=False)
+    # Tied weights are in `named_parameters` once, in `state_dict` twice.
+    if config.llm_tuning == "full":
+        files["llm.safetensors"] = dict(model.llm.named_parameters())
+    if config.encoder_tuning == "full":
+        files["encoder.safetensors"] = dict(model.encoder.backbone.named_parameters())
+    return files
+
+
+def _check_base(model: SpeechLLM, head: dict[str, Any], folder: Path) -> None:
+    for part, own in model.prints.items():
+        if head.get("base", {}).get(part, own) != own:
+            name = getattr(model.config, part)
+            raise CheckpointError(
+                f"{folder} was trained on another {part} than the {name} that is here: its files are not those of then; "
+                "put that model back, or train anew"
+            )
+
+
+def _head(folder: Path) -> dict[str, Any]:
+    try:
+        head = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: no checkpoint here ({Path(error.filename).name} is missing)") from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder}: the checkpoint's description is damaged: {error}") from error
+    if head.get("format") != FORMAT:
+        raise CheckpointError(f"{folder}: checkpoint format {head.get('format')} is not {FORMAT}; use a matching version")
+    return head
 
 
 def _load(path: Path) -> dict[str, Any]:

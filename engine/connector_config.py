@@ -84,12 +84,18 @@ class Conv1dMlpConfig(_Connector):
     width: int = Field(2048, ge=8, description="size of the hidden layer")
 
 
+class AudioProjectorConfig(Section):
+    """Qwen2-Audio's own projector: one Linear, whose weights come with the checkpoint (paper 2's foundational variant)."""
+
+    kind: Literal["qwen2-audio"]
+
+
 def _kind(value: Any) -> str | None:
     kind = value.get("kind", "stacked-transformer") if isinstance(value, dict) else getattr(value, "kind", None)
     return kind if isinstance(kind, str) else None
 
 
-CONNECTOR_KINDS = ("stacked-transformer", "cnn", "linear", "mlp", "conv1d-mlp", "dws-mlp", "conv1d-transformer")
+CONNECTOR_KINDS = ("stacked-transformer", "cnn", "linear", "mlp", "conv1d-mlp", "dws-mlp", "conv1d-transformer", "qwen2-audio")
 
 # The bridge from encoder frames to LLM embeddings: each kind has its own keys.
 ConnectorConfig = Annotated[
@@ -99,7 +105,8 @@ ConnectorConfig = Annotated[
     | Annotated[MlpConfig, Tag("mlp")]
     | Annotated[Conv1dMlpConfig, Tag("conv1d-mlp")]
     | Annotated[Conv1dMlpConfig, Tag("dws-mlp")]
-    | Annotated[Conv1dTransformerConfig, Tag("conv1d-transformer")],
+    | Annotated[Conv1dTransformerConfig, Tag("conv1d-transformer")]
+    | Annotated[AudioProjectorConfig, Tag("qwen2-audio")],
     Discriminator(
         _kind,
         custom_error_type="connector_kind",

@@ -12,8 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
+from transformers.models.qwen2_audio.modeling_qwen2_audio import Qwen2AudioMultiModalProjector, Qwen2AudioPreTrainedModel
 
 from engine.connector_config import (
+    AudioProjectorConfig,
     CnnConfig,
     ConnectorConfig,
     Conv1dMlpConfig,
@@ -22,6 +25,7 @@ from engine.connector_config import (
     MlpConfig,
     StackedTransformerConfig,
 )
+from engine.pretrained import load_model
 
 
 class Connector(nn.Module):
@@ -144,6 +148,32 @@ class Conv1dTransformer(Connector):
         return self.outlet(_contextual(hidden, positions, self.layers, self.dropout))
 
 
+class AudioProjector(Connector):
+    """One Linear on each frame: the projector inside a Qwen2-Audio checkpoint, which `load` takes its weights from (paper 2)."""
+
+    def __init__(self, config: AudioProjectorConfig, encoder_width: int, llm_width: int) -> None:
+        super().__init__(1, llm_width, False)
+        self.linear = nn.Linear(encoder_width, llm_width)
+
+    def load(self, name: str, config: PreTrainedConfig) -> None:
+        """Take the weights from the checkpoint ``name``, whose other parts are not read."""
+        keys = {r"^multi_modal_projector": "model.multi_modal_projector"}  # as published; transformers 5 writes the latter
+        whole = load_model(_ProjectorOfQwen2Audio, name, config, keys=keys, dtype=torch.float32)
+        self.linear.load_state_dict(whole.model["multi_modal_projector"].linear.state_dict())
+
+    def project(self, frames: Tensor, positions: Tensor) -> Tensor:
+        return self.linear(frames)
+
+
+class _ProjectorOfQwen2Audio(Qwen2AudioPreTrainedModel):
+    """Qwen2-Audio with nothing in it but the projector."""
+
+    def __init__(self, config: PreTrainedConfig) -> None:
+        super().__init__(config)
+        self.model = nn.ModuleDict({"multi_modal_projector": Qwen2AudioMultiModalProjector(config)})
+        self.post_init()
+
+
 CONNECTORS: dict[str, Any] = {
     "stacked-transformer": StackedTransformer,
     "cnn": Cnn,
@@ -152,6 +182,7 @@ CONNECTORS: dict[str, Any] = {
     "conv1d-mlp": Conv1dMlp,
     "dws-mlp": DwsMlp,
     "conv1d-transformer": Conv1dTransformer,
+    "qwen2-audio": AudioProjector,
 }
 
 

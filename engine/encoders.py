@@ -10,18 +10,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import HubertModel, PreTrainedConfig, Wav2Vec2Model, WavLMModel
+from transformers import HubertModel, PreTrainedConfig, Wav2Vec2Model, WavLMModel, WhisperForConditionalGeneration
 from transformers.models.qwen2_audio.modeling_qwen2_audio import Qwen2AudioEncoder
 from transformers.models.whisper.modeling_whisper import WhisperEncoder as WhisperBackbone
 
 from engine.audio import SAMPLE_RATE
 from engine.config import LoraConfig, RecipeError
-from engine.lora import add_lora
+from engine.lora import add_lora, merged
 from engine.pretrained import load_features, load_model, read_config
 from engine.wavlm import use_fused_attention
 
@@ -71,6 +72,19 @@ class SpeechEncoder(nn.Module):
     def add_lora(self, config: LoraConfig) -> None:
         self.backbone = add_lora(self.backbone, config)
 
+    def save_pretrained(self, folder: Path) -> None:
+        """Write a transformers folder of the model, LoRA merged; what the encoder does not use stays as published."""
+        self.backbone = merged(self.backbone)
+        whole = self._published()
+        part = whole if isinstance(whole, type(self.backbone)) else whole.get_encoder()
+        part.load_state_dict(self.backbone.state_dict(), strict=False)
+        whole.save_pretrained(folder)
+        self.features.save_pretrained(folder)
+
+    def _published(self) -> Any:
+        """The model of ``name`` in whose folder the encoder's weights belong."""
+        raise NotImplementedError
+
     def lengths(self, samples: int) -> int:
         """Frames that ``samples`` samples at 16 kHz give."""
         if self.reach is None:
@@ -98,6 +112,10 @@ class SpeechEncoder(nn.Module):
         reach = self.reach or max(len(wave), 1)
         cuts = [wave[start : start + reach] for start in range(0, max(len(wave), 1), reach)]
         return [np.pad(cut, (0, max(0, self.least - len(cut)))) for cut in cuts]
+
+    def probe(self, samples: int) -> Tensor:
+        """Run one empty clip through the layers on the encoder's device, the meta device too: to count what they keep."""
+        raise NotImplementedError
 
     def _frames(self, samples: int) -> int:
         """Frames of one piece."""
@@ -129,12 +147,16 @@ class WaveEncoder(SpeechEncoder):
             _as_buffer(self.backbone, "masked_spec_embed")
         # Else it would ask for gradients down to the waveform, and keep all its activations, even where it is frozen.
         self.backbone.feature_extractor._requires_grad = False
+        self.kind = kind
         self.alone = config.feat_extract_norm == "group"
         self.least = 1
         for kernel, stride in reversed(list(zip(config.conv_kernel, config.conv_stride, strict=True))):
             self.least = (self.least - 1) * stride + kernel
         if self.layer is not None and config.do_stable_layer_norm:
             self.backbone.encoder.layer_norm = nn.Identity()  # it belongs behind the last layer
+
+    def _published(self) -> Any:
+        return load_model(self.kind, self.name, read_config(self.name), unused="masked_spec_embed")
 
     def _frames(self, samples: int) -> int:
         return int(self.backbone._get_feat_extract_output_lengths(torch.tensor(samples, device="cpu")))
@@ -153,11 +175,18 @@ class WaveEncoder(SpeechEncoder):
             padded = nn.utils.rnn.pad_sequence(inputs, batch_first=True)
             features = self.backbone.feature_extractor(padded).transpose(1, 2)
         lengths = torch.tensor([self._frames(len(wave)) for wave in waves], device=self.device)
-        valid = _places(features.shape[1], lengths)
+        return self._transform(features, _places(features.shape[1], lengths)), lengths
+
+    def _transform(self, features: Tensor, valid: Tensor | None) -> Tensor:
+        """Convolved ``(P, T, channels)`` through projection and transformer layers."""
         hidden = self.backbone.feature_projection(features)
         hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        mask = None if bool(valid.all()) else valid
-        return self.backbone.encoder(hidden, attention_mask=mask).last_hidden_state, lengths
+        mask = None if valid is None or bool(valid.all()) else valid
+        return self.backbone.encoder(hidden, attention_mask=mask).last_hidden_state
+
+    def probe(self, samples: int) -> Tensor:
+        features = self.backbone.feature_extractor(torch.empty(1, samples, device=self.device))
+        return self._transform(features.transpose(1, 2), None)
 
 
 class MelEncoder(SpeechEncoder):
@@ -183,15 +212,21 @@ class MelEncoder(SpeechEncoder):
         if self.layer is not None:
             self.backbone.layer_norm = nn.Identity()  # it belongs behind the last layer
 
-    def _transform(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+    def _transform(self, hidden: Tensor, valid: Tensor | None) -> Tensor:
         """Positions and transformer layers over ``(P, T, width)``."""
         hidden = hidden + self.backbone.embed_positions.weight[: hidden.shape[1]]
-        valid = _places(hidden.shape[1], lengths)
-        mask = None if bool(valid.all()) else valid[:, None, None, :].expand(-1, 1, hidden.shape[1], -1)
+        mask = None
+        if valid is not None and not bool(valid.all()):
+            mask = valid[:, None, None, :].expand(-1, 1, hidden.shape[1], -1)
         for layer in self.backbone.layers:
             output = layer(hidden, attention_mask=mask)
             hidden = output[0] if isinstance(output, tuple) else output
         return hidden
+
+    def probe(self, samples: int) -> Tensor:
+        mel = torch.empty(1, self.backbone.config.num_mel_bins, samples // self.HOP, device=self.device)
+        hidden = nn.functional.gelu(self.backbone.conv2(nn.functional.gelu(self.backbone.conv1(mel))))
+        return self.backbone.layer_norm(self._transform(hidden.transpose(1, 2), None))
 
 
 class WhisperEncoder(MelEncoder):
@@ -204,6 +239,9 @@ class WhisperEncoder(MelEncoder):
     keys = {r"^(?:model\.)?encoder\.": ""}
     least = MelEncoder.HOP * MelEncoder.STRIDE  # the mel transform needs more than half an analysis window of samples
 
+    def _published(self) -> Any:
+        return load_model(WhisperForConditionalGeneration, self.name, read_config(self.name))
+
     def _frames(self, samples: int) -> int:
         return int(self.backbone._get_feat_extract_output_lengths(samples // self.HOP))
 
@@ -214,7 +252,7 @@ class WhisperEncoder(MelEncoder):
         hidden = nn.functional.gelu(self.backbone.conv1(batch)) * _places(batch.shape[2], mel_lengths)[:, None]
         hidden = nn.functional.gelu(self.backbone.conv2(hidden)).transpose(1, 2)
         lengths = self.backbone._get_feat_extract_output_lengths(mel_lengths)
-        return self.backbone.layer_norm(self._transform(hidden, lengths)), lengths
+        return self.backbone.layer_norm(self._transform(hidden, _places(hidden.shape[1], lengths))), lengths
 
     def _mel(self, wave: np.ndarray) -> Tensor:
         mel = self.features(
@@ -234,6 +272,10 @@ class Qwen2AudioTower(MelEncoder):
     keys = {r"^(?:model\.)?audio_tower\.": ""}
     least = MelEncoder.HOP * MelEncoder.STRIDE * 2  # one pair
 
+    def _published(self) -> Any:
+        config = read_config(self.name)
+        return load_model(self.kind, self.name, getattr(config, "audio_config", config), keys=self.keys)
+
     def _frames(self, samples: int) -> int:
         return int(self.backbone._get_feat_extract_output_lengths(-(-samples // self.HOP))[1])
 
@@ -244,7 +286,7 @@ class Qwen2AudioTower(MelEncoder):
         hidden = nn.functional.gelu(self.backbone.conv1(batch))
         hidden = nn.functional.gelu(self.backbone.conv2(hidden)).transpose(1, 2)
         lengths, pooled = self.backbone._get_feat_extract_output_lengths(mel_lengths)
-        hidden = self._transform(hidden, lengths)
+        hidden = self._transform(hidden, _places(hidden.shape[1], lengths))
         hidden = self.backbone.avg_pooler(hidden.transpose(1, 2)).transpose(1, 2)
         return self.backbone.layer_norm(hidden), pooled
 
@@ -255,6 +297,7 @@ ENCODERS: dict[str, Callable[[str, PreTrainedConfig, int | None, bool], SpeechEn
     "hubert": partial(WaveEncoder, HubertModel),
     "wav2vec2": partial(WaveEncoder, Wav2Vec2Model),
     "qwen2_audio": lambda name, config, layer, weights: Qwen2AudioTower(name, config.audio_config, layer, weights),
+    "qwen2_audio_encoder": Qwen2AudioTower,  # the tower alone, as an export writes it
 }
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 from peft import LoraConfig as PeftLoraConfig
 from peft import PeftModel, get_peft_model
 from transformers import PreTrainedModel
@@ -23,6 +26,13 @@ def add_lora(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
         task_type="CAUSAL_LM" if model.can_generate() else None,
     )
     try:
-        return get_peft_model(model, peft_config, autocast_adapter_dtype=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that is on its way out
+            return get_peft_model(model, peft_config, autocast_adapter_dtype=False)
     except ValueError as error:
         raise RecipeError(f"LoRA targets {config.targets!r} do not fit {type(model).__name__}: {error}") from error
+
+
+def merged(model: PreTrainedModel | PeftModel) -> Any:
+    """The model with its adapters added to its weights; a model without adapters as it is."""
+    return model.merge_and_unload() if isinstance(model, PeftModel) else model

@@ -17,7 +17,7 @@ from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from engine.config import ModelConfig
-from engine.connectors import build_connector
+from engine.connectors import AudioProjector, build_connector
 from engine.encoders import build_encoder
 from engine.llms import build_llm
 from engine.lora import add_lora
@@ -140,6 +140,8 @@ class SpeechLLM(nn.Module):
             every = max(1, table.num_embeddings // 4096)
             ids = torch.arange(0, table.num_embeddings, every, device=table.weight.device)
             self.connector.match(table(ids))  # as the LLM gets them: some models scale their embeddings
+            if isinstance(self.connector, AudioProjector) and named[config.encoder].model_type == "qwen2_audio":
+                self.connector.load(config.encoder, named[config.encoder])
         if config.encoder_has_lora:
             self.encoder.add_lora(config.encoder_lora)
         self.llm: Any = add_lora(llm, config.lora) if config.llm_has_lora else llm

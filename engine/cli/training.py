@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.cli.common import Device, Manifests, errors, read
+from engine.cli.common import AsJson, Device, errors, read
+
+if TYPE_CHECKING:
+    from engine.config import Recipe
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A packaged recipe's name, or a TOML file.")],
-    manifest: Manifests,
-    out: Annotated[Path, typer.Option(help="The run's folder.")],
+    manifest: Annotated[list[Path] | None, typer.Option(help="Manifest (JSON Lines); may be given several times.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
     base: Annotated[Path | None, typer.Option(help="Checkpoint to start from, in place of the recipe's model.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last resume point.")] = False,
     overrides: Annotated[
@@ -22,19 +26,30 @@ def train(
     ] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
     device: Device = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count parameters and plan memory; needs no weights.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a recipe on manifests; see docs/architecture.md for what it writes."""
+    if not dry_run and not (manifest and out):
+        raise typer.BadParameter("--manifest and --out are needed to train; --dry-run needs neither")
     with errors():
         from engine.config import load_recipe
+        from engine.planning import is_big
         from engine.training import train as run
         from engine.training.folder import RunFolder, RunFolderError
 
         loaded = load_recipe(recipe, overrides)
         if stages:
             loaded = loaded.model_copy(update={"stages": [loaded.stage(name) for name in stages]})
+        if dry_run:
+            show_plan(with_base(loaded, base), as_json)
+            return
+        assert manifest and out
         dialogues = read(manifest)
         out.mkdir(parents=True, exist_ok=True)
         try:
+            if is_big(with_base(loaded, base).model):
+                show_plan(with_base(loaded, base))
             result = run(loaded, dialogues, out, base=base, resume=resume, device=device)
         except RunFolderError:
             raise  # the folder is another run's: leave its result alone
@@ -44,19 +59,39 @@ def train(
     raise typer.Exit(3 if result["status"] == "stopped" else 0)
 
 
+def with_base(recipe: Recipe, base: Path | None) -> Recipe:
+    """The recipe with the model of the checkpoint that it goes on from."""
+    from engine.checkpoints import read_info
+
+    return recipe if base is None else recipe.model_copy(update={"model": read_info(base).model})
+
+
+def show_plan(recipe: Recipe, as_json: bool = False) -> None:
+    """Print parameters and memory of a run."""
+    from engine.planning import describe, make_plan
+
+    plan = make_plan(recipe)
+    print(json.dumps(plan.to_json()) if as_json else describe(plan), flush=True)
+
+
 def export(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="bfloat16 is half the size.")] = "bfloat16",
+    merged: Annotated[bool, typer.Option("--merged", help="Write ordinary Hugging Face folders, LoRA merged.")] = False,
 ) -> None:
-    """Write a checkpoint again with smaller weights, to ship it."""
+    """Write a checkpoint again: with smaller weights, to ship it, or merged with its base models, to use the LLM elsewhere."""
     import torch
 
-    from engine.checkpoints import MODEL_CARD, load_checkpoint, save_checkpoint
+    from engine.checkpoints import MODEL_CARD, load_checkpoint, save_checkpoint, save_merged
 
     with errors():
-        model, info = load_checkpoint(checkpoint)
-        save_checkpoint(model, info, out, getattr(torch, dtype))
+        if merged:
+            model, info = load_checkpoint(checkpoint, quantization="none", llm_dtype=dtype)
+            save_merged(model, info, out)
+        else:
+            model, info = load_checkpoint(checkpoint)
+            save_checkpoint(model, info, out, getattr(torch, dtype))
         if (checkpoint / MODEL_CARD).exists():
             shutil.copy(checkpoint / MODEL_CARD, out)
 
