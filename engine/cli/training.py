@@ -61,9 +61,12 @@ def train(
 
 def with_base(recipe: Recipe, base: Path | None) -> Recipe:
     """The recipe with the model of the checkpoint that it goes on from."""
-    from engine.checkpoints import read_info
+    from engine.checkpoints import check_layout, read_info
 
-    return recipe if base is None else recipe.model_copy(update={"model": read_info(base).model})
+    if base is None:
+        return recipe
+    check_layout(recipe, base)
+    return recipe.model_copy(update={"model": read_info(base).model})
 
 
 def show_plan(recipe: Recipe, as_json: bool = False) -> None:

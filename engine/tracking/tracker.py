@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import PeftModel
 from torch import Tensor
 
 from engine import audio
 from engine.checkpoints import DEMO, CheckpointError, CheckpointInfo, load_checkpoint
 from engine.config import DecodingConfig, TaskName, check_decoding
 from engine.dialogue import Ontology, State
+from engine.lora import merged
 from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, Prompt, dst_prompt, parse_output
 from engine.tasks import TASKS
@@ -88,8 +88,9 @@ class Tracker:
         guard: bool = True,
         drafts: bool = True,
     ) -> None:
-        if isinstance(model.llm, PeftModel):
-            model.llm = model.llm.merge_and_unload()
+        if model.config.quantization == "none":  # merging into 4-bit weights would round the adapters away
+            model.llm = merged(model.llm)
+            model.encoder.backbone = merged(model.encoder.backbone)
         self.model = model.to(pick_device(device)).eval()
         self.info = info
         self._decoding = decoding or {}
