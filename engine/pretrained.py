@@ -84,6 +84,8 @@ def load_model(
             return kind._from_config(config, **settings)
     with _sentences(name):
         model, info = kind.from_pretrained(resolve(name), config=config, key_mapping=keys, output_loading_info=True, **settings)
+    if keys is not None:
+        del model._weight_conversions  # saved again, the part keeps its own names
     missing = [key for key in sorted(info["missing_keys"]) if not re.search(unused, key)]
     if missing:
         raise BaseModelError(

@@ -151,13 +151,9 @@ def test_a_frozen_side_refuses_to_train(tiny):
 def test_recomputed_activations_give_the_same_gradients_even_through_a_frozen_llm(tiny, llm, frozen_llm):
     gradients = []
     for checkpointing in (False, True):
-        model = build(tiny, llm, activation_checkpointing=checkpointing, encoder_tuning="lora", encoder="hubert-large")
+        model = build(tiny, llm, activation_checkpointing=checkpointing, encoder_tuning="lora")
         select_trainable(model, ["^connector\\.", "^encoder\\..*lora_"] + ([] if frozen_llm else ["^llm\\..*lora_"]))
         model.train()
-        for module in model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        model.encoder.backbone.eval() if not checkpointing else None
         calls = count_layers(model)
         logits(model).square().sum().backward()
         layers = model.llm.config.num_hidden_layers
@@ -176,7 +172,7 @@ def count_layers(model: SpeechLLM) -> list[int]:
 
     for name, module in model.llm.named_modules():
         if name.endswith(".mlp"):
-            module.register_forward_hook(count)
+            module.register_forward_pre_hook(count)
     return calls
 
 
@@ -219,7 +215,7 @@ def test_a_merged_export_is_ordinary_folders_with_the_same_logits(tiny, tmp_path
 
 
 def test_lora_targets_that_fit_no_layer_are_refused(tiny):
-    with pytest.raises(RecipeError, match="'query' do not fit LlamaForCausalLM"):
+    with pytest.raises(RecipeError, match="'query'. do not fit LlamaForCausalLM"):
         build(tiny, lora={"rank": 4, "targets": ["query"]})
 
 
