@@ -7,7 +7,7 @@ losses, learning rates per group, steps and augmentation. An unknown key is an e
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -147,15 +147,14 @@ class AugmentConfig(Section):
 class MatchingConfig(Section):
     """Paper 3's matching loss: speech positions, gathered by each transcript token's attention, against its embedding."""
 
-    mse: float = Field(1.0, ge=0, description="weight of the mean squared error")
-    cosine: float = Field(1.0, ge=0, description="weight of one minus the cosine")
+    mse: float = Field(0.0, ge=0, description="weight of the mean squared error")
+    cosine: float = Field(0.0, ge=0, description="weight of one minus the cosine")
     attention: Literal["dot", "scaled-dot"] = "scaled-dot"
 
-    @model_validator(mode="after")
-    def _weighs_something(self) -> Self:
-        if not self.mse + self.cosine:
-            raise ValueError("one of the weights mse and cosine must be above 0; leave `matching` out for no matching loss")
-        return self
+    @property
+    def active(self) -> bool:
+        """Whether it is part of the loss; without a weight it is not."""
+        return self.mse + self.cosine > 0
 
 
 class StageConfig(Section):
@@ -166,7 +165,7 @@ class StageConfig(Section):
     tasks: dict[TaskName, Share] = Field(min_length=1, description="share of rows drawn for each task")
     ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
     ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
-    matching: MatchingConfig | None = None
+    matching: MatchingConfig = MatchingConfig()
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1, description="rows an optimiser step sees")
     max_positions: int = Field(4096, ge=64, description="padded positions one micro-batch may hold")

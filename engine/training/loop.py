@@ -189,7 +189,7 @@ class _Run:
                 loss = loss + stage.ce_weight * cross_entropy_sum(logits, batch.labels)
             if table is not None:
                 loss = loss + stage.ctc_weight * table.loss(speech, valid, micro)
-            if stage.matching:
+            if stage.matching.active:
                 tokens_of = [torch.tensor(self.model.token_ids(asr_target(e.turn.transcript or ""))) for e in micro]
                 embed = self.model.llm.get_input_embeddings()
                 loss = loss + matching_sum(embed, tokens_of, speech, valid, stage.matching)

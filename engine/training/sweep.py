@@ -25,6 +25,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from engine.losses import EmbeddingCtc
 from engine.model import SpeechLLM, pick_device
 from engine.recipe_files import assign, choose_stages, override, read_toml
 from engine.scoring import wer
-from engine.tracking import Tracker, evaluate_dialogues
+from engine.tracking import Tracker, evaluate_dialogues, evaluate_task
 from engine.training.curves import draw_curves
 from engine.training.folder import RunFolder
 from engine.training.loop import TrainingError, train
@@ -91,7 +92,7 @@ def read_sweep(name: str, recipe: str | None = None, overrides: Sequence[str] = 
     if config.grid:
         for values in itertools.product(*config.grid.values()):
             chosen = dict(zip(config.grid, values, strict=True))
-            label = "_".join(f"{key.rpartition('.')[2]}-{value}" for key, value in chosen.items())
+            label = "_".join(f"{key.rpartition('.')[2].lstrip('^')}-{value}" for key, value in chosen.items())
             settings.append(PointConfig(name=label, set=chosen))
     names = [_folder_name(point.name) for point in settings]
     twice = sorted({each for each in names if names.count(each) > 1})
@@ -172,15 +173,20 @@ def _scored(
         ),
         **_trained(folder),
     }
-    tasks = {task for stage in point.recipe.stages for task in stage.tasks}
     if held_out and any(stage.ctc_weight for stage in point.recipe.stages):
         row["ctc_wer"] = ctc_wer(model, dialogues, held_out, cache)
-    if held_out and "dst" in tasks:
-        report, _ = evaluate_dialogues(Tracker(model, info, device), held_out)
-        row |= {key: report[key] for key in ("wer", "jga", "slot_f1", "invalid_outputs")}
-    partial = done.with_suffix(".partial")
-    partial.write_text(json.dumps(row, indent=1), encoding="utf-8")
-    partial.replace(done)
+    last = point.recipe.stages[-1]
+    if held_out and last.ce_weight:
+        tracker = Tracker(model, info, device)
+        for task in last.tasks:
+            score = evaluate_dialogues if task == "dst" else partial(evaluate_task, name=task)
+            report, _ = score(tracker, held_out)
+            row |= {key: value for key, value in report.items() if key in COLUMNS}
+            if "partial" in report:
+                row["partial_f1"] = report["partial"]["f1"]
+    unfinished = done.with_suffix(".partial")
+    unfinished.write_text(json.dumps(row, indent=1), encoding="utf-8")
+    unfinished.replace(done)
     return row
 
 
@@ -241,6 +247,9 @@ COLUMNS = {
     "wer": "WER %",
     "jga": "JGA %",
     "slot_f1": "slot F1 %",
+    "partial_f1": "partial F1 %",
+    "token_f1": "token F1 %",
+    "bleu": "BLEU",
     "seconds": "seconds",
     "status": "status",
 }

@@ -16,7 +16,9 @@ SMALL = {
     "conv1d-mlp": {"stack": 3, "width": 16},
     "dws-mlp": {"stack": 3, "width": 16},
     "conv1d-transformer": {"stack": 3, "layers": 1, "width": 16, "heads": 2, "ffn": 16},
+    "qwen2-audio": {},
 }
+MATCHED = {"match_embeddings": True}
 
 
 def build(encoder_width=8, llm_width=12, **section):
@@ -44,7 +46,7 @@ def test_lengths_are_those_of_the_outputs_and_no_tail_is_dropped(kind, frames):
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_a_clip_has_the_same_outputs_alone_and_beside_a_longer_one(kind, norm):
     extra = {"norm": norm} if "transformer" in kind else {}
-    connector = build(kind=kind, match_embeddings=True, **SMALL[kind], **extra).eval()
+    connector = build(kind=kind, **SMALL[kind], **(MATCHED if SMALL[kind] else {}), **extra).eval()
     clip = torch.randn(1, 10, 8)
     alone, _ = connector(clip, torch.ones(1, 10, dtype=torch.bool))
     noise = torch.cat([clip, torch.full((1, 11, 8), 100.0)], dim=1)
@@ -55,7 +57,7 @@ def test_a_clip_has_the_same_outputs_alone_and_beside_a_longer_one(kind, norm):
 
 @pytest.mark.parametrize("kind", SMALL)
 def test_every_parameter_gets_a_gradient(kind):
-    connector = build(kind=kind, match_embeddings=True, **SMALL[kind])
+    connector = build(kind=kind, **SMALL[kind], **(MATCHED if SMALL[kind] else {}))
     outputs, valid = connector(torch.randn(2, 9, 8), torch.arange(9)[None] < torch.tensor([[9], [5]]))
     outputs[valid].square().sum().backward()
     assert not [name for name, parameter in connector.named_parameters() if parameter.grad is None]

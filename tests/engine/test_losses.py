@@ -48,15 +48,13 @@ def test_matching_of_a_batch_is_the_sum_of_its_rows(embed, config):
 def test_matching_moves_the_speech_and_not_the_embeddings(embed):
     speech = torch.randn(1, 4, 8, requires_grad=True)
     valid = torch.tensor([[True, True, True, False]])
-    matching_sum(embed, [torch.tensor([1, 2])], speech, valid, MatchingConfig()).backward()
+    matching_sum(embed, [torch.tensor([1, 2])], speech, valid, MatchingConfig(mse=1, cosine=1)).backward()
     assert embed.weight.grad is None
     assert bool(speech.grad[0, :3].abs().sum(-1).all()) and not bool(speech.grad[0, 3].any())
 
 
-def test_matching_is_off_by_default_and_must_weigh_something():
-    assert load_recipe("demo").stage("stage1").matching is None
-    assert load_recipe("demo", ["stage1.matching={mse=0.3}"]).stage("stage1").matching == MatchingConfig(mse=0.3)
-    with pytest.raises(RecipeError, match="one of the weights mse and cosine must be above 0"):
-        load_recipe("demo", ["stage1.matching={mse=0, cosine=0}"])
+def test_matching_is_off_unless_it_has_a_weight():
+    assert not load_recipe("demo").stage("stage1").matching.active
+    assert load_recipe("demo", ["stage1.matching={mse=0.3}"]).stage("stage1").matching == MatchingConfig(mse=0.3, cosine=0)
     with pytest.raises(RecipeError, match="unknown key 'stages.1.matching.mmse'; did you mean 'mse'"):
         load_recipe("demo", ["stage1.matching={mmse=1}"])
