@@ -70,7 +70,9 @@ def test_ten_dialogues_corrected_by_hand_make_a_checkpoint_that_answers(ws: Work
             turn = dialogues.add_user_turn(ws, dialogue.id, label.audio)
             turn = understanding.predict_turn(ws, turn.id)
             turn = corrections.save_transcript(ws, turn.id, said, "anna", turn.transcript_head)
-            corrections.save_state(ws, turn.id, state, "anna", turn.state_head)
+            turn = corrections.save_state(ws, turn.id, state, "anna", turn.state_head)
+            if not turn.labelled:
+                corrections.accept_turn(ws, turn.id, "anna", turn.head)
     job = training.start_job(ws, project, checkpoints.in_use(ws).id, "adapt")
     while job.active:
         time.sleep(1)
