@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -14,6 +17,8 @@ _TOKENS_A_SECOND = 8.0
 _TOKENS_AT_LEAST = 6
 _LONGEST_REPEATED = 12  # tokens of a phrase that can be noticed to repeat
 _REPEATS = 4  # a phrase said so many times in a row, and
+_NAMED = re.compile(r'("(?:[^"\\]|\\.)*"):$')  # a slot whose value has not begun
+_DOMAIN = re.compile(r'("(?:[^"\\]|\\.)*"): \{')
 _REPEATED_TOKENS = 12  # at least so many tokens long in all, is the model going round in circles
 
 
@@ -75,9 +80,9 @@ class NoRepeatedNgram:
         self._tokens.append(token)
 
     def fork(self) -> NoRepeatedNgram:
-        copy = NoRepeatedNgram(self._size, self._vocabulary)
-        copy._tokens = list(self._tokens)
-        return copy
+        fork = NoRepeatedNgram(self._size, self._vocabulary)
+        fork._tokens = list(self._tokens)
+        return fork
 
 
 class TranscriptEnd:
@@ -105,10 +110,7 @@ class TranscriptEnd:
     def allowed(self) -> Tensor | None:
         if self._over or self._closed < 0:
             return None
-        forced = self._closing[self._closed]
-        mask = torch.zeros(forced + 1, dtype=torch.bool)
-        mask[forced] = True
-        return mask
+        return _only([self._closing[self._closed]])
 
     def push(self, token: int) -> None:
         if self._over:
@@ -125,10 +127,10 @@ class TranscriptEnd:
                 self._closed = 0
 
     def fork(self) -> TranscriptEnd:
-        copy = TranscriptEnd(0.0, (), self._closing, self._marks)
-        copy._room, copy._opening = self._room, self._opening
-        copy._tokens, copy._closed, copy._over = list(self._tokens), self._closed, self._over
-        return copy
+        fork = TranscriptEnd(0.0, (), self._closing, self._marks)
+        fork._room, fork._opening = self._room, self._opening
+        fork._tokens, fork._closed, fork._over = list(self._tokens), self._closed, self._over
+        return fork
 
 
 class TranscriptLimits:
@@ -149,6 +151,77 @@ class TranscriptLimits:
     def text(self, seconds: float) -> TranscriptEnd:
         """For a transcript that is the whole answer."""
         return TranscriptEnd(seconds, (), self._end, frozenset())
+
+
+class Given:
+    """The answer begins with these tokens: somebody knows better than the model what was said."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = list(tokens)
+
+    def allowed(self) -> Tensor | None:
+        return _only(self._tokens[:1]) if self._tokens else None
+
+    def push(self, token: int) -> None:
+        self._tokens = self._tokens[1:]
+
+    def fork(self) -> Given:
+        return Given(self._tokens)
+
+
+class Pinned:
+    """Slots of a dialogue state whose values are settled: wherever the model writes such a slot, it writes that value, and what
+    it writes behind it knows the value.
+
+    Args:
+        tokenizer: of the model.
+        values: the value of each ``(domain, slot)``.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, values: Mapping[tuple[str, str], str]) -> None:
+        self._tokenizer = tokenizer
+        self._values = dict(values)
+        self._quotes = [number for token, number in tokenizer.get_vocab().items() if token.startswith('"')]
+        self._tokens: list[int] = []
+        self._forced: list[int] = []
+        self._closes = False  # the value is written: only its quotation mark may follow
+
+    def allowed(self) -> Tensor | None:
+        if self._forced:
+            return _only(self._forced[:1])
+        return _only(self._quotes) if self._closes else None
+
+    def push(self, token: int) -> None:
+        self._tokens.append(token)
+        if self._forced:
+            self._forced = self._forced[1:]
+            self._closes = not self._forced
+            return
+        self._closes = False
+        place = _slot_to_come(self._tokenizer.decode(self._tokens))
+        if place in self._values:
+            opened = " " + json.dumps(self._values[place], ensure_ascii=False)[:-1]
+            self._forced = self._tokenizer(opened, add_special_tokens=False).input_ids
+
+    def fork(self) -> Pinned:
+        fork = copy.copy(self)
+        fork._tokens, fork._forced = list(self._tokens), list(self._forced)
+        return fork
+
+
+def _slot_to_come(text: str) -> tuple[str, str] | None:
+    """The domain and slot whose value comes next in a dialogue state's JSON, if the text ends where one does."""
+    _, slots, state = text.partition('"slots": {')
+    named = _NAMED.search(state) if slots else None
+    opened = _DOMAIN.findall(state[: named.start()]) if named else []
+    return (json.loads(opened[-1]), json.loads(named[1])) if named and opened else None
+
+
+def _only(tokens: Sequence[int]) -> Tensor:
+    """Allows these tokens and no other."""
+    mask = torch.zeros(max(tokens) + 1, dtype=torch.bool)
+    mask[list(tokens)] = True
+    return mask
 
 
 def _circles(tokens: Sequence[int]) -> bool:

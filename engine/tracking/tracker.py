@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from torch import Tensor
 from engine import audio
 from engine.checkpoints import DEMO, CheckpointError, CheckpointInfo, load_checkpoint
 from engine.config import DecodingConfig, TaskName, check_decoding
-from engine.dialogue import Ontology, State
+from engine.data.spoken_form import to_spoken
+from engine.dialogue import Ontology, State, Value, accepted
 from engine.lora import merged
 from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, Prompt, dst_prompt, parse_output
 from engine.tasks import TASKS
 from engine.tracking.calibration import Calibration, read_calibration
 from engine.tracking.confidence import slot_confidence
-from engine.tracking.constraints import Constraint, Together, TranscriptLimits
+from engine.tracking.constraints import Constraint, Given, Pinned, Together, TranscriptLimits
 from engine.tracking.decoding import Decoder, Generated, Job
 from engine.tracking.drafts import CtcReader, Guesses
 from engine.tracking.grammar import GrammarError, StateGrammar
@@ -35,7 +37,12 @@ _GPU_BLOCK = 1024
 
 @dataclass(frozen=True)
 class TurnRequest:
-    """One user turn to answer. ``audio`` is a path or a float32 mono 16 kHz array; ``start`` and ``end`` are seconds."""
+    """One user turn to answer. ``audio`` is a path or a float32 mono 16 kHz array; ``start`` and ``end`` are seconds.
+
+    ``transcript`` is what was said, if it is known: then only the state is asked for. ``pinned`` are values that are settled
+    (``{domain: {slot: value}}``): the answer holds them, and what the model writes behind them knows them; None for a slot that
+    has no value.
+    """
 
     audio: str | Path | np.ndarray
     history: Sequence[HistoryTurn] = ()
@@ -43,6 +50,8 @@ class TurnRequest:
     start: float | None = None
     end: float | None = None
     channel: int | None = None
+    transcript: str | None = None
+    pinned: Mapping[str, Mapping[str, Value | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,13 +179,15 @@ class Tracker:
         previous: State | None = None,
         start: float | None = None,
         end: float | None = None,
+        **known: Any,
     ) -> TurnPrediction:
-        """Answer one user turn. ``history`` holds the earlier turns, ``previous`` the state before this turn.
+        """Answer one user turn. ``history`` holds the earlier turns, ``previous`` the state before this turn; ``known`` is
+        what else a `TurnRequest` may say.
 
         Raises:
             AudioError: the recording cannot be used.
         """
-        return self.turns([TurnRequest(audio, history, previous, start, end)])[0]
+        return self.turns([TurnRequest(audio, history, previous, start, end, **known)])[0]
 
     def turns(self, requests: Sequence[TurnRequest]) -> list[TurnPrediction]:
         """Answer several turns side by side; each answer is the one that `turn` gives."""
@@ -225,17 +236,35 @@ class TurnQueue:
         tracker = self.tracker
         samples = _samples(request)
         prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
-        if tracker.guard and (is_silence(samples) or (tracker.reader.trained and not is_speech(tracker.reader.blank(speech)))):
+        unheard = tracker.guard and request.transcript is None
+        if unheard and (is_silence(samples) or (tracker.reader.trained and not is_speech(tracker.reader.blank(speech)))):
             seconds = time.perf_counter() - begun
             self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True)))
             return
-        constraint: Constraint = tracker.limits.json(len(samples) / audio.SAMPLE_RATE)
-        if self._decoding.grammar:
-            constraint = Together([constraint, tracker.grammar.start()])
-        draft = tracker.guesses.answer(tracker.reader.read(speech), request.previous or {}) if tracker.drafts else None
+        constraint = Together(self._constraints(request, len(samples) / audio.SAMPLE_RATE))
+        draft = None
+        if tracker.drafts:
+            heard = tracker.reader.read(speech) if request.transcript is None else to_spoken(request.transcript)
+            draft = tracker.guesses.answer(heard, _settled(request.previous or {}, request))
         self._decoder.start(Job(key, prompt, self._decoding, constraint, draft))
         self._requests[key] = request
         self._seconds[key] = time.perf_counter() - begun
+
+    def _constraints(self, request: TurnRequest, seconds: float) -> list[Constraint]:
+        """What the answer to a turn may not become."""
+        tracker = self.tracker
+        model = tracker.model
+        parts: list[Constraint] = []
+        if request.transcript is None:
+            parts.append(tracker.limits.json(seconds))
+        else:
+            said = json.dumps(to_spoken(request.transcript), ensure_ascii=False)
+            parts.append(Given(model.token_ids(f' {{"transcript": {said}, "domains":')))
+        if values := {(d, s): accepted(v)[0] for d, slots in request.pinned.items() for s, v in slots.items() if v is not None}:
+            parts.append(Pinned(model.tokenizer, values))
+        if self._decoding.grammar:
+            parts.append(tracker.grammar.start())
+        return parts
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Any, TurnPrediction]]:
@@ -261,7 +290,23 @@ class TurnQueue:
         confidence = slot_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.state)
         if calibration is not None:
             confidence = calibration.apply(confidence)
-        return TurnPrediction(parsed.transcript, parsed.state, confidence, raw, True, seconds, calibrated=calibration is not None)
+        state = _settled(parsed.state, request)
+        for domain, slots in request.pinned.items():
+            for slot in slots:
+                confidence.get(domain, {}).pop(slot, None)  # what is settled is not the model's to be sure of
+        return TurnPrediction(parsed.transcript, state, confidence, raw, True, seconds, calibrated=calibration is not None)
+
+
+def _settled(state: State, request: TurnRequest) -> State:
+    """The state with the request's pinned values in it."""
+    settled = {domain: dict(slots) for domain, slots in state.items()}
+    for domain, slots in request.pinned.items():
+        for slot, value in slots.items():
+            if value is None:
+                settled.get(domain, {}).pop(slot, None)
+            else:
+                settled.setdefault(domain, {})[slot] = value
+    return {domain: slots for domain, slots in settled.items() if slots}
 
 
 def _samples(request: TurnRequest) -> np.ndarray:

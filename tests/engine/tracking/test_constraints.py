@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from engine.prompts import dst_target, parse_output
-from engine.tracking.constraints import Together, TranscriptLimits
+from engine.tracking.constraints import Pinned, Together, TranscriptLimits
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +62,20 @@ def test_a_fork_goes_its_own_way(tokenizer):
     other = limit.fork()
     follow(other, tokens[3:6])
     assert limit.allowed() is None and other.allowed() is not None
+
+
+def test_a_pinned_value_is_written_in_place_of_another_and_only_in_its_slot(tokenizer):
+    pinned = Pinned(tokenizer, {("hotel", "area"): "east"})
+    state = {"train": {"area": "north"}, "hotel": {"name": "area", "area": "north"}}
+    written: list[int] = []
+    for token in ids(tokenizer, dst_target('the "area": of "hotel": {', state)):
+        allowed = pinned.fork().allowed()
+        if allowed is not None and not (token < len(allowed) and allowed[token]):
+            break
+        written.append(token)
+        pinned.push(token)
+    while (allowed := pinned.allowed()) is not None and int(allowed.sum()) == 1:
+        written.append(int(allowed.nonzero()[0, 0]))
+        pinned.push(written[-1])
+    assert tokenizer.decode(written).endswith('"area": "north"}, "hotel": {"name": "area", "area": "east')
+    assert all(tokenizer.convert_ids_to_tokens(int(token)).startswith('"') for token in allowed.nonzero())

@@ -92,3 +92,23 @@ def test_confidence_is_the_product_over_the_values_tokens(tracker):
     doubtful = [math.log(0.25) if place == american else 0.0 for place in range(len(tokens))]
     confidence = slot_confidence(tokenizer, tokens, doubtful, state)
     assert confidence == {"restaurant": {"area": 1.0, "food": pytest.approx(0.25)}}
+
+
+def test_with_the_words_given_only_the_state_is_asked_for(tracker, dialogues):
+    turn = dialogues[0].user_turns()[0]
+    answer = tracker.turn(turn.audio, transcript='i want "cheap" Korean food in the east')
+    assert answer.transcript == "i want cheap korean food in the east"
+    assert answer.state == {"restaurant": {"area": "east", "food": "korean", "pricerange": "cheap"}}
+    assert tracker.turn(np.zeros(16000, np.float32), transcript="i want korean food").state == {"restaurant": {"food": "korean"}}
+
+
+def test_pinned_values_stand_wherever_the_model_writes_them_and_where_it_does_not(tracker, dialogues):
+    turn = dialogues[0].user_turns()[0]
+    free = tracker.turn(turn.audio)
+    domain = next(iter(free.state))
+    first, *others = free.state[domain]
+    answer = tracker.turn(turn.audio, pinned={domain: {first: "somewhere else", "phone": '01223 "3"'}})
+    assert json.loads(answer.raw)["slots"][domain][first] == "somewhere else"
+    assert answer.state[domain] == free.state[domain] | {first: "somewhere else", "phone": '01223 "3"'}
+    assert set(answer.confidence[domain]) == set(others), "what is settled is not the model's to be sure of"
+    assert first not in tracker.turn(turn.audio, pinned={domain: {first: None}}).state.get(domain, {})
