@@ -33,7 +33,9 @@ class LoraConfig(Section):
     rank: int = Field(16, ge=0)
     alpha: int = Field(16, ge=1)
     dropout: float = Field(0.0, ge=0, lt=1)
-    targets: str | list[str] = Field("all-linear", description="names of the layers, a regular expression, or all-linear")
+    targets: str | list[str] = Field(
+        "all-linear", description="layers by name, a regular expression over the end of their path, or all-linear"
+    )
 
 
 Tuning = Literal["frozen", "lora", "full"]

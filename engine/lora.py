@@ -18,11 +18,14 @@ def add_lora(model: PreTrainedModel, config: LoraConfig) -> PeftModel:
     Raises:
         RecipeError: the targets name no layer of this model.
     """
+    targets = config.targets
+    if isinstance(targets, str) and targets != "all-linear":
+        targets = rf"(?:.*\.)?(?:{targets})"  # peft matches the whole path; a recipe names its end
     peft_config = PeftLoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,
         lora_dropout=config.dropout,
-        target_modules=config.targets,
+        target_modules=targets,
         task_type="CAUSAL_LM" if model.can_generate() else None,
     )
     try:

@@ -218,12 +218,14 @@ def _encoder_bytes(model: SpeechLLM, config: ModelConfig, samples: int) -> int:
     """What one clip keeps in an encoder that trains; a frozen one has its frames cached."""
     if not any(parameter.requires_grad for parameter in model.encoder.parameters()):
         return 0
-    # WavLM's position bias is such a matrix, kept whatever the kernel; the plain kernel's are counted with it.
-    biased = any(isinstance(module, FusedWavLMAttention) for module in model.encoder.modules())
-    with _Kept(model, matrices_of=None if biased else model.encoder.lengths(samples)) as kept:
-        frames = model.encoder.probe(samples)
-    layers = getattr(model.encoder.backbone.config, model.encoder.layer_count)
-    return layers * frames.nbytes + kept.size // layers if config.activation_checkpointing else kept.size
+    settings, frames = model.encoder.backbone.config, model.encoder.lengths(samples)
+    with _Kept(model, matrices_of=frames) as kept:
+        output = model.encoder.probe(samples)
+    layers, size = getattr(settings, model.encoder.layer_count), kept.size
+    if any(isinstance(module, FusedWavLMAttention) for module in model.encoder.modules()):
+        # The gated position bias is a matrix too, which every layer keeps whatever the kernel.
+        size += layers * settings.num_attention_heads * frames * frames * output.element_size()
+    return layers * output.nbytes + size // layers if config.activation_checkpointing else size
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):
