@@ -162,7 +162,7 @@ def calibrate(
         else:
             turns = read_partial(predictions)
         try:
-            calibration = calibrate_on(turns, dialogues, [path.name for path in manifest])
+            calibration = calibrate_on(turns, dialogues, [Path(*path.absolute().parts[-2:]).as_posix() for path in manifest])
         except ValueError as error:
             raise ManifestError(f"{', '.join(map(str, manifest))}: {error}") from error
         path = write_calibration(checkpoint, calibration)
