@@ -29,7 +29,7 @@ from engine.tracking.constraints import Constraint, Given, Pinned, Together, Tra
 from engine.tracking.decoding import Decoder, Generated, Job
 from engine.tracking.drafts import CtcReader, Guesses
 from engine.tracking.grammar import GrammarError, StateGrammar
-from engine.tracking.guard import is_silence, is_speech
+from engine.tracking.guard import is_noise, is_silence
 
 _BLOCK = {"cpu": 128}  # tokens the LLM reads at once; on a GPU the default
 _GPU_BLOCK = 1024
@@ -237,7 +237,7 @@ class TurnQueue:
         samples = _samples(request)
         prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
         unheard = tracker.guard and request.transcript is None
-        if unheard and (is_silence(samples) or (tracker.reader.trained and not is_speech(tracker.reader.blank(speech)))):
+        if unheard and (is_silence(samples) or (tracker.reader.trained and is_noise(samples, tracker.reader.blank(speech)))):
             seconds = time.perf_counter() - begun
             self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True)))
             return
