@@ -244,6 +244,7 @@ class Turn(Base):
     slots: Mapped[list[TurnSlot]] = relationship(cascade="all, delete-orphan")
     marks: Mapped[list[SlotMark]] = relationship(cascade="all, delete-orphan")
     events: Mapped[list[TurnEvent]] = relationship(order_by="TurnEvent.id")
+    errors: Mapped[list[SlotError]] = relationship(cascade="all, delete-orphan")
 
 
 class TurnSlot(Base):

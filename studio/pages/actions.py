@@ -16,7 +16,7 @@ Action = tuple[Any, ...]
 Seen = dict[str, int | None]
 
 # What a change of each kind looks at.
-LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any", "prediction"), "state": ("state", "any", "prediction")}
+LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any"), "state": ("state", "any", "prediction")}
 
 
 def sight(item: TurnView) -> Seen:
@@ -38,7 +38,7 @@ def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
         case ("transcript", text):
             return corrections.save_transcript(ws, turn, text, author, seen["transcript"])
         case ("slot", domain, slot, value):
-            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"], prediction=answer)
+            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"])
         case ("state", state):
             return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer)
         case ("accept",):

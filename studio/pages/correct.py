@@ -24,10 +24,11 @@ from studio.pages.turn_html import (
     hints_html,
     history_html,
     json_problem,
+    moved_html,
     title_html,
     turn_label,
 )
-from studio.services import corrections, dialogues, drafts, ontology, understanding
+from studio.services import corrections, dialogues, drafts, ontology, propagation, understanding
 from studio.services import search as queue
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
@@ -41,7 +42,7 @@ _forms = itertools.count(1)  # a fresh number makes the slot form render again
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("correct")
-    seen, form, refused = gr.State({}), gr.State((None, 0)), gr.State(None)
+    seen, form, refused, asked_again = gr.State({}), gr.State((None, 0)), gr.State(None), gr.State(None)
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=2, min_width=260):
             with gr.Row(elem_classes="dst-bar"):
@@ -99,6 +100,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                                 slot_form(ws, project_id, item, seen, save_slot, confirm, saved_view)
 
                     hints = shared.block(elem_id="correct.hints")
+                    moved = shared.block(elem_id="correct.moved")
 
                     with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
                         raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
@@ -358,6 +360,26 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown | {refused: None, conflict: gr.update(visible=False)} if seen in shown else shown
 
     @shared.reported
+    def follow(notice_text: str, now: Seen) -> Any:
+        """Let the rest of the dialogue follow what was just saved. Inputs: correct.notice, the turn. Outputs: correct.moved."""
+        turn_id = now.get("turn")
+        if turn_id is None or "dst-saved" not in notice_text:
+            return {moved: ""}
+        changes = propagation.propagate(ws, turn_id)
+        return {moved: moved_html(changes), asked_again: (turn_id, any(change.turn_id == turn_id for change in changes))}
+
+    @shared.reported
+    def refresh(now: Seen, typed: str, again: tuple[int, bool] | None) -> Any:
+        """Show the model's newer answer to the turn that was saved, if it is open still. Inputs: the turn, correct.transcript.
+
+        Outputs: one turn; only what was seen of it, where the state is as before: the hands keep their fields.
+        """
+        turn_id = now.get("turn")
+        if turn_id is None or again is None or turn_id != again[0]:
+            return gr.skip()
+        return answered(now, typed) if again[1] else {seen: sight(dialogues.get_turn(ws, turn_id))}
+
+    @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:
         """Inputs: the turn. Outputs: correct.notice."""
         dialogue_id = open_now(now)
@@ -397,6 +419,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         [dialogue, *turn_view],
         **shared.SAVE,
     )
+    following = notice.change(follow, [notice, seen], [moved, asked_again], trigger_mode="always_last", **shared.MODEL)
+    following.then(refresh, [seen, transcript, asked_again], turn_view, **shared.SAVE)
     # Whatever was saved or understood may have changed a dialogue's mark; nobody waits for the list.
     notice.change(relist, [head.project, search, status, seen], [dialogue], **shared.LIGHT)
     dialogue.input(open_dialogue, dialogue, turn_view, **shared.SAVE)

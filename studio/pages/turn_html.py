@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 
-from engine.dialogue import Ontology, State
+from engine.dialogue import Ontology, State, Value
 from studio.errors import ConflictError
 from studio.pages import shared
 from studio.services.lint import lint
+from studio.services.propagation import Moved
 from studio.services.views import DialogueRow, RevisionView, TurnView
 
 MARKS = {"new": "○", "predicted": "◐", "corrected": "●", "reviewed": "◉", "final": "✓"}
@@ -56,6 +57,22 @@ def hints_html(turn: TurnView, ontology: Ontology) -> str:
     items = ((f"{hint.domain} {hint.slot}".strip(), hint.text) for hint in found)
     lines = "".join(f"<li><b>{shared.escape(name)}</b>: {shared.escape(text)}</li>" for name, text in items)
     return f"<ul class='dst-hints' aria-label='Hints'>{lines}</ul>" if lines else ""
+
+
+def moved_html(moved: list[Moved]) -> str:
+    """What a correction changed in later turns."""
+    if not moved:
+        return ""
+
+    def side(value: Value | None) -> str:
+        return "no value" if value is None else shared.value_html(value)
+
+    rows = [
+        f"<li><a href='correct?turn={move.turn_id}'>turn {move.number + 1}</a> {shared.escape(f'{move.domain} {move.slot}')}: "
+        f"<del>{side(move.old)}</del> → <ins>{side(move.new)}</ins></li>"
+        for move in moved
+    ]
+    return f"<div class='dst-moved' role='status'><b>Decoded again with your correction</b><ul>{''.join(rows)}</ul></div>"
 
 
 def history_html(revisions: list[RevisionView]) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from db.models import Prediction
+from db.models import LABELLED, Prediction
 from db.repositories import dialogues, revisions
+from engine.dialogue import State, Value
 from studio.errors import StudioError
 from studio.services import checkpoints, search
 from studio.services.dialogues import get_dialogue, get_turn
@@ -16,7 +18,10 @@ from studio.services.views import DialogueView, TurnView, turn_view
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
-    from engine.tracking import Tracker
+    from engine.tracking import HistoryTurn, Tracker, TurnPrediction
+
+Answer = TypeVar("Answer")
+Pins = dict[str, dict[str, Value | None]]  # values that are settled; None: the slot has none
 
 # The one thing a process keeps between calls: loading takes seconds. The lock also keeps turns from computing side by
 # side, which on one machine makes both slower.
@@ -64,38 +69,88 @@ def warm_up(ws: Workspace) -> None:
         _tracker(checkpoints.in_use(ws).path)
 
 
-def _predict(ws: Workspace, turn: TurnView) -> None:
-    from engine.tracking import HistoryTurn
+@dataclass(frozen=True)
+class Question:
+    """A turn to be asked about once more: with the words that stand, and values that are settled (``None``: no value)."""
+
+    turn_id: int
+    transcript: str | None
+    pinned: Pins
+
+
+def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPrediction]]:
+    """The checkpoint in use and its answers, in order; nothing is stored. The history is what stands.
+
+    Raises:
+        StudioError: a turn is gone, or the model cannot be loaded or run.
+    """
+    from engine.tracking import TurnRequest
 
     with _lock:
         checkpoint = checkpoints.in_use(ws)
         tracker = _tracker(checkpoint.path)
-        # read behind the lock: the turn before may have been answered while this one waited
-        earlier = [view for view in get_dialogue(ws, turn.dialogue_id).turns if view.turn_id < turn.turn_id]
-        history = [HistoryTurn(view.speaker, view.transcript) for view in earlier if view.transcript]
-        previous = next((view.state for view in reversed(earlier) if view.state is not None), {})
-        try:
-            answer = tracker.turn(str(turn.audio), history=history, previous=previous)
-        except Exception as error:  # whatever the model raises, the page needs a sentence and the rows stay as they were
-            raise StudioError(f"The model could not answer this turn ({error}): try again or use another checkpoint.") from error
+        requests = []
+        for question in questions:
+            turn = get_turn(ws, question.turn_id)
+            history, previous = _before(ws, turn)
+            known = TurnRequest(str(turn.audio), history, previous, transcript=question.transcript, pinned=question.pinned)
+            requests.append(known)
+        answers = _answered(lambda: tracker.turns(requests))
+    return checkpoint.id, answers
+
+
+def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction, pinned: Pins | None = None) -> None:
+    """Keep what a checkpoint answered to a turn, and what it was told.
+
+    Raises:
+        StudioError: no such turn.
+    """
     with ws.write() as session:
-        row = dialogues.lock_turn(session, turn.id)
+        row = dialogues.lock_turn(session, turn_id)
         if row is None:
             raise StudioError("This turn does not exist any more: open the dialogue again.")
         row.predictions.append(
             Prediction(
-                checkpoint_id=checkpoint.id,
+                checkpoint_id=checkpoint_id,
                 raw=answer.raw,
                 transcript=answer.transcript,
                 state=answer.state,
                 confidence=answer.confidence,
                 valid=answer.valid,
                 seconds=answer.seconds,
+                pinned=pinned or None,
             )
         )
-        revisions.update_status(row)
+        if row.status not in LABELLED:
+            revisions.update_status(row)
         session.flush()
         search.index(row, turn_view(ws, session, row))
+
+
+def _predict(ws: Workspace, turn: TurnView) -> None:
+    with _lock:
+        checkpoint = checkpoints.in_use(ws)
+        tracker = _tracker(checkpoint.path)
+        # read behind the lock: the turn before may have been answered while this one waited
+        history, previous = _before(ws, turn)
+        answer = _answered(lambda: tracker.turn(str(turn.audio), history=history, previous=previous))
+        store(ws, turn.id, checkpoint.id, answer)
+
+
+def _before(ws: Workspace, turn: TurnView) -> tuple[list[HistoryTurn], State]:
+    """The words and the state that stand before a turn."""
+    from engine.tracking import HistoryTurn
+
+    earlier = [view for view in get_dialogue(ws, turn.dialogue_id).turns if view.turn_id < turn.turn_id]
+    history = [HistoryTurn(view.speaker, view.transcript) for view in earlier if view.transcript]
+    return history, next((view.state for view in reversed(earlier) if view.state is not None), {})
+
+
+def _answered(call: Callable[[], Answer]) -> Answer:
+    try:
+        return call()
+    except Exception as error:  # whatever the model raises, the page needs a sentence and the rows stay as they were
+        raise StudioError(f"The model could not answer this turn ({error}): try again or use another checkpoint.") from error
 
 
 def _tracker(folder: Path) -> Tracker:

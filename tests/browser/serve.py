@@ -35,11 +35,16 @@ ONTOLOGY = Ontology(
 class CannedTracker:
     """Answers the n-th user turn with the n-th line of the table; the fourth with broken JSON."""
 
-    def turn(self, audio: str, history: list, previous: dict, **_: object) -> SimpleNamespace:
+    def turns(self, requests: list) -> list[SimpleNamespace]:
+        return [self.turn(request.audio, request.history, request.previous, request.pinned) for request in requests]
+
+    def turn(self, audio: str, history: list, previous: dict, pinned: dict | None = None) -> SimpleNamespace:
         time.sleep(0.3)
         place = sum(turn.speaker == "user" for turn in history)
         valid = place < len(ANSWERS)
         transcript, state = ANSWERS[place] if valid else ("goodbye", previous)
+        for domain, slots in (pinned or {}).items():
+            state = state | {domain: {slot: v for slot, v in (state[domain] | slots).items() if v is not None}}
         confidence = {domain: {slot: 0.35 + 0.3 * i for i, slot in enumerate(slots)} for domain, slots in state.items()}
         raw = str({"transcript": transcript, "slots": state}) if valid else '{"transcript": "goodb'
         return SimpleNamespace(transcript=transcript, state=state, confidence=confidence, raw=raw, valid=valid, seconds=0.3)

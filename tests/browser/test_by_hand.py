@@ -166,6 +166,21 @@ def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: 
     again.clean()
 
 
+def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> None:
+    page = talked.page
+    talked.element("talk.conversation").get_by_role("link", name="correct").first.click()
+    talked.says("correct.title", "Turn 1")
+    talked.field("correct.slot.restaurant-pricerange").click()
+    page.get_by_role("option", name="expensive").click()
+    talked.says("correct.moved", "turn 3 restaurant pricerange: cheap → expensive")
+    talked.picture("correct-moved")
+    talked.element("correct.moved").get_by_role("link").click()
+    talked.says("correct.title", "Turn 3")
+    talked.has("correct.slot.restaurant-pricerange", "expensive")
+    talked.has("correct.slot.restaurant-area", "north")
+    talked.clean()
+
+
 def test_slots_come_and_go_and_history_keeps_them(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()

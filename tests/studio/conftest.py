@@ -63,12 +63,21 @@ class FakeTracker:
     heard: str = "a place in the north"
     understood: dict | None = None
     valid: bool = True
+    on_words: dict[str, dict] = field(default_factory=dict)  # what it understands when it is told these words
     asked: list[SimpleNamespace] = field(default_factory=list)
     loaded: list[Path] = field(default_factory=list)
 
-    def turn(self, audio: str, history: list, previous: dict) -> SimpleNamespace:
-        self.asked.append(SimpleNamespace(audio=audio, history=list(history), previous=previous))
+    def turns(self, requests: list) -> list[SimpleNamespace]:
+        return [self.turn(r.audio, r.history, r.previous, r.transcript, r.pinned) for r in requests]
+
+    def turn(self, audio: str, history: list, previous: dict, transcript=None, pinned=None) -> SimpleNamespace:
+        told = {"transcript": transcript, "pinned": pinned}
+        self.asked.append(SimpleNamespace(audio=audio, history=list(history), previous=previous, **told))
         state = previous if self.understood is None else self.understood
+        if transcript in self.on_words:
+            state = self.on_words[transcript]
+        for domain, slots in (pinned or {}).items():
+            state = state | {domain: {slot: v for slot, v in (state.get(domain, {}) | slots).items() if v is not None}}
         confidence = {domain: dict.fromkeys(slots, 0.9) for domain, slots in state.items()}
         return SimpleNamespace(
             transcript=self.heard, state=state, confidence=confidence, raw="{...}", valid=self.valid, seconds=0.01

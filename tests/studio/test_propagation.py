@@ -1,0 +1,126 @@
+"""One correction and the rest of its dialogue: later turns are decoded around it, decisions stay, and the error has a name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from db.models import ErrorKind
+from db.repositories import queue
+from studio.services import corrections, dialogues, propagation, review, understanding
+from studio.services.views import TurnView
+from studio.workspace import Workspace
+from tests.studio.conftest import FakeTracker
+
+HEARD = {"restaurant": {"area": "north", "food": "thai"}}
+
+
+@pytest.fixture
+def turns(ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker) -> list[TurnView]:
+    """Three user turns with the agent between them; the model understood the same of each."""
+    tracker.understood = HEARD
+    dialogue = dialogues.create_dialogue(ws, project, "d1")
+    for number in range(3):
+        dialogues.add_user_turn(ws, dialogue.id, sound(number))
+        dialogues.add_agent_turn(ws, dialogue.id, "and?")
+    found = understanding.predict_dialogue(ws, dialogue.id).turns
+    return [turn for turn in found if turn.speaker == "user"]
+
+
+def correct(ws: Workspace, turn: TurnView, slot: str, value: str | None) -> TurnView:
+    return corrections.save_slot(ws, turn.id, "restaurant", slot, value, "anna", turn.state_head)
+
+
+def state(ws: Workspace, turn: TurnView) -> dict:
+    return (dialogues.get_turn(ws, turn.id).state or {}).get("restaurant", {})
+
+
+def test_a_corrected_slot_is_pinned_in_every_later_turn(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
+    correct(ws, turns[0], "area", "south")
+    moved = propagation.propagate(ws, turns[0].id)
+    assert [(move.number, move.slot, move.old, move.new) for move in moved] == [
+        (2, "area", "north", "south"),
+        (4, "area", "north", "south"),
+    ]
+    assert [state(ws, turn)["area"] for turn in turns] == ["south"] * 3
+    assert dialogues.get_turn(ws, turns[2].id).status == "predicted", "nobody has looked at it yet"
+    later = [asked for asked in tracker.asked if asked.pinned]
+    assert [asked.transcript for asked in later] == ["a place in the north"] * 2, "only the state is asked for again"
+
+
+def test_a_removed_slot_stays_away_later_too(ws: Workspace, turns: list[TurnView]) -> None:
+    correct(ws, turns[0], "food", None)
+    propagation.propagate(ws, turns[0].id)
+    assert [state(ws, turn) for turn in turns] == [{"area": "north"}] * 3
+
+
+def test_what_somebody_decided_never_moves_by_itself(ws: Workspace, turns: list[TurnView]) -> None:
+    corrections.mark_slot(ws, turns[1].id, "restaurant", "area", "ben")
+    last = correct(ws, turns[2], "food", "indian")
+    correct(ws, turns[0], "area", "south")
+    moved = propagation.propagate(ws, turns[0].id)
+    assert state(ws, turns[1])["area"] == "north", "somebody confirmed it there"
+    assert state(ws, turns[2]) == {"area": "north", "food": "indian"}, "and from there on that stands"
+    assert moved == []
+    assert dialogues.get_turn(ws, last.id).corrected_state == last.corrected_state
+
+
+def test_a_corrected_turn_follows_in_the_slots_nobody_decided(ws: Workspace, turns: list[TurnView]) -> None:
+    correct(ws, turns[2], "food", "indian")
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert state(ws, turns[2]) == {"area": "south", "food": "indian"}
+    newest = corrections.history(ws, turns[2].id)[0]
+    assert (newest.source, newest.author) == ("propagated", "the model")
+    view = corrections.undo(ws, turns[2].id, "ben", dialogues.get_turn(ws, turns[2].id).head)
+    assert view.state == {"restaurant": {"area": "north", "food": "indian"}}
+
+
+def test_a_new_value_heard_later_ends_what_was_settled(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker, sound: Callable[..., Path]
+) -> None:
+    tracker.understood = {"restaurant": {"area": "west", "food": "thai"}}
+    changed = dialogues.add_user_turn(ws, turns[0].dialogue_id, sound(9))
+    understanding.predict_turn(ws, changed.id)
+    tracker.understood = HEARD
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert [state(ws, turn)["area"] for turn in (*turns, changed)] == ["south", "south", "south", "west"]
+
+
+@pytest.mark.parametrize(("understood", "kind"), [("south", ErrorKind.RECOGNITION), ("north", ErrorKind.UNDERSTANDING)])
+def test_right_words_that_are_understood_show_that_they_were_misheard(
+    ws: Workspace, project: int, turns: list[TurnView], tracker: FakeTracker, understood: str, kind: ErrorKind
+) -> None:
+    tracker.on_words = {"in the south": {"restaurant": {"area": understood, "food": "thai"}}}
+    corrections.save_transcript(ws, turns[2].id, "in the south", "anna", turns[2].transcript_head)
+    correct(ws, turns[2], "area", "south")
+    for _ in range(2):  # asked again, it is counted once
+        propagation.propagate(ws, turns[2].id)
+    with ws.read() as session:
+        assert queue.error_counts(session, project) == {("restaurant", "area"): {kind: 1}}
+
+
+def test_a_turn_without_corrections_asks_nothing(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
+    asked = len(tracker.asked)
+    assert propagation.propagate(ws, turns[0].id) == []
+    assert len(tracker.asked) == asked
+
+
+def test_a_reviewed_turn_stays_reviewed_when_nothing_of_it_moves(ws: Workspace, turns: list[TurnView]) -> None:
+    corrections.accept_turn(ws, turns[2].id, "anna", turns[2].head)
+    review.take_step(ws, turns[2].id, "reviewed", "rita")
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert dialogues.get_turn(ws, turns[2].id).status == "reviewed"
+
+
+def test_corrected_words_are_understood_again_from_there_on(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker
+) -> None:
+    tracker.on_words = {"indian food": {"restaurant": {"food": "indian"}}}
+    corrections.save_transcript(ws, turns[1].id, "indian food", "anna", turns[1].transcript_head)
+    moved = propagation.propagate(ws, turns[1].id)
+    assert [(move.number, move.slot, move.new) for move in moved] == [(2, "area", None), (2, "food", "indian")]
+    assert state(ws, turns[1]) == {"food": "indian"}
+    assert ("user", "indian food") in [(turn.speaker, turn.text) for turn in tracker.asked[-1].history]
