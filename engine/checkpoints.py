@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from engine.base_models import fsync
-from engine.config import DecodingConfig, ModelConfig, PromptConfig, Recipe, RecipeError, TaskName
+from engine.config import DecodingConfig, ModelConfig, PromptConfig, TaskName
 from engine.dialogue import Ontology
 from engine.lora import merged
 from engine.model import SpeechLLM
@@ -144,20 +144,6 @@ def _decoding(head: dict[str, Any]) -> dict[TaskName, DecodingConfig]:
     if longest and "dst" not in settings:
         settings = settings | {"dst": {"max_new_tokens": longest}}
     return {task: DecodingConfig.model_validate(values) for task, values in settings.items()}
-
-
-def check_layout(recipe: Recipe, base: str | Path) -> None:
-    """See to it that a recipe asks for no other layout than its base checkpoint was trained with.
-
-    Raises:
-        RecipeError: it does.
-    """
-    trained = read_info(base).prompt.layout
-    if "layout" in recipe.prompt.model_fields_set and recipe.prompt.layout != trained:
-        raise RecipeError(
-            f"prompt.layout is {recipe.prompt.layout!r}, but {base} was trained with {trained!r} and knows no other; "
-            "leave prompt.layout out, or train from the base models"
-        )
 
 
 @torch.no_grad()

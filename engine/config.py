@@ -138,12 +138,31 @@ def check_decoding(task: TaskName, decoding: DecodingConfig) -> DecodingConfig:
 
 
 class AugmentConfig(Section):
-    """Masking of encoder frames while training (SpecAugment's time and feature masks, applied to frames)."""
+    """What is done to speech while training, and only then: to waveforms (speed, noise) and to encoder frames (SpecAugment).
 
+    Changed waveforms cannot come from the frame cache: a frozen encoder then runs in every step.
+    """
+
+    speeds: list[Annotated[float, Field(ge=0.5, le=2)]] = Field(
+        [], description="speed perturbation: one of these factors for each row, such as [0.9, 1.0, 1.1]"
+    )
+    noise: str = Field("", description="folder of noise recordings, or a manifest whose turns are noise")
+    noise_share: float = Field(1.0, gt=0, le=1, description="share of rows that get noise")
+    noise_snr: tuple[float, float] = Field((5.0, 20.0), description="lowest and highest signal-to-noise ratio, decibels")
     time_masks: int = Field(0, ge=0)
     time_mask_frames: int = Field(10, ge=1)
     feature_masks: int = Field(0, ge=0)
     feature_mask_size: int = Field(32, ge=1)
+
+    @property
+    def changes_waveforms(self) -> bool:
+        return bool(self.noise) or any(speed != 1 for speed in self.speeds)
+
+    @model_validator(mode="after")
+    def _ratios_rise(self) -> AugmentConfig:
+        if self.noise_snr[0] > self.noise_snr[1]:
+            raise ValueError(f"noise_snr {list(self.noise_snr)} must be [lowest, highest]")
+        return self
 
 
 class MatchingConfig(Section):
@@ -165,6 +184,9 @@ class StageConfig(Section):
     name: str
     trainable: list[Pattern] = Field(min_length=1, description="regular expressions over parameter names: connector, ctc, lora")
     tasks: dict[TaskName, Share] = Field(min_length=1, description="share of rows drawn for each task")
+    sources: dict[Pattern, Share] = Field(
+        {}, description="share of rows per regular expression over a dialogue's source, first match wins; others are left out"
+    )
     ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
     ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
     matching: MatchingConfig = MatchingConfig()
@@ -175,9 +197,24 @@ class StageConfig(Section):
     learning_rates: dict[Pattern, float] = Field({}, description="learning rate per regular expression, first match wins")
     warmup: int = Field(0, ge=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
+    betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay of the gradient's mean and of its square")
     weight_decay: float = Field(1e-6, ge=0)
     clip: float = Field(5.0, gt=0, description="gradient norm limit")
     augment: AugmentConfig = AugmentConfig()
+    eval_every: int = Field(0, ge=0, description="steps between evaluations on the dev dialogues; the best weights are kept")
+    patience: int = Field(0, ge=0, description="evaluations without a lower loss after which the stage ends; 0: never")
+    eval_dialogues: int = Field(0, ge=0, description="dev dialogues each evaluation also decodes, for WER and JGA (asr, dst)")
+
+    @model_validator(mode="after")
+    def _loses_and_evaluates(self) -> StageConfig:
+        if not (self.ce_weight or self.ctc_weight or self.matching.active):
+            raise ValueError("a stage needs a loss: ce_weight, ctc_weight or matching")
+        for key in ("patience", "eval_dialogues"):
+            if getattr(self, key) and not self.eval_every:
+                raise ValueError(f"{key} needs eval_every, the steps between two evaluations")
+        if self.eval_dialogues and not self.tasks.keys() & {"asr", "dst"}:
+            raise ValueError("eval_dialogues needs task asr or dst, whose answers are scored while training")
+        return self
 
 
 class Recipe(Section):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -21,52 +23,50 @@ def train(
     out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
     base: Annotated[Path | None, typer.Option(help="Checkpoint to start from, in place of the recipe's model.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last resume point.")] = False,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, for instance stage2.steps=20")
-    ] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance stage2.steps=20")] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
     device: Device = "auto",
+    fsdp: Annotated[bool, typer.Option(help="With several processes: spread the LLM over them, if one cannot hold it.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count parameters and plan memory; needs no weights.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a recipe on manifests; see docs/architecture.md for what it writes."""
+    """Train a recipe on manifests; see docs/architecture.md for what it writes.
+
+    On several GPUs or machines: torchrun --nproc-per-node 4 -m engine train ..., or accelerate launch -m engine train ...
+    """
     if not dry_run and not (manifest and out):
         raise typer.BadParameter("--manifest and --out are needed to train; --dry-run needs neither")
     with errors():
+        from engine.checkpoints import read_info
         from engine.config import load_recipe
         from engine.planning import is_big
         from engine.training import train as run
+        from engine.training.checks import with_base
         from engine.training.folder import RunFolder, RunFolderError
 
         loaded = load_recipe(recipe, overrides)
         if stages:
             loaded = loaded.model_copy(update={"stages": [loaded.stage(name) for name in stages]})
+        based = with_base(loaded, read_info(base) if base else None) if base or not dry_run else loaded
         if dry_run:
-            show_plan(with_base(loaded, base), as_json)
+            show_plan(based, as_json)
             return
         assert manifest and out
         dialogues = read(manifest)
         out.mkdir(parents=True, exist_ok=True)
         try:
-            if is_big(with_base(loaded, base).model):
-                show_plan(with_base(loaded, base))
-            result = run(loaded, dialogues, out, base=base, resume=resume, device=device)
+            if is_big(based.model) and os.environ.get("RANK", "0") == "0":
+                show_plan(based)
+            result = run(loaded, dialogues, out, base=base, resume=resume, device=device, shard=fsdp)
         except RunFolderError:
             raise  # the folder is another run's: leave its result alone
         except Exception as error:
-            RunFolder(out).write_result("failed", 0.0, str(error).strip().split("\n")[0] or type(error).__name__)
+            failed = RunFolder(out)
+            if os.environ.get("RANK", "0") == "0" or not failed.result.exists():  # a process may fail alone
+                with suppress(OSError):  # the disk may be what failed
+                    failed.write_result("failed", 0.0, str(error).strip().split("\n")[0] or type(error).__name__)
             raise
     raise typer.Exit(3 if result["status"] == "stopped" else 0)
-
-
-def with_base(recipe: Recipe, base: Path | None) -> Recipe:
-    """The recipe with the model of the checkpoint that it goes on from."""
-    from engine.checkpoints import check_layout, read_info
-
-    if base is None:
-        return recipe
-    check_layout(recipe, base)
-    return recipe.model_copy(update={"model": read_info(base).model})
 
 
 def show_plan(recipe: Recipe, as_json: bool = False) -> None:

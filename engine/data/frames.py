@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from engine import audio
@@ -44,9 +43,25 @@ def _file_seconds(path: str) -> float:
     return audio.duration(path)
 
 
+def encode(model: SpeechLLM, waveforms: Sequence[np.ndarray]) -> list[Tensor]:
+    """Frames of each waveform as `SpeechLLM.encode` gives them, in batches of similar length that the memory holds."""
+    order = sorted(range(len(waveforms)), key=lambda index: len(waveforms[index]))
+    limit = ENCODE_SECONDS * audio.SAMPLE_RATE
+    batches: list[list[int]] = [[]]
+    for index in order:
+        if batches[-1] and len(waveforms[index]) * (len(batches[-1]) + 1) > limit:
+            batches.append([])
+        batches[-1].append(index)
+    frames: dict[int, Tensor] = {}
+    for batch in filter(None, batches):
+        frames |= zip(batch, model.encode([waveforms[index] for index in batch]), strict=True)
+    return [frames[index] for index in range(len(waveforms))]
+
+
 class FrameCache:
     """Frames by the encoder's weights and the content of the audio; float16 ``(frames, encoder width)``.
 
+    A clip is encoded when a step first needs it, so that a run starts at once however large its corpora are.
     Files are ``<encoder>/<two hex>/<hash>.npy``, each written under another name first: a killed run leaves no half file.
     """
 
@@ -55,42 +70,33 @@ class FrameCache:
         root = folder or home() / "cache" / "frames"
         self.folder = root / model.encoder.fingerprint[:12]
 
-    def prepare(self, turns: Iterable[Turn], stop: Callable[[], bool] = lambda: False) -> bool:
-        """Encode what is missing, in batches of similar length, with a progress bar.
-
-        ``stop`` is asked between batches; returns False when it said yes.
+    def read(self, turn: Turn) -> Tensor | None:
+        """The turn's frames if they are there.
 
         Raises:
-            AudioError: a recording is missing or cannot be used.
+            AudioError: the recording itself is gone.
         """
-        missing = {path: turn for turn in turns if not (path := self._path(turn)).exists()}
-        batches: list[list[tuple[Path, Turn]]] = [[]]
-        for path, turn in sorted(missing.items(), key=lambda item: turn_seconds(item[1])):
-            if batches[-1] and turn_seconds(turn) * (len(batches[-1]) + 1) > ENCODE_SECONDS:
-                batches.append([])
-            batches[-1].append((path, turn))
-        for batch in track(batches, description="Encoding speech", disable=not missing):
-            if stop():
-                return False
-            self._store(batch)
-        return True
+        try:
+            return torch.from_numpy(np.load(self._path(turn)))
+        except FileNotFoundError:
+            return None
 
     def get(self, turn: Turn) -> Tensor:
         """The turn's frames, encoded now if they are not there."""
-        path = self._path(turn)
-        if not path.exists():
-            self._store([(path, turn)])
-        return torch.from_numpy(np.load(path))
+        frames = self.read(turn)
+        return self.add([turn], [load_turn(turn)])[0] if frames is None else frames
 
-    def _store(self, batch: list[tuple[Path, Turn]]) -> None:
-        if not batch:
-            return
-        for (path, _), frames in zip(batch, self.model.encode([load_turn(turn) for _, turn in batch]), strict=True):
+    def add(self, turns: Sequence[Turn], waveforms: Sequence[np.ndarray]) -> list[Tensor]:
+        """Encode turns and keep their frames."""
+        encoded = encode(self.model, waveforms)
+        for turn, frames in zip(turns, encoded, strict=True):
+            path = self._path(turn)
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.partial")
             with partial.open("wb") as file:
                 np.save(file, frames.numpy())
             partial.replace(path)
+        return encoded
 
     def _path(self, turn: Turn) -> Path:
         assert turn.audio is not None

@@ -37,14 +37,17 @@ class Recognition(IndependentTask):
 
 
 class StateTracking(Task):
-    """Joint ASR and dialogue state tracking (stage 2): transcript and cumulative state as one JSON object."""
+    """Joint ASR and dialogue state tracking (stage 2): transcript and cumulative state as one JSON object.
+
+    An empty transcript with the state of the turn before teaches to change nothing for noise.
+    """
 
     name = "dst"
     needs = "a transcript and a state"
 
     def examples(self, dialogue: Dialogue, prompts: PromptConfig) -> Iterator[Example]:
         for turn, history in turns_with_history(dialogue, prompts):
-            if turn.transcript and turn.state is not None:
+            if turn.transcript is not None and turn.state is not None:
                 yield Example(self.name, dialogue.dialogue_id, turn, history)
 
     def prompt(self, prompts: PromptConfig, example: Example) -> Prompt:

@@ -81,6 +81,7 @@ class Tracker:
         calibration: what makes confidences honest; see `engine.tracking.calibration`.
         guard: answer recordings without speech with no words and an unchanged state.
         drafts: guess answers and check them, which is several times faster than token by token and gives the same answers.
+        merge: fold LoRA into the LLM, which is faster; a model that goes on training must not be.
 
     Raises:
         ValueError: decoding settings that do not suit their task.
@@ -96,8 +97,9 @@ class Tracker:
         calibration: Calibration | None = None,
         guard: bool = True,
         drafts: bool = True,
+        merge: bool = True,
     ) -> None:
-        if model.config.quantization == "none":  # merging into 4-bit weights would round the adapters away
+        if merge and model.config.quantization == "none":  # merging into 4-bit weights would round the adapters away
             model.llm = merged(model.llm)
             model.encoder.backbone = merged(model.encoder.backbone)
         self.model = model.to(pick_device(device)).eval()

@@ -1,5 +1,6 @@
 """Training: stages as data, one loop, exact resume."""
 
-from engine.training.loop import TrainingError, train
+from engine.training.checks import TrainingError
+from engine.training.loop import train
 
 __all__ = ["TrainingError", "train"]

@@ -1,11 +1,12 @@
 """A run's folder: metrics, resume point, result. What is in it is never overwritten by another run.
 
-    metrics.jsonl     one object a step
-    resume/state.pt   everything an exact resume needs, replaced atomically
-    checkpoint/       the result, renamed into place when complete
-    last_good/        the weights before a step that failed
-    result.json       how the run ended
-    stop              made by whoever wants it to save and end
+metrics.jsonl     one object a step
+resume/state.pt   everything an exact resume needs, replaced atomically
+resume/best-*.pt  the weights of a stage's best evaluation, written before the state that names them
+checkpoint/       the result, renamed into place when complete
+last_good/        the weights before a step that failed
+result.json       how the run ended
+stop              made by whoever wants it to save and end
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from engine.data.batching import DataError
 
@@ -50,15 +52,19 @@ class RunFolder:
         if self._state.exists():
             raise RunFolderError(f"{self.path} holds an unfinished run; add --resume, or choose another --out folder")
 
-    def claim(self, identity: dict[str, str]) -> dict[str, Any] | None:
-        """Make the folder ready and return the state to go on from, if there is one.
+    def read_state(self) -> dict[str, Any] | None:
+        """The state to go on from, if there is one."""
+        return torch.load(self._state, weights_only=True) if self._state.exists() else None
+
+    def claim(self, identity: dict[str, str]) -> None:
+        """Make the folder ready for a run, or for an unfinished one to go on.
 
         Steps logged after the resume point are dropped: they run again.
 
         Raises:
             RunFolderError: the unfinished run has another recipe, base or training data.
         """
-        state: dict[str, Any] | None = torch.load(self._state, weights_only=True) if self._state.exists() else None
+        state = self.read_state()
         for what, mine in identity.items():
             if state is not None and state["identity"].get(what) != mine:
                 raise RunFolderError(f"{self.path} cannot be resumed: its {what} changed since; put it back, or start a new run")
@@ -68,7 +74,6 @@ class RunFolder:
         shutil.rmtree(self.last_good, ignore_errors=True)
         lines = self._lines()[: state["done"] if state else 0]
         self.metrics.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        return state
 
     def log(self, **values: Any) -> None:
         """Append one step's figures."""
@@ -76,14 +81,22 @@ class RunFolder:
             file.write(json.dumps(values) + "\n")
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Replace the resume point; a power cut leaves the old or the new one."""
-        self._state.parent.mkdir(parents=True, exist_ok=True)
-        partial = self._state.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self._state)
+        """Replace the resume point; a power cut or a full disk leaves the old or the new one."""
+        _save(self._state, state)
+        for file in self._state.parent.glob("best-*.pt"):
+            if file != self._best(state["stage"], state["best"]["step"]):
+                file.unlink()
+
+    def save_best(self, stage: int, step: int, weights: dict[str, Tensor]) -> None:
+        """Put the weights of a stage's best evaluation aside."""
+        _save(self._best(stage, step), weights)
+
+    def read_best(self, stage: int, step: int) -> dict[str, Tensor]:
+        """The weights put aside; none where no evaluation gave a finite loss."""
+        return torch.load(self._best(stage, step), weights_only=True) if step else {}
+
+    def _best(self, stage: int, step: int) -> Path:
+        return self._state.parent / f"best-{stage}-{step}.pt"
 
     def drop_state(self) -> None:
         """The run is finished: its checkpoint is all that is needed."""
@@ -99,3 +112,17 @@ class RunFolder:
 
     def _lines(self) -> list[str]:
         return self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+
+
+def _save(path: Path, content: dict[str, Any]) -> None:
+    """Write a file under another name, force it to the disk, rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ import json
 import math
 import signal
 import time
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
-from engine.config import AugmentConfig, Recipe, RecipeError, StageConfig
-from engine.data.batching import DataError, Example, Sampler, build_row
+from engine.config import Recipe, StageConfig
+from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
-from engine.losses import cross_entropy_sum, matching_sum
-from engine.model import Batch, SpeechLLM, pick_device
-from engine.prompts import asr_target
+from engine.model import SpeechLLM
+from engine.training.checks import TrainingError, check_stage, explain, is_foreseen, with_base
+from engine.training.evaluation import Best, decode, dev_batches, spread_evenly
+from engine.training.feed import Feed, MicroBatch, Step
 from engine.training.folder import RunFolder
+from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
+from engine.training.processes import Processes, gathered, like, whole
 
+# What a resumed run may change in its recipe: how the work is cut up, not what it is.
+HOW: Any = {
+    "threads": True,
+    "checkpoint_every": True,
+    "model": {"activation_checkpointing": True},
+    "stages": {"__all__": {"max_positions": True}},
+}
 LENGTH_MULTIPLE = 16  # rows are padded to a few lengths, so that kernels are reused
-
-
-class TrainingError(RuntimeError):
-    """Training that must not go on; the last resume point stays as it is."""
 
 
 def train(
@@ -43,24 +49,44 @@ def train(
     resume: bool = False,
     device: str = "auto",
     cache: Path | None = None,
+    shard: bool = False,
 ) -> dict[str, Any]:
     """Run all stages of ``recipe`` on the ``train`` dialogues; returns what ``result.json`` holds.
+
+    Started by ``torchrun`` or ``accelerate launch``, the processes share the work (`Processes`); the first one writes.
 
     Args:
         base: checkpoint whose weights, model and prompts the run starts from, in place of the recipe's.
         resume: go on with the run in ``out`` if there is one.
         cache: folder of the frame cache.
+        shard: with several processes, spread the LLM over them (FSDP).
 
     Raises:
-        DataError: nothing to train on.
+        DataError: nothing to train or evaluate on.
         RunFolderError: the folder holds another run.
-        TrainingError: a non-finite loss, or a trainable parameter without a gradient.
+        TrainingError: a non-finite loss, a trainable parameter without a gradient, no memory or disk left, data that vanished.
     """
     folder = RunFolder(out)
-    folder.check(resume)
+    processes = Processes(device, shard)
+    processes.on_first(lambda: folder.check(resume))
     if folder.checkpoint.exists():
-        return folder.write_result("finished", 0.0)
-    return _Run(recipe, dialogues, folder, base, device, cache).run()
+        return processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
+    return _Run(recipe, dialogues, folder, base, processes, cache).run()
+
+
+@dataclass
+class _Figures:
+    """What the processes tell each other about a step before the weights change: sums, and what went wrong."""
+
+    loss: float = 0.0
+    positions: int = 0
+    padded: int = 0
+    seconds: float = 0.0
+    problem: str | None = None
+
+    def __add__(self, other: _Figures) -> _Figures:
+        sums = (self.loss + other.loss, self.positions + other.positions, self.padded + other.padded)
+        return _Figures(*sums, self.seconds + other.seconds, self.problem or other.problem)
 
 
 class _Run:
@@ -70,38 +96,42 @@ class _Run:
         dialogues: Sequence[Dialogue],
         folder: RunFolder,
         base: Path | None,
-        device: str,
+        processes: Processes,
         cache: Path | None,
     ) -> None:
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.base = read_info(base) if base is not None else None
-        if self.base is not None:
-            decoding = {**self.base.decoding, **recipe.decoding}
-            recipe = recipe.model_copy(update={"model": self.base.model, "prompt": self.base.prompt, "decoding": decoding})
-        elif recipe.needs_base:
-            raise RecipeError(f"recipe {recipe.name} goes on from a checkpoint: name it with --base")
-        self.recipe = recipe
-        self.folder = folder
+        self.recipe = recipe = with_base(recipe, self.base)
+        self.folder, self.processes, self.cache = folder, processes, cache
         self.dialogues = [dialogue for dialogue in dialogues if dialogue.split == "train"]
+        self.dev = [dialogue for dialogue in dialogues if dialogue.split == "dev"]
         if not self.dialogues:
             raise DataError("no dialogue of the manifests has split 'train'; the others are never trained on")
         # All stages are looked at before the first one costs hours.
         self.samplers = [Sampler(self.dialogues, stage, recipe.prompt, recipe.seed) for stage in recipe.stages]
-        self.total = sum(stage.steps for stage in recipe.stages)
+        self.dev_batches = [dev_batches(self.dev, stage, recipe.prompt) if stage.eval_every else [] for stage in recipe.stages]
+        for stage, sampler, batches in zip(recipe.stages, self.samplers, self.dev_batches, strict=True):
+            check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         self.stopping = False
-        self.identity = _identity(recipe, self.dialogues, base)
-        self.state = folder.claim(self.identity)
+        evaluated = self.dev if any(self.dev_batches) else []
+        self.identity = _identity(recipe, [*self.dialogues, *evaluated], base)
+        processes.on_first(lambda: folder.claim(self.identity))
+        self.state = folder.read_state()
+        self.done = self.state["done"] if self.state else 0
+        self.best = Best()
         self.model = SpeechLLM(recipe.model)
         for stage in recipe.stages:
             select_trainable(self.model, stage.trainable)
         if self.state is not None:
-            self._restore_weights(self.state["weights"])
+            self._put_weights(self.state["weights"])
         elif base is not None:
             load_weights(self.model, base)
-        self.model.to(pick_device(device))
-        self.cache = FrameCache(self.model, cache)
+        self.objective = Objective(self.model)
+        if processes.shard:
+            processes.spread(self.objective, self.model.llm)
+        self.model.to(processes.device)
         self.started = time.monotonic()
         self.pace: float | None = None
 
@@ -114,7 +144,7 @@ class _Run:
             TextColumn("{task.fields[note]}"),
         )
         try:
-            with Progress(*columns, TimeRemainingColumn()) as self.progress:
+            with Progress(*columns, TimeRemainingColumn(), disable=not self.processes.first) as self.progress:
                 for index in range(self.state["stage"] if self.state else 0, len(self.recipe.stages)):
                     if not self._stage(index):
                         return self._result("stopped")
@@ -122,160 +152,219 @@ class _Run:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-        self.folder.drop_state()
+        self.processes.on_first(self.folder.drop_state)
         return self._result("finished")
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
 
     def _must_stop(self) -> bool:
-        return self.stopping or self.folder.stop.exists()
+        """Whether one process was told to; all agree."""
+        return any(self.processes.gather(self.stopping or (self.processes.first and self.folder.stop.exists())))
 
     def _stage(self, index: int) -> bool:
         """Run one stage from its first open step; False when it was stopped."""
         stage, sampler = self.recipe.stages[index], self.samplers[index]
         select_trainable(self.model, stage.trainable)
         self.model.train()
-        if not self.cache.prepare((example.turn for example in sampler.examples()), self._must_stop):
-            return False
-        optimiser = MasterAdamW(self.model.trainable(), stage)
-        table = _CtcTable(self.model, sampler.examples()) if stage.ctc_weight else None
+        self.objective.begin(stage, sampler.examples())
+        optimiser = MasterAdamW(self.model.trainable(), stage, self.processes)
         first = self._restore(index, optimiser)
-        done_before = sum(earlier.steps for earlier in self.recipe.stages[:index])
+        total = self.done - first + sum(later.steps for later in self.recipe.stages[index:])
         task = self.progress.add_task(stage.name, total=stage.steps, completed=first, note="")
-        for step in range(first, stage.steps):
-            begun = time.monotonic()
-            loss, norm, rate, tokens = self._step(stage, sampler.batch(step), optimiser, table, step, step == first)
-            seconds = time.monotonic() - begun
-            number = done_before + step + 1
-            self.folder.log(
-                stage=stage.name,
-                step=number,
-                total_steps=self.total,
-                loss=loss,
-                lr=rate,
-                grad_norm=norm,
-                tokens=tokens,
-                seconds=seconds,
-                eta_seconds=self._eta(seconds, number),
-            )
-            self.progress.update(task, advance=1, note=f"loss {loss:.3f}")
-            stopping = self._must_stop()
-            last = step + 1 == stage.steps
-            if stopping or (step + 1) % self.recipe.checkpoint_every == 0 or last:
-                at = (index + 1, 0, None) if last else (index, step + 1, optimiser)
-                self._save_resume(*at)
-            if stopping and not (last and index + 1 == len(self.recipe.stages)):
-                return False
-        return True
+        feed, dev_feed = self._feed(stage, sampler.batch, training=True), self._feed(stage, self.dev_batches[index].__getitem__)
+        try:
+            for step in range(first, stage.steps):
+                begun = time.monotonic()
+                values = self._step(index, step, feed, optimiser, check=step == first)
+                seconds = time.monotonic() - begun
+                self.done += 1
+                evaluate = stage.eval_every and ((step + 1) % stage.eval_every == 0 or step + 1 == stage.steps)
+                if evaluate:
+                    values |= self._evaluate(index, step + 1, dev_feed)
+                last = step + 1 == stage.steps or bool(evaluate and stage.patience and self.best.worse >= stage.patience)
+                if last:
+                    total -= stage.steps - (step + 1)
+                self._log(stage, total, seconds, values)
+                self.progress.update(task, advance=1, note=f"loss {values['loss']:.3f}")
+                if last and stage.eval_every:
+                    self._put_weights(self.folder.read_best(index, self.best.step))
+                stopping = self._must_stop()
+                if stopping or (step + 1) % self.recipe.checkpoint_every == 0 or last:
+                    at = (index + 1, 0, None) if last else (index, step + 1, optimiser)
+                    self._save_resume(*at)
+                if last:
+                    break
+                if stopping:
+                    return False
+        finally:
+            feed.close()
+            dev_feed.close()
+        return not stopping or index + 1 == len(self.recipe.stages)
 
-    def _step(
-        self,
-        stage: StageConfig,
-        examples: list[Example],
-        optimiser: MasterAdamW,
-        table: _CtcTable | None,
-        step: int,
-        check: bool,
-    ) -> tuple[float, float, float, int]:
-        """One optimiser step; returns loss per target token, gradient norm, learning rate, target tokens."""
+    def _step(self, index: int, step: int, feed: Feed, optimiser: MasterAdamW, *, check: bool) -> dict[str, Any]:
+        """One optimiser step; returns what is to be logged."""
+        stage = self.recipe.stages[index]
+        share = Step()
+
+        def backward() -> _Figures:
+            nonlocal share
+            share = feed.step(step, stage.steps - 1)
+            figures = _Figures(seconds=share.seconds)
+            for micro, weight in self._even(share):
+                loss, positions, padded = self._loss(feed, micro)
+                (loss * weight).backward()
+                optimiser.collect()
+                figures += _Figures(float(loss.detach()) * weight, positions * int(weight), padded * int(weight))
+            if check and (dead := optimiser.without_gradient()) and share.micro:
+                raise TrainingError(
+                    f"{len(dead)} trainable parameters got no gradient on the first step, for instance {dead[0]}; "
+                    "take them out of the stage's `trainable`, or give the stage a loss that reaches them"
+                )
+            return figures
+
         optimiser.zero()
-        total, tokens = 0.0, 0
-        for batch, micro in self._micro_batches(stage, examples):
-            speech, valid = self.model.speech(_mask(batch, stage.augment, self.model.training), batch.valid)
-            loss = speech.new_zeros(())
-            if stage.ce_weight:
-                logits = self.model.target_logits(batch, speech, valid)
-                loss = loss + stage.ce_weight * cross_entropy_sum(logits, batch.labels)
-            if table is not None:
-                loss = loss + stage.ctc_weight * table.loss(speech, valid, micro)
-            if stage.matching.active:
-                tokens_of = [torch.tensor(self.model.token_ids(asr_target(e.turn.transcript or ""))) for e in micro]
-                embed = self.model.llm.get_input_embeddings()
-                loss = loss + matching_sum(embed, tokens_of, speech, valid, stage.matching)
-            loss.backward()
-            total += float(loss.detach())
-            tokens += len(batch.labels)
-        if check:
-            self._check_gradients()
-        norm, rate = optimiser.step(step, float(tokens))
-        if not (math.isfinite(total) and math.isfinite(norm)):
+        figures = self._together(index, step, backward, optimiser)
+        norm, rate = optimiser.step(step, float(share.tokens))
+        if not (math.isfinite(figures.loss) and math.isfinite(norm)):
             self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
-            turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in examples[:4])
+            turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
             raise TrainingError(
-                f"the loss became {total} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
+                f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
                 f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
-        return total / tokens, norm, rate, tokens
+        values = {"loss": figures.loss / share.tokens, "lr": rate, "grad_norm": norm, "tokens": share.tokens}
+        rates = {"positions": figures.positions, "speech_seconds": round(figures.seconds, 2)}
+        return values | rates | {"padding": round(1 - figures.positions / figures.padded, 4)}
 
-    def _micro_batches(self, stage: StageConfig, examples: list[Example]) -> list[tuple[Batch, list[Example]]]:
-        frames = [self.cache.get(example.turn) for example in examples]
-        rows = [build_row(self.model, self.recipe.prompt, e, f) for e, f in zip(examples, frames, strict=True)]
-        lengths = [self.model.connector.lengths(len(row.frames)) for row in rows]
-        text = [len(row.prefix) + len(row.suffix) + len(row.target) if stage.ce_weight else 0 for row in rows]
-        sizes = [length + words for length, words in zip(lengths, text, strict=True)]
-        groups: list[list[int]] = [[]]
-        for index in sorted(range(len(rows)), key=sizes.__getitem__):
-            if groups[-1] and sizes[index] * (len(groups[-1]) + 1) > stage.max_positions:
-                groups.append([])
-            groups[-1].append(index)
-        return [
-            (
-                self.model.collate([rows[i] for i in group], multiple=LENGTH_MULTIPLE).to(self.model.device),
-                [examples[i] for i in group],
-            )
-            for group in groups
-        ]
+    def _together(self, index: int, step: int, work: Callable[[], _Figures], optimiser: MasterAdamW | None) -> _Figures:
+        """Do the work and sum all processes' figures; what went wrong in one of them ends all, before any weight changed."""
+        stage, failure = self.recipe.stages[index], None
+        try:
+            figures = work()
+        except Exception as error:
+            failure, figures = error, _Figures(problem=explain(error, stage, step + 1))
+        total = sum(self.processes.gather(figures), _Figures())
+        if total.problem is None:
+            return total
+        if failure is not None and not is_foreseen(failure):
+            raise failure
+        if optimiser is not None and not isinstance(failure, TrainingError) and not self.processes.shard:
+            optimiser.zero()
+            self._save_resume(index, step, optimiser)
+        raise TrainingError(total.problem) from failure
 
-    def _check_gradients(self) -> None:
-        dead = [name for name, parameter in self.model.trainable() if parameter.grad is None]
-        if dead:
-            raise TrainingError(
-                f"{len(dead)} trainable parameters got no gradient on the first step, for instance {dead[0]}; "
-                "take them out of the stage's `trainable`, or give the stage a loss that reaches them"
-            )
+    def _even(self, share: Step) -> list[tuple[MicroBatch, float]]:
+        """The micro-batches with their weights. FSDP's processes compute together, so those with fewer add some of weight 0."""
+        real = [(micro, 1.0) for micro in share.micro]
+        if not self.processes.shard:
+            return real
+        missing = max(self.processes.gather(len(real))) - len(real)
+        return real + [(micro, 0.0) for micro in [*share.micro, *share.spare][:1] * missing]
 
-    def _eta(self, seconds: float, number: int) -> float:
-        self.pace = seconds if self.pace is None else 0.95 * self.pace + 0.05 * seconds
-        return self.pace * (self.total - number)
+    def _loss(self, feed: Feed, micro: MicroBatch) -> tuple[Tensor, int, int]:
+        """The summed loss of a micro-batch; its positions, without and with padding."""
+        batch = self.model.collate([item.row for item in micro.items], multiple=LENGTH_MULTIPLE)
+        keep = feed.masks(micro, self.model.encoder.width)
+        torch.manual_seed(micro.seed)
+        loss = self.objective(batch.to(self.model.device), feed.examples(micro), feed.waveforms(micro), keep)
+        return loss, int(batch.attention.sum()), batch.attention.numel()
 
-    def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None) -> None:
-        self.folder.save_state(
-            {
-                "identity": self.identity,
-                "stage": stage,
-                "step": step,
-                "done": sum(earlier.steps for earlier in self.recipe.stages[:stage]) + step,
-                "weights": {
-                    name: parameter.detach().cpu().clone()
-                    for name, parameter in self.model.named_parameters()
-                    if not self.model.is_base(name)
-                },
-                "optimiser": optimiser.state() if optimiser else None,
-                "random": torch.get_rng_state(),
-            }
+    def _evaluate(self, index: int, step: int, feed: Feed) -> dict[str, Any]:
+        """Loss on the dev dialogues, and WER and JGA on some; the best weights so far are put aside."""
+        stage, batches = self.recipe.stages[index], self.dev_batches[index]
+        begun, tokens = time.monotonic(), 0
+
+        @torch.no_grad()
+        def forward() -> _Figures:
+            nonlocal tokens
+            figures = _Figures()
+            for number in range(len(batches)):
+                share = feed.step(number, len(batches) - 1)
+                tokens += share.tokens
+                for micro, weight in self._even(share):
+                    figures += _Figures(float(self._loss(feed, micro)[0]) * weight)
+            return figures
+
+        self.model.eval()
+        loss = self._together(index, step - 1, forward, None).loss / tokens
+        values: dict[str, Any] = {"eval_loss": loss}
+        if self.best.take(loss, step):
+            best = {name: whole(parameter) for name, parameter in self.model.trainable()}
+            self._write("the best weights", lambda: self.folder.save_best(index, step, best))
+        if stage.eval_dialogues:
+            some = spread_evenly(self.dev, stage.eval_dialogues)
+            values |= decode(self.model, self._info(), stage, some, self.processes)
+        self.model.train()
+        return values | {"eval_seconds": round(time.monotonic() - begun, 2)}
+
+    def _feed(self, stage: StageConfig, batch: Callable[[int], list[Example]], *, training: bool = False) -> Feed:
+        return Feed(
+            self.model,
+            self.recipe.prompt,
+            stage,
+            batch,
+            FrameCache(self.model, self.cache),
+            augment=stage.augment if training else None,
+            live=any(parameter.requires_grad for parameter in self.model.encoder.parameters()),
+            seed=self.recipe.seed,
+            processes=self.processes,
         )
 
+    def _log(self, stage: StageConfig, total: int, seconds: float, values: dict[str, Any]) -> None:
+        self.pace = seconds if self.pace is None else 0.95 * self.pace + 0.05 * seconds
+        line = {"stage": stage.name, "step": self.done, "total_steps": total, **values, "seconds": seconds}
+        line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": self.pace * (total - self.done)}
+        self._write("the metrics", lambda: self.folder.log(**line))
+
+    def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None) -> None:
+        state = {
+            "identity": self.identity,
+            "stage": stage,
+            "step": step,
+            "done": self.done,
+            "best": vars(self.best),
+            "weights": {name: whole(value) for name, value in self.model.named_parameters() if not self.model.is_base(name)},
+            "optimiser": optimiser.state() if optimiser else None,
+        }
+        self._write("the resume point", lambda: self.folder.save_state(state))
+
+    def _write(self, what: str, work: Callable[[], None]) -> None:
+        """Let the first process write.
+
+        Raises:
+            TrainingError: it could not; what was written before stays.
+        """
+        try:
+            self.processes.on_first(work)
+        except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+            reason = str(error).split("\n")[0]
+            raise TrainingError(
+                f"{what} of step {self.done} could not be written to {self.folder.path} ({reason}); make room there and go on "
+                "with --resume from the last resume point, which stays"
+            ) from error
+
     @torch.no_grad()
-    def _restore_weights(self, weights: dict[str, Tensor]) -> None:
+    def _put_weights(self, weights: dict[str, Tensor]) -> None:
         parameters = dict(self.model.named_parameters())
         for name, value in weights.items():
-            parameters[name].copy_(value)
+            parameters[name].copy_(like(value, parameters[name]))
 
     def _restore(self, index: int, optimiser: MasterAdamW) -> int:
-        """Take optimiser and random state from the resume point if it lies in this stage; returns the step to go on with."""
+        """Take optimiser and evaluations from the resume point if it lies in this stage; returns the step to go on with."""
+        self.best = Best()
         if self.state is None or self.state["stage"] != index:
             return 0
         state, self.state = self.state, None
         if state["optimiser"] is not None:
             optimiser.load(state["optimiser"])
-        torch.set_rng_state(state["random"])
+            self.best = Best(**state["best"])
         return int(state["step"])
 
-    def _save_checkpoint(self, folder: Path) -> None:
+    def _info(self) -> CheckpointInfo:
         """The new checkpoint knows the slots and values of its base too, and names the stages of both."""
         before = self.base or CheckpointInfo(self.recipe.name, self.recipe.model, self.recipe.prompt)
-        info = CheckpointInfo(
+        return CheckpointInfo(
             self.recipe.name,
             self.recipe.model,
             self.recipe.prompt,
@@ -283,59 +372,30 @@ class _Run:
             (*before.stages, *(stage.name for stage in self.recipe.stages)),
             self.recipe.decoding,
         )
-        save_checkpoint(self.model, info, folder)
+
+    def _save_checkpoint(self, folder: Path) -> None:
+        with gathered(self.model):
+            self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(), folder))
 
     def _result(self, status: str) -> dict[str, Any]:
-        return self.folder.write_result(status, time.monotonic() - self.started)
-
-
-class _CtcTable:
-    """The LLM's embeddings of the tokens in use, and each example's target as indices into them."""
-
-    def __init__(self, model: SpeechLLM, examples: Sequence[Example]) -> None:
-        self.model = model
-        ids = sorted({token for example in examples for token in self._tokens(example)})
-        self.index = {token: place for place, token in enumerate(ids)}
-        self.table = model.llm.get_input_embeddings().weight[torch.tensor(ids, device=model.device)].detach().float()
-
-    def _tokens(self, example: Example) -> list[int]:
-        return self.model.token_ids(" " + (example.turn.transcript or ""))
-
-    def loss(self, speech: Tensor, valid: Tensor, examples: Sequence[Example]) -> Tensor:
-        targets = [torch.tensor([self.index[token] for token in self._tokens(example)]) for example in examples]
-        return self.model.ctc(speech, valid, self.table, targets)
-
-
-def _mask(batch: Batch, augment: AugmentConfig, training: bool) -> Tensor:
-    """Frames with random time and feature spans zeroed; ``(B, T, W)`` float32."""
-    frames = batch.frames.float()
-    if not training or not (augment.time_masks or augment.feature_masks):
-        return frames
-    count, time_size, width = frames.shape
-    keep = torch.ones(count, time_size, width, dtype=torch.bool, device=frames.device)
-    lengths = batch.valid.sum(1).cpu()
-    for row in range(count):
-        for _ in range(augment.time_masks):
-            span = min(int(torch.randint(0, augment.time_mask_frames + 1, ())), int(lengths[row]) // 4)
-            start = int(torch.randint(0, int(lengths[row]) - span + 1, ()))
-            keep[row, start : start + span] = False
-        for _ in range(augment.feature_masks):
-            start = int(torch.randint(0, max(1, width - augment.feature_mask_size), ()))
-            keep[row, :, start : start + augment.feature_mask_size] = False
-    return frames * keep
+        seconds = time.monotonic() - self.started
+        return self.processes.on_first(lambda: self.folder.write_result(status, seconds)) or {}
 
 
 def _identity(recipe: Recipe, dialogues: Sequence[Dialogue], base: Path | None) -> dict[str, str]:
-    """Hashes of what a resumed run must share with its beginning. Where the audio lies may change: its name may not."""
-    data = [asdict(dialogue) for dialogue in dialogues]
-    for turn in (turn for dialogue in data for turn in dialogue["turns"] if turn["audio"]):
-        turn["audio"] = Path(turn["audio"]).name
+    """Hashes of what a resumed run must share with its beginning.
+
+    Where the audio lies may change: its name may not.
+    """
+    data = hashlib.sha256()
+    for dialogue in dialogues:
+        turns = [vars(turn) | {"audio": turn.audio and Path(turn.audio).name} for turn in dialogue.turns]
+        data.update(json.dumps(vars(dialogue) | {"turns": turns}, sort_keys=True, default=vars).encode())
+    weights = hashlib.sha256()
+    for file in sorted(base.glob("*.safetensors")) if base else ():
+        weights.update(file.read_bytes())
     return {
-        "recipe": recipe.model_dump_json(),
-        "base checkpoint": _sha256((base / "connector.safetensors").read_bytes()) if base else "",
-        "training data": _sha256(json.dumps(data, sort_keys=True).encode()),
+        "recipe": recipe.model_dump_json(exclude=HOW),
+        "base checkpoint": weights.hexdigest() if base else "",
+        "training data": data.hexdigest(),
     }
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.distributed.tensor import DTensor
 
 from engine.config import RecipeError, StageConfig
 from engine.model import SpeechLLM
+from engine.training.processes import Processes, full, like, whole
 
 
 def select_trainable(model: SpeechLLM, patterns: Sequence[str]) -> None:
@@ -46,22 +48,31 @@ def schedule(stage: StageConfig, step: int) -> float:
 
 
 class MasterAdamW:
-    """AdamW whose weights are float32 even where the model's are bfloat16: small updates are not rounded away."""
+    """AdamW whose weights are float32 even where the model's are bfloat16: small updates are not rounded away, and neither are
+    the small gradients of one micro-batch beside the sum of the others.
 
-    def __init__(self, named: Sequence[tuple[str, nn.Parameter]], stage: StageConfig) -> None:
+    With several processes (data parallel), ``step`` sums their gradients; under FSDP they come summed.
+    """
+
+    def __init__(self, named: Sequence[tuple[str, nn.Parameter]], stage: StageConfig, processes: Processes) -> None:
         self.stage = stage
+        self.processes = processes
         self.names = [name for name, _ in named]
         self.parameters = [parameter for _, parameter in named]
         self.masters = [
             parameter if parameter.dtype == torch.float32 else nn.Parameter(parameter.detach().float())
             for parameter in self.parameters
         ]
-        rates = [self._rate(name) for name in self.names]
+        # Spread tensors (FSDP) and whole ones cannot be updated in one call, so they are groups of their own.
+        self.kinds = [[master for master in self.masters if isinstance(master, DTensor) == spread] for spread in (False, True)]
+        rates = {id(master): self._rate(name) for name, master in zip(self.names, self.masters, strict=True)}
         groups = [
-            {"params": [m for m, r in zip(self.masters, rates, strict=True) if r == rate], "lr": rate, "base": rate}
-            for rate in sorted(set(rates))
+            {"params": [master for master in kind if rates[id(master)] == rate], "lr": rate, "base": rate}
+            for kind in self.kinds
+            for rate in sorted({rates[id(master)] for master in kind})
         ]
-        self.adamw = torch.optim.AdamW(groups, weight_decay=stage.weight_decay, betas=(0.9, 0.98), foreach=True)
+        kind = "fused" if self.masters[0].is_cuda else "foreach"
+        self.adamw = torch.optim.AdamW(groups, weight_decay=stage.weight_decay, betas=stage.betas, **{kind: True})
 
     def _rate(self, name: str) -> float:
         for pattern, rate in self.stage.learning_rates.items():
@@ -70,16 +81,38 @@ class MasterAdamW:
         return self.stage.learning_rate
 
     def zero(self) -> None:
-        for parameter in self.parameters:
-            parameter.grad = None
+        for tensor in (*self.parameters, *self.masters):
+            tensor.grad = None
+
+    def collect(self) -> None:
+        """After each micro-batch's backward pass: add its gradients to the float32 sums."""
+        for parameter, master in zip(self.parameters, self.masters, strict=True):
+            if parameter is not master and parameter.grad is not None:
+                gradient = parameter.grad.float()
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+                parameter.grad = None
+
+    def without_gradient(self) -> list[str]:
+        """Names of the parameters that no micro-batch so far gave a gradient."""
+        return [name for name, master in zip(self.names, self.masters, strict=True) if master.grad is None]
 
     def step(self, step: int, divisor: float) -> tuple[float, float]:
         """Divide the summed gradients, clip, update. Returns the gradient norm and the highest learning rate."""
-        for parameter, master in zip(self.parameters, self.masters, strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.float() / divisor
-        norm = nn.utils.clip_grad_norm_(self.masters, self.stage.clip)
-        if not torch.isfinite(norm):
-            return float(norm), 0.0
+        for master in self.masters:
+            if master.grad is None:  # this process had no row
+                master.grad = torch.zeros_like(master)
+        whole_ones, spread = [[master.grad for master in kind if master.grad is not None] for kind in self.kinds]
+        self.processes.sum(whole_ones)
+        norms = []
+        for gradients in filter(None, (whole_ones, spread)):
+            torch._foreach_div_(gradients, divisor)
+            norms.append(full(nn.utils.get_total_norm(gradients)))
+        norm = float(torch.stack(norms).norm())
+        if not math.isfinite(norm):
+            return norm, 0.0
+        if norm > self.stage.clip:
+            for gradients in filter(None, (whole_ones, spread)):
+                torch._foreach_mul_(gradients, self.stage.clip / norm)
         for group in self.adamw.param_groups:
             group["lr"] = group["base"] * schedule(self.stage, step)
         self.adamw.step()
@@ -87,17 +120,34 @@ class MasterAdamW:
             for parameter, master in zip(self.parameters, self.masters, strict=True):
                 if parameter is not master:
                     parameter.copy_(master)
-        return float(norm), max(group["lr"] for group in self.adamw.param_groups)
+        return norm, max(group["lr"] for group in self.adamw.param_groups)
 
     def state(self) -> dict[str, Any]:
-        return {"adamw": self.adamw.state_dict(), "masters": dict(zip(self.names, self._copies(), strict=True))}
-
-    def _copies(self) -> list[Tensor]:
-        return [master.detach().clone() for master in self.masters]
+        """Whole tensors on the CPU, whatever the number of processes; all of them must ask."""
+        masters = {
+            name: whole(master)
+            for name, parameter, master in zip(self.names, self.parameters, self.masters, strict=True)
+            if master is not parameter
+        }
+        names = {id(master): name for name, master in zip(self.names, self.masters, strict=True)}
+        moments = {
+            names[id(master)]: {key: whole(value) for key, value in entry.items()} for master, entry in self.adamw.state.items()
+        }
+        return {"moments": moments, "masters": masters}
 
     @torch.no_grad()
     def load(self, state: dict[str, Any]) -> None:
         for name, parameter, master in zip(self.names, self.parameters, self.masters, strict=True):
-            master.copy_(state["masters"][name])
-            parameter.copy_(master)
-        self.adamw.load_state_dict(state["adamw"])
+            if master is not parameter:
+                master.copy_(like(state["masters"][name], master))
+                parameter.copy_(master)
+        names = {id(master): name for name, master in zip(self.names, self.masters, strict=True)}
+        ordered = [master for group in self.adamw.param_groups for master in group["params"]]
+        moments = {
+            place: {
+                key: like(value, master) if value.dim() else value
+                for key, value in state["moments"].get(names[id(master)], {}).items()
+            }
+            for place, master in enumerate(ordered)
+        }
+        self.adamw.load_state_dict(self.adamw.state_dict() | {"state": {k: v for k, v in moments.items() if v}})

@@ -221,7 +221,6 @@ def ctc_wer(
     table = model.llm.get_input_embeddings().weight[tokens].float()
     turns = [turn for dialogue in held_out for turn in dialogue.user_turns() if turn.audio and turn.transcript]
     frames = FrameCache(model, cache)
-    frames.prepare(turns)
     texts = []
     for turn in turns:
         row = frames.get(turn)[None].to(model.device)

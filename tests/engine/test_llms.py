@@ -13,13 +13,12 @@ from engine.base_models import BaseModelError
 from engine.checkpoints import (
     CheckpointError,
     CheckpointInfo,
-    check_layout,
     load_checkpoint,
     load_weights,
     save_checkpoint,
     save_merged,
 )
-from engine.config import ModelConfig, PromptConfig, Recipe, RecipeError
+from engine.config import ModelConfig, PromptConfig, RecipeError
 from engine.model import SpeechLLM
 from engine.prompts import Prompt
 from engine.training.optimiser import select_trainable
@@ -185,16 +184,6 @@ def test_an_adapter_of_another_base_model_is_refused_though_its_shapes_fit(tiny,
     other = SpeechLLM(model.config.model_copy(update={"llm": str(tmp_path / "other")}))
     with pytest.raises(CheckpointError, match="was trained on another llm than .*other"):
         load_weights(other, tmp_path / "c")
-
-
-def test_a_layout_the_checkpoint_was_not_trained_with_is_refused(tiny, tmp_path):
-    model = build(tiny)
-    save_checkpoint(model, CheckpointInfo("c", model.config, PromptConfig()), tmp_path / "c")
-    stage = {"name": "s", "trainable": ["^connector"], "tasks": {"asr": 1.0}, "steps": 1}
-    recipe = {"name": "r", "model": model.config.model_dump(), "stages": [stage]}
-    check_layout(Recipe.model_validate(recipe), tmp_path / "c")
-    with pytest.raises(RecipeError, match="was trained with 'paper'"):
-        check_layout(Recipe.model_validate(recipe | {"prompt": {"layout": "history_first"}}), tmp_path / "c")
 
 
 @pytest.mark.parametrize(("encoder", "tuning"), [("wavlm-large", "lora"), ("whisper", "full"), ("qwen2-audio", "lora")])

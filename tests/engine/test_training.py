@@ -12,7 +12,9 @@ from engine.data.frames import FrameCache
 from engine.model import SpeechLLM
 from engine.training import TrainingError, train
 from engine.training import loop as loop_module
+from engine.training.feed import Feed
 from engine.training.folder import RunFolder, RunFolderError
+from engine.training.processes import Processes
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +25,7 @@ def cache(tmp_path_factory):
 @pytest.fixture(scope="module")
 def straight_run(base_models, recipe, dialogues, cache, tmp_path_factory):
     """An uninterrupted run of all three stages, with its model as it was at the end."""
-    run = loop_module._Run(recipe, dialogues, RunFolder(tmp_path_factory.mktemp("straight")), None, "cpu", cache)
+    run = loop_module._Run(recipe, dialogues, RunFolder(tmp_path_factory.mktemp("straight")), None, Processes("cpu"), cache)
     result = run.run()
     assert result["status"] == "finished" and result["steps"] == 6
     return run
@@ -179,8 +181,8 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(
         mask = original(*arguments)
         return mask * float("nan") if len(calls) == 2 else mask
 
-    original = loop_module._mask
-    monkeypatch.setattr(loop_module, "_mask", poisoned)
+    original = Feed.masks
+    monkeypatch.setattr(Feed, "masks", poisoned)
     with pytest.raises(TrainingError, match="step 2, on .*flac turn .*--base .*last_good"):
         train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
     assert torch.load(tmp_path / "resume" / "state.pt", weights_only=True)["step"] == 1
@@ -211,7 +213,8 @@ def test_batches_are_a_function_of_seed_and_step_and_cover_every_example(recipe,
     assert [one.batch(step) for step in range(2 * epoch)] == [two.batch(step) for step in range(2 * epoch)]
     seen = [example for step in range(epoch) for example in one.batch(step)]
     assert sorted(map(id, seen)) == sorted(map(id, one.examples()))
-    assert one.batch(0) != Sampler(dialogues, stage, recipe.prompt, seed=6).batch(0)
+    other = Sampler(dialogues, stage, recipe.prompt, seed=6)
+    assert [one.batch(step) for step in range(epoch)] != [other.batch(step) for step in range(epoch)]
 
 
 def test_data_without_states_cannot_train_stage_2(recipe, dialogues):

@@ -1,0 +1,150 @@
+"""Stages on tiny models: encoders that train, augmented waveforms, evaluation, what a resumed run repeats."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from engine.data.batching import build_row
+from engine.training import loop as loop_module
+from engine.training import train
+from engine.training.folder import RunFolder
+
+LORA = {"encoder_tuning": "lora", "encoder_lora": {"rank": 2, "alpha": 4}}
+FULL = {"encoder_tuning": "full"}
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(folder):
+    return [line["loss"] for line in lines(folder)]
+
+
+@pytest.fixture
+def stop_after(monkeypatch):
+    """Make the run stop after a step, once."""
+    write = RunFolder.log
+
+    def arm(step):
+        def log(folder, **values):
+            write(folder, **values)
+            if values["step"] == step:
+                folder.stop.touch()
+                monkeypatch.setattr(RunFolder, "log", write)
+
+        monkeypatch.setattr(RunFolder, "log", log)
+
+    return arm
+
+
+def resumed(recipe, corpus, folder, after, stop_after):
+    stop_after(after)
+    assert train(recipe, corpus, folder, cache=folder / "cache")["status"] == "stopped"
+    assert train(recipe, corpus, folder, cache=folder / "cache", resume=True)["status"] == "finished"
+    return losses(folder)
+
+
+@pytest.mark.parametrize(("model", "pattern"), [(LORA, "encoder.*lora_"), (FULL, "^encoder\\.")])
+def test_an_encoder_trains_and_its_run_resumes_bit_for_bit(make_recipe, corpus, tmp_path, stop_after, model, pattern):
+    """With dropout, speed perturbation, noise and SpecAugment all on, and an own learning rate for the encoder."""
+    augment = {"speeds": [0.9, 1.0, 1.1], "noise": str(tmp_path / "noise"), "time_masks": 2, "feature_masks": 1}
+    (tmp_path / "noise").mkdir()
+    shutil.copy(corpus[-1].turns[0].audio, tmp_path / "noise")
+    stages = [
+        {
+            "trainable": ["^connector\\.", pattern],
+            "augment": augment,
+            "learning_rates": {"^encoder": 1e-3},
+            "tasks": {"asr": 1.0},
+        },
+        {"steps": 1},
+    ]
+    recipe = make_recipe(model=model, stages=stages)
+    run = loop_module._Run(recipe, corpus, RunFolder(tmp_path / "straight"), None, loop_module.Processes("cpu"), tmp_path / "c")
+    before = {name: value.detach().clone() for name, value in run.model.named_parameters()}
+    fingerprint = run.model.encoder.fingerprint
+    run.run()
+    moved = [name for name, value in run.model.named_parameters() if not torch.equal(value, before[name])]
+    assert any(name.startswith("encoder.") for name in moved)
+    assert run.model.encoder.fingerprint != fingerprint
+    assert resumed(recipe, corpus, tmp_path / "resumed", 2, stop_after) == losses(tmp_path / "straight")
+
+
+def test_frozen_frames_come_from_the_cache_unless_waveforms_change(make_recipe, corpus, tmp_path):
+    train(make_recipe(steps=1), corpus, tmp_path / "plain", cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 4
+    train(make_recipe(steps=1, augment={"speeds": [0.9]}), corpus, tmp_path / "fast", cache=tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    assert losses(tmp_path / "plain") != losses(tmp_path / "fast")
+
+
+def test_accumulation_changes_nothing_even_with_an_encoder_that_trains(make_recipe, steady_encoder, corpus, tmp_path):
+    connector = {"stack": 4, "layers": 1, "width": 32, "heads": 2, "ffn": 32, "dropout": 0.0}
+    model = LORA | {"encoder": steady_encoder, "connector": connector, "lora": {"rank": 4}}
+    curves = []
+    for positions in (100_000, 64):
+        stage = {"trainable": ["^connector\\.", "lora_"], "max_positions": positions, "augment": {"time_masks": 1}}
+        train(make_recipe(model=model, **stage), corpus, tmp_path / str(positions))
+        curves.append(losses(tmp_path / str(positions)))
+    assert curves[0] == pytest.approx(curves[1], rel=1e-4)
+
+
+def test_the_best_weights_of_the_dev_dialogues_are_kept_and_patience_ends_a_stage(
+    make_recipe, corpus, tmp_path, monkeypatch, stop_after
+):
+    """Dev losses 5, 3, 4, 6: the stage ends after the fourth evaluation and keeps the weights of the second."""
+    recipe = make_recipe(stages=[{"steps": 20, "eval_every": 1, "patience": 2, "eval_dialogues": 1}, {"steps": 1}])
+    kept, restored = {}, []
+    take, save, put = loop_module.Best.take, RunFolder.save_best, loop_module._Run._put_weights
+
+    def save_best(folder, stage, step, weights):
+        kept[step] = weights
+        save(folder, stage, step, weights)
+
+    def put_weights(run, weights):
+        restored.append(weights)
+        put(run, weights)
+
+    monkeypatch.setattr(loop_module.Best, "take", lambda best, loss, step: take(best, [5.0, 3.0, 4.0, 6.0][step - 1], step))
+    monkeypatch.setattr(RunFolder, "save_best", save_best)
+    monkeypatch.setattr(loop_module._Run, "_put_weights", put_weights)
+    train(recipe, corpus, tmp_path / "a", cache=tmp_path / "cache")
+    written = lines(tmp_path / "a")
+    assert [line["stage"] for line in written] == ["s1"] * 4 + ["s2"] and written[-1]["step"] == written[-1]["total_steps"] == 5
+    assert sorted(kept) == [1, 2] and all(torch.equal(restored[0][name], value) for name, value in kept[2].items())
+    assert any(not torch.equal(kept[1][name], value) for name, value in kept[2].items())
+    assert {"eval_loss", "eval_wer", "eval_jga", "eval_seconds"} <= set(written[0]) and "eval_loss" not in written[-1]
+    assert not list((tmp_path / "a").rglob("best-*"))
+    assert resumed(recipe, corpus, tmp_path / "b", 3, stop_after) == losses(tmp_path / "a")
+
+
+def test_the_dev_loss_is_that_of_whole_rows_without_dropout_or_augmentation(make_recipe, corpus, tmp_path):
+    stage = {"steps": 2, "eval_every": 1, "learning_rate": 1e-12, "augment": {"time_masks": 2}, "max_positions": 64}
+    train(make_recipe(**stage), corpus, tmp_path, cache=tmp_path / "cache")
+    first, second = (line["eval_loss"] for line in lines(tmp_path))
+    assert first == pytest.approx(second, rel=1e-6)
+
+
+def test_a_stage_of_asr_alone_is_decoded_as_asr(make_recipe, corpus, tmp_path):
+    train(make_recipe(steps=1, tasks={"asr": 1.0}, eval_every=1, eval_dialogues=1), corpus, tmp_path, cache=tmp_path / "cache")
+    assert lines(tmp_path)[0]["eval_wer"] > 0 and "eval_jga" not in lines(tmp_path)[0]
+
+
+def test_non_speech_trains_to_answer_nothing(make_recipe, corpus, tmp_path):
+    """Empty transcripts are rows of their own, with the end of the sequence as their only target, under every loss."""
+    stage = {"tasks": {"asr": 1.0}, "sources": {"noise": 1.0, "alpha": 1.0}, "max_positions": 64, "ctc_weight": 1.0}
+    recipe = make_recipe(**stage, trainable=["^connector\\.", "^ctc\\.", "llm.*lora_"], matching={"mse": 1.0, "cosine": 1.0})
+    run = loop_module._Run(recipe, corpus, RunFolder(tmp_path), None, loop_module.Processes("cpu"), tmp_path / "cache")
+    rows = [build_row(run.model, recipe.prompt, e, torch.empty(3, 0)) for e in run.samplers[0].batch(0) if not e.turn.transcript]
+    assert [row.target for row in rows] == [[run.model.tokenizer.eos_token_id]] * 2
+    assert run.run()["status"] == "finished"
+
+
+def test_metrics_tell_the_throughput(make_recipe, corpus, tmp_path):
+    train(make_recipe(steps=1), corpus, tmp_path, cache=tmp_path / "cache")
+    line = lines(tmp_path)[0]
+    assert line["positions"] > line["tokens"] > 0 and 0 <= line["padding"] < 1
+    assert line["speech_seconds"] > 0.9 and line["memory_gb"] > 0.1

@@ -1,0 +1,20 @@
+"""What `torchrun` starts in the tests: train a recipe given as JSON. Arguments: recipe, manifest, run folder, further options."""
+
+import json
+import sys
+from pathlib import Path
+
+from engine.config import parse_recipe
+from engine.dialogue import read_manifest
+from engine.training import train
+
+recipe, manifest, out, *options = sys.argv[1:]
+train(
+    parse_recipe(json.loads(Path(recipe).read_text())),
+    read_manifest(manifest),
+    Path(out),
+    device="cpu",
+    cache=Path(out) / "cache",
+    resume="--resume" in options,
+    shard="--shard" in options,
+)
