@@ -28,7 +28,7 @@ from engine.training.objective import Objective
         ({"tasks": {"slot-filling": 1.0}}, {}, "stage 's1'.*task 'slot-filling' cannot be trained"),
         ({"sources": {"gamma": 1.0}}, {}, "'gamma' selects no turn.*'alpha', 'beta', 'noise'"),
         ({"sources": {"alpha": 1.0, "beta": 0.05}}, {}, "'beta' has a share of 0.19 rows in a batch of 4; raise"),
-        ({"tasks": {"asr": 1.0}, "sources": {"noise": 1.0}, "matching": {"cosine": 1.0}}, {}, "matching compares speech with transcripts"),
+        ({"tasks": {"asr": 1.0}, "sources": {"noise": 1.0}, "matching": {"cosine": 1.0}}, {}, "matching compares speech"),
         ({"augment": {"noise": "nowhere"}}, {}, "augment.noise must name a folder.*nowhere: no such manifest"),
         ({"eval_every": 1, "sources": {"noise": 1.0}, "tasks": {"asr": 1.0}}, {}, "'dev' with turns for its tasks and sources"),
     ],
