@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from engine.config import RecipeError
-from engine.data.frames import FrameCache
 from engine.recipe_files import packaged
+from engine.training import loop
 from engine.training import sweep as sweep_module
 from engine.training.curves import draw_curves
 from engine.training.sweep import best_path, read_sweep, run_sweep, summary_table
@@ -49,10 +49,9 @@ def test_a_sweep_trains_scores_and_tabulates_each_point_once(points, dialogues, 
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(points, dialogues, tmp_path, monkeypatch):
-    prepare = FrameCache.prepare
-    monkeypatch.setattr(FrameCache, "prepare", lambda *_: False)  # as when asked to stop while encoding
-    assert run_sweep(points[:1], dialogues[:1], tmp_path / "out", cache=tmp_path / "cache") is None
-    monkeypatch.setattr(FrameCache, "prepare", prepare)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop._Run, "_must_stop", lambda run: True)  # as when asked to stop in the first step of two
+        assert run_sweep(points[:1], dialogues[:1], tmp_path / "out", cache=tmp_path / "cache") is None
     rows = run_sweep(points[:1], dialogues[:1], tmp_path / "out", cache=tmp_path / "cache")
     assert rows is not None and rows[0]["status"] == "finished" and "jga" not in rows[0]  # no dev dialogue to score
 
