@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-# No one speaks faster: of the synthetic and human test recordings with a true transcript none has more tokens.
+# No one speaks faster: the most talkative turn of the WOZ 2.0 validation split has 3.4 tokens a second beyond the first six.
 _TOKENS_A_SECOND = 8.0
 _TOKENS_AT_LEAST = 6
 _LONGEST_REPEATED = 12  # tokens of a phrase that can be noticed to repeat
