@@ -16,12 +16,13 @@ from engine.scoring.wer import WerResult, wer
 
 @dataclass(frozen=True)
 class TurnResult:
-    """What a system answered to one user turn; ``state`` is cumulative."""
+    """What a system answered to one user turn; ``state`` is cumulative, ``matched`` the same after fuzzy matching, if made."""
 
     dialogue_id: str
     turn_id: int
     transcript: str
     state: State
+    matched: State | None = None
 
 
 def report(
@@ -65,7 +66,12 @@ def report(
     plain = score_states(states, golds, profile)
     matcher = FuzzyMatcher(ontology, fuzzy)
     following = iter(matcher.apply_all([state for row in states.values() for state in row]))
-    matched = {dialogue: [next(following)[0] for _ in row] for dialogue, row in states.items()}
+    matched = {
+        dialogue: [
+            alone if result.matched is None else result.matched for result, (alone, _) in zip(found, following, strict=False)
+        ]
+        for dialogue, found in results.items()
+    }
 
     words = _wer(
         (turn.transcript, result.transcript, dialogue)

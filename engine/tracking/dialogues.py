@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engine import audio
 from engine.dialogue import Dialogue, ManifestError, State, Turn
-from engine.postprocess import FuzzyMatcher, FuzzyMode
+from engine.postprocess import FuzzyMatcher, FuzzyMode, Support
 from engine.scoring import TurnResult, report
 from engine.tracking.history import OWN, History
 from engine.tracking.predictions import TrackedTurn, read_partial
@@ -59,6 +59,7 @@ def track_dialogues(
     history: History = OWN,
     batch: int = 16,
     done: Sequence[TrackedTurn] = (),
+    matcher: FuzzyMatcher | None = None,
 ) -> Iterator[TrackedTurn]:
     """Answer every user turn that has audio, in the order in which the answers are finished.
 
@@ -68,6 +69,7 @@ def track_dialogues(
     Args:
         history: what the model reads of earlier user turns; the agent's are always the manifest's text.
         done: predictions of an interrupted run with the same settings: not made again, and not yielded.
+        matcher: adds to each prediction its state after matching; where entries tie, the turn's audio has the say.
 
     Raises:
         AudioError: a recording is missing or cannot be used.
@@ -95,11 +97,13 @@ def track_dialogues(
                 go_on(waiting.pop())
             for thread, prediction in work.step():
                 turn = thread.asked
+                support = tracker.support(thread.request(turn), prediction.raw)  # while the history is what the model read
                 thread.answer(turn, prediction)
                 go_on(thread)
                 progress.advance(task)
                 where = {"audio": turn.audio, "start": turn.start, "end": turn.end, "channel": turn.channel}
-                yield TrackedTurn(thread.dialogue.dialogue_id, turn.turn_id, **vars(prediction), **settings, **where)
+                tracked = TrackedTurn(thread.dialogue.dialogue_id, turn.turn_id, **vars(prediction), **settings, **where)
+                yield _matched(tracked, matcher, support) if matcher else tracked
 
 
 def evaluate_dialogues(
@@ -129,13 +133,13 @@ def evaluate_dialogues(
             if turn.audio:
                 audio.duration(turn.audio)
     done = _done(predictions, tracker, dialogues, history) if predictions and resume else []
-    matched = _matching(tracker, fuzzy)
+    matcher = FuzzyMatcher(tracker.ontology, fuzzy)
     turns = list(done)
     if predictions and not resume:
         predictions.write_text("", encoding="utf-8")
     file = predictions.open("a", encoding="utf-8") if predictions else None
     try:
-        for answer in map(matched, track_dialogues(tracker, dialogues, history=history, batch=batch, done=done)):
+        for answer in track_dialogues(tracker, dialogues, history=history, batch=batch, done=done, matcher=matcher):
             turns.append(answer)
             if file:
                 file.write(answer.to_json() + "\n")
@@ -145,7 +149,9 @@ def evaluate_dialogues(
             file.close()
     order = {dialogue.dialogue_id: number for number, dialogue in enumerate(dialogues)}
     turns.sort(key=lambda turn: (order[turn.dialogue_id], turn.turn_id))
-    results = [TurnResult(turn.dialogue_id, turn.turn_id, turn.transcript, turn.state) for turn in turns]
+    results = [
+        TurnResult(turn.dialogue_id, turn.turn_id, turn.transcript, turn.state, _state_matched(turn, fuzzy)) for turn in turns
+    ]
     scores = report(dialogues, results, tracker.ontology, fuzzy)
     scores["invalid_outputs"] = sum(not turn.valid for turn in turns)
     scores["guarded"] = sum(turn.guarded for turn in turns)
@@ -180,13 +186,13 @@ def _done(path: Path, tracker: Tracker, dialogues: Sequence[Dialogue], history: 
     return turns
 
 
-def _matching(tracker: Tracker, mode: FuzzyMode) -> Callable[[TrackedTurn], TrackedTurn]:
-    """What adds to a prediction its state as matched with the checkpoint's ontology."""
-    matcher = FuzzyMatcher(tracker.ontology, mode)
+def _matched(turn: TrackedTurn, matcher: FuzzyMatcher, support: Support) -> TrackedTurn:
+    """The prediction with its state as matched."""
+    state, matches = matcher.apply(turn.state, support)
+    found = {domain: {slot: asdict(match) for slot, match in slots.items()} for domain, slots in matches.items()}
+    return replace(turn, fuzzy={"mode": matcher.mode, "ontology": matcher.ontology.built_from, "state": state, "matches": found})
 
-    def add(turn: TrackedTurn) -> TrackedTurn:
-        state, matches = matcher.apply(turn.state)
-        found = {domain: {slot: asdict(match) for slot, match in slots.items()} for domain, slots in matches.items()}
-        return replace(turn, fuzzy={"mode": mode, "ontology": tracker.ontology.built_from, "state": state, "matches": found})
 
-    return add
+def _state_matched(turn: TrackedTurn, mode: FuzzyMode) -> State | None:
+    """The state after matching, if it was made in this mode; a resumed run may have been begun in another."""
+    return turn.fuzzy["state"] if turn.fuzzy and turn.fuzzy["mode"] == mode else None

@@ -30,6 +30,7 @@ from engine.tracking.decoding import Decoder, Generated, Job
 from engine.tracking.drafts import CtcReader, Guesses
 from engine.tracking.grammar import GrammarError, StateGrammar
 from engine.tracking.guard import is_noise, is_silence
+from engine.tracking.support import AnswerSupport
 
 _BLOCK = {"cpu": 128}  # tokens the LLM reads at once; on a GPU the default
 _GPU_BLOCK = 1024
@@ -161,6 +162,15 @@ class Tracker:
         batch = model.collate([model.row(prompt, model.encode([samples])[0])]).to(model.device)
         speech, valid = model.speech(batch.frames, batch.valid)
         return model.embed(batch, speech, valid)[0], speech[0][valid[0]]
+
+    def support(self, request: TurnRequest, raw: str) -> AnswerSupport:
+        """What the audio of a turn says about readings of its values, for fuzzy matching; ``raw`` is the answer to it."""
+
+        def prompt() -> Tensor:
+            return self.listen(_samples(request), dst_prompt(self.info.prompt, request.history))[0]
+
+        block = _BLOCK.get(self.model.device.type, _GPU_BLOCK)
+        return AnswerSupport(self.model.llm, self.model.tokenizer, prompt, f" {raw}", block)
 
     def decoder(self, lanes: int) -> Decoder:
         """A decoder of this tracker's LLM.

@@ -89,3 +89,10 @@ def test_predictions_that_do_not_fit_are_refused_by_name(predictions, message):
 def test_nothing_to_score_is_refused():
     with pytest.raises(ScoreError, match="no user turn"):
         report([Dialogue("d", [Turn(0, "agent", "hello")])], [], ONTOLOGY)
+
+
+def test_a_state_that_was_matched_with_the_audios_say_is_scored_as_it_is():
+    gold = Dialogue("d", [Turn(0, "user", state={"restaurant": {"name": "golden wok"}})])
+    result = TurnResult("d", 0, "", {"restaurant": {"name": "curry gardin"}}, {"restaurant": {"name": "golden wok"}})
+    scores = report([gold], [result], ONTOLOGY, "typed")
+    assert (scores["jga"], scores["fuzzy"]["jga"]) == (0.0, 100.0)

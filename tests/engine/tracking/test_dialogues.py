@@ -59,6 +59,7 @@ def tracker(monkeypatch):
         info=SimpleNamespace(prompt=PromptConfig(), name="fake"),
         settings=lambda: DecodingConfig().model_dump(),
         ontology=Ontology({"restaurant": {"food": ["thai", "italian"]}}),
+        support=lambda request, raw: None,
         asked=asked,
         fail_at=-1,
     )
