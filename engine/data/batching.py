@@ -117,8 +117,13 @@ def _rows(stage: StageConfig, parts: list[tuple[TaskName, str]]) -> list[int]:
     """How many rows of a batch each (task, source) gets: its share, rounded so that they fill the batch.
 
     Raises:
-        RecipeError: a share that comes to less than half a row.
+        RecipeError: a share that comes to less than half a row, or fewer rows than parts.
     """
+    if len(parts) > stage.batch:
+        raise RecipeError(
+            f"stage {stage.name!r}: a batch of {stage.batch} has no room for a row of each of the {len(parts)} tasks and "
+            "sources; raise the batch"
+        )
     weights = [stage.tasks[task] * stage.sources.get(source, 1.0) for task, source in parts]
     exact = [stage.batch * weight / sum(weights) for weight in weights]
     for (task, source), rows in zip(parts, exact, strict=True):
