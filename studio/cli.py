@@ -7,6 +7,7 @@ What people can put right ends in one sentence on standard error and exit code 2
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -61,29 +62,85 @@ def setup(home: Home = None) -> None:
 
 
 @app.command("import")
-def import_dialogues(manifest: Path, project: ProjectName = None, home: Home = None) -> None:
-    """Bring the dialogues of a manifest into a project; it is made if there is none of that name."""
-    with _sentences():
-        from studio.services import manifests
+def import_dialogues(
+    source: Annotated[str, typer.Argument(metavar="[FORMAT]", help="A format that --formats lists; manifest if left out.")] = "",
+    path: Annotated[Path | None, typer.Argument(help="A file, a folder, or an archive of one.", show_default=False)] = None,
+    project: ProjectName = None,
+    split: Annotated[list[str] | None, typer.Option(help="Only this split; can be given several times.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")] = False,
+    rename: Annotated[bool, typer.Option("--rename", help="Give a new name to what has another dialogue's.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    formats: Annotated[bool, typer.Option("--formats", help="List the formats.")] = False,
+    home: Home = None,
+) -> None:
+    """Bring dialogues of a manifest or corpus into a project, which is made if there is none of that name.
 
+    What is there already, known by its content, is left out; an import that was killed goes on when it is started again.
+    """
+    with _sentences():
+        from studio.services import exchange, imports
+
+        if formats:
+            _list(exchange.import_formats())
+            return
+        if not source:
+            raise StudioError("Say what to import: dst-studio import FORMAT PATH, or dst-studio import manifest.jsonl.")
+        name, place = (source, path) if path is not None else (exchange.MANIFEST, Path(source))
         ws = open_workspace(home)
-        number = manifests.import_manifest(ws, _project(ws, project, make=True), manifest)
-        _say(f"{number} dialogues imported")
+        with exchange.opened(ws, place, name, split or ()) as opened:
+            # A dry run makes no project; what it would be compared with is then empty
+            project_id = None if dry_run and _is_new(ws, project) else _project(ws, project, make=True)
+            planned = imports.plan(ws, project_id, opened, rename)
+            if as_json:
+                print(json.dumps(planned.to_json(), ensure_ascii=False, indent=2))
+            elif dry_run:
+                print("\n".join(imports.lines(planned)))
+            if dry_run:
+                return
+            assert project_id is not None
+            number = imports.carry_out(ws, project_id, planned, progress=_count)
+            if not as_json:
+                there = len(planned.those("there"))
+                _say(f"{number} dialogues imported" + (f", {there} were there already" if there else ""))
 
 
 @app.command()
-def export(out: Path, project: ProjectName = None, home: Home = None) -> None:
-    """Write a project's dialogues with their corrections to OUT/manifest.jsonl and OUT/audio."""
+def export(
+    out: Annotated[Path | None, typer.Argument(help="The folder to write.", show_default=False)] = None,
+    project: ProjectName = None,
+    to: Annotated[str, typer.Option("--format", help="A format that --formats lists.")] = "manifest",
+    split: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this split; can be given several times. Held-out dialogues (test) only go out if named."),
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only dialogues whose user turns are all at least corrected, reviewed or final.")
+    ] = None,
+    text: Annotated[str, typer.Option(help="Only dialogues in whose name, words or values this occurs.")] = "",
+    dialogue: Annotated[list[str] | None, typer.Option(help="Only this dialogue; can be given several times.")] = None,
+    formats: Annotated[bool, typer.Option("--formats", help="List the formats.")] = False,
+    home: Home = None,
+) -> None:
+    """Write a project's dialogues with their corrections into the folder OUT."""
     with _sentences():
-        from studio.services import manifests
+        from studio.services import exchange, exports
 
+        if formats:
+            _list(exchange.export_formats())
+            return
+        if out is None:
+            raise StudioError("Name the folder to write: dst-studio export OUT.")
+        chosen = exports.Selection(tuple(split or exports.TRAINING), status, text, tuple(dialogue or ()))
         ws = open_workspace(home)
-        _say(f"Written: {manifests.export_manifest(ws, _project(ws, project), out)}")
+        written = exports.export(ws, _project(ws, project), out, to, chosen)
+        for finding in written.findings:
+            print(f"    {finding}")
+        if written.held_out:
+            print(f"    {written.held_out} held-out dialogues left out: name --split test to have them")
+        _say(f"{written.dialogues} dialogues written to {written.folder}")
 
 
-Password = Annotated[
-    str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for if not given.")
-]
+Password = Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for if not given.")]
 RoleName = Annotated[str, typer.Option(help="annotator, reviewer, trainer or admin; each may do what the ones before it may.")]
 
 
@@ -175,6 +232,21 @@ def _project(ws: Workspace, name: str | None, make: bool = False) -> int:
     if name is not None and make:
         return projects.create_project(ws, name).id
     raise StudioError(f"Name the project with --project; there are: {', '.join(known) or 'none yet'}.")
+
+
+def _is_new(ws: Workspace, name: str | None) -> bool:
+    from studio.services import projects
+
+    return name is not None and name not in {project.name for project in projects.list_projects(ws)}
+
+
+def _list(formats: dict[str, str]) -> None:
+    for name, summary in formats.items():
+        print(f"{name:12} {summary}")
+
+
+def _count(done: int, total: int) -> None:
+    print(f"    {done} of {total} dialogues", file=sys.stderr, flush=True)
 
 
 def _say(step: str) -> None:

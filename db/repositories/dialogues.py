@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, String, cast, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, String, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, selectinload
 
-from db.models import LABELLED, Dialogue, Prediction, Recording, Revision, RevisionKind, Speaker, Split, Turn, TurnStatus
+from db.models import (
+    LABELLED,
+    Dialogue,
+    Prediction,
+    Recording,
+    Revision,
+    RevisionKind,
+    Speaker,
+    Split,
+    Turn,
+    TurnSlot,
+    TurnStatus,
+)
 
 _WITH_TURNS = (
     selectinload(Dialogue.turns).selectinload(Turn.revisions),
@@ -41,6 +53,51 @@ def load_many(session: Session, project_id: int, split: Split | None = None) -> 
     if split is not None:
         query = query.where(Dialogue.split == split)
     return session.scalars(query).all()
+
+
+def load_some(session: Session, ids: Sequence[int]) -> Sequence[Dialogue]:
+    """The dialogues of these ids with everything their turns hold, oldest first."""
+    return session.scalars(select(Dialogue).where(Dialogue.id.in_(ids)).order_by(Dialogue.id).options(*_WITH_TURNS)).all()
+
+
+def matching(
+    session: Session, project_id: int, text: str = "", statuses: Sequence[TurnStatus] = ()
+) -> list[tuple[int, str, Split]]:
+    """Id, name and split of a project's dialogues, oldest first.
+
+    Args:
+        text: occurs in the name, in what was said, or in a value of the states.
+        statuses: every user turn has one of these, and there is a user turn.
+    """
+    query = select(Dialogue.id, Dialogue.name, Dialogue.split).where(Dialogue.project_id == project_id).order_by(Dialogue.id)
+    if words := text.strip().lower():
+        value = exists().where(TurnSlot.turn_id == Turn.id, TurnSlot.value.contains(words, autoescape=True))
+        said = or_(Turn.words.contains(words, autoescape=True), value)
+        query = query.where(
+            or_(Dialogue.name.icontains(words, autoescape=True), exists().where(Turn.dialogue_id == Dialogue.id, said))
+        )
+    if statuses:
+        user = exists().where(Turn.dialogue_id == Dialogue.id, Turn.speaker == Speaker.USER)
+        query = query.where(user, ~user.where(Turn.status.not_in(statuses)))
+    return [(id_, name, split) for id_, name, split in session.execute(query)]
+
+
+def contents(session: Session, project_id: int) -> list[tuple[int, str, str | None, Split]]:
+    """Id, name, content hash and split of a project's dialogues."""
+    query = select(Dialogue.id, Dialogue.name, Dialogue.content, Dialogue.split).where(Dialogue.project_id == project_id)
+    return [(id_, name, content, split) for id_, name, content, split in session.execute(query)]
+
+
+def revisions_of(session: Session, ids: Sequence[int]) -> Iterator[Row[Dialogue, Turn, Revision]]:
+    """Every revision of these dialogues with its turn, by dialogue, turn and age."""
+    query = (
+        select(Dialogue, Turn, Revision)
+        .join(Turn, Turn.dialogue_id == Dialogue.id)
+        .join(Revision, Revision.turn_id == Turn.id)
+        .where(Dialogue.id.in_(ids))
+        .order_by(Dialogue.id, Turn.turn_id, Revision.id)
+    )
+    yield from session.execute(query)
 
 
 def lock_turn(session: Session, turn_id: int) -> Turn | None:

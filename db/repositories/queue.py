@@ -70,9 +70,7 @@ def error_counts(session: Session, project_id: int) -> dict[tuple[str, str], dic
     return found
 
 
-def _entries(
-    session: Session, project_id: int, filters: Filters, order: Sequence[Any], limit: int, offset: int
-) -> list[Entry]:
+def _entries(session: Session, project_id: int, filters: Filters, order: Sequence[Any], limit: int, offset: int) -> list[Entry]:
     columns = (Turn.id, Turn.dialogue_id, Dialogue.name, Turn.turn_id, Turn.status, Turn.doubt, Turn.words)
     query = _filtered(select(*columns), project_id, filters).order_by(*order).limit(limit).offset(offset)
     return [Entry(*row) for row in session.execute(query)]

@@ -11,6 +11,7 @@ from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, 
 from db.models import Split as SplitColumn
 from db.repositories import dialogues, jobs, revisions
 from studio.errors import StudioError
+from studio.services import search
 from studio.services.recordings import StoredAudio, recording_row, store
 from studio.services.views import (
     DialogueRow,
@@ -145,6 +146,7 @@ def _append(
         session.flush()
         if text:
             revisions.append(session, turn, RevisionKind.TRANSCRIPT, None, text, author, RevisionSource.USER)
+            search.index_labels(turn, text, None)
         return turn_view(ws, session, turn)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Split
+from db.models import Dialogue as DialogueRow
 from db.models import Ontology as OntologyRow
+from db.models import Split
 from db.repositories import projects
-from engine.dialogue import DONTCARE, Ontology, State, accepted, iterate_slots
+from engine.dialogue import DONTCARE, Dialogue, Ontology, State, Value, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value
 from studio.errors import StudioError
 from studio.workspace import Workspace
@@ -34,7 +37,7 @@ def choices(ws: Workspace, project_id: int, domain: str, slot: str) -> list[str]
     return [value for value in known if value != DONTCARE] + [DONTCARE]
 
 
-def remember(session: Session, dialogue: Dialogue, state: State) -> None:
+def remember(session: Session, dialogue: DialogueRow, state: State) -> None:
     """Have the values of a state that somebody wrote offered from now on, with their domains and slots.
 
     A value that is a known one in another spelling ("Curry Garden", "curry garden") is no new one.
@@ -42,16 +45,37 @@ def remember(session: Session, dialogue: Dialogue, state: State) -> None:
     The ontology then says that it holds values of the dialogue's split too.
     """
     row = newest(session, dialogue.project_id)
-    new: dict[str, dict[str, list[str]]] = {}
-    for domain, slot, value in iterate_slots(state):
-        known = row.values.get(domain, {}).get(slot)
-        normal = {normalise_value(entry, slot) for entry in known or ()} | {DONTCARE, ""}
-        forms = [form for form in accepted(value) if normalise_value(form, slot) not in normal]
-        if forms or known is None:
-            new.setdefault(domain, {})[slot] = forms
+    known = Ontology(row.values, row.built_from)
+    new = unknown(known, iterate_slots(state))
     if new:
-        added = Ontology(new, BUILT_FROM[dialogue.split])
-        add_version(session, dialogue.project_id, Ontology(row.values, row.built_from).merged(added))
+        add_version(session, dialogue.project_id, known.merged(Ontology(new, BUILT_FROM[dialogue.split])))
+
+
+def unknown(known: Ontology, slots: Iterable[tuple[str, str, Value]]) -> dict[str, dict[str, list[str]]]:
+    """Of ``(domain, slot, value)`` what an ontology lacks: values that are no other spelling of a known one, and slots."""
+    new: dict[str, dict[str, list[str]]] = {}
+    for domain, slot, value in slots:
+        values = known.values.get(domain, {}).get(slot)
+        normal = {normalise_value(entry, slot) for entry in values or ()} | {DONTCARE, ""}
+        forms = [form for form in accepted(value) if normalise_value(form, slot) not in normal]
+        if forms or values is None:
+            new.setdefault(domain, {})[slot] = forms
+    return new
+
+
+def new_in(known: Ontology, dialogues: Sequence[Dialogue]) -> Ontology:
+    """What an ontology lacks of dialogues that come in: every slot, but values of the training split only.
+
+    Values of dev and test would make an oracle of it, which scores then have to say.
+    """
+    slots, values = Ontology.from_dialogues(dialogues), Ontology.from_dialogues(d for d in dialogues if d.split == "train")
+    found: list[tuple[str, str, Value]] = []
+    for domain in slots.values:
+        for slot in slots.values[domain]:
+            trained = values.values.get(domain, {}).get(slot, [])
+            if trained or slot not in known.values.get(domain, {}):
+                found.append((domain, slot, trained))
+    return Ontology(unknown(known, found))
 
 
 def add_version(session: Session, project_id: int, ontology: Ontology) -> OntologyRow:

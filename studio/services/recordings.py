@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 import soundfile
 from sqlalchemy.orm import Session
@@ -48,25 +49,22 @@ def store(
     Raises:
         StudioError: not a usable recording, or the disk is full.
     """
-    import numpy as np
-
-    from engine import audio  # imports torch, which pages must not wait for
-
-    try:
-        audio.duration(source)
-        header = soundfile.info(str(source))
-        limit = audio.MAX_TURN_SECONDS  # the model would refuse a longer turn, when it is too late to cut it
-        samples = audio.load(source, start, end, channel, sample_rate=header.samplerate, max_seconds=limit)
-    except audio.AudioError as error:  # people know the file by its name, not by where an upload was put
-        raise StudioError(str(error).replace(str(source), Path(source).name)) from error
-    pcm = np.clip(np.round(samples * 32_768.0), -32_768, 32_767).astype("<i2")
-    sha256 = hashlib.sha256(f"{header.samplerate}:".encode() + pcm.tobytes()).hexdigest()
+    sha256, pcm, header = _decode(source, start, end, channel)
     path = f"recordings/{sha256[:2]}/{sha256}.flac"
     if not ws.path(path).exists():
         with disk_errors(ws.home):
             _write(ws, ws.path(path), pcm, header.samplerate)
     name = original_name or Path(source).name
     return StoredAudio(sha256, path, len(pcm) / header.samplerate, header.samplerate, header.channels, name)
+
+
+def sound_hash(source: str | Path, start: float | None = None, end: float | None = None, channel: int | None = None) -> str:
+    """The name ``store`` would give a recording, or the segment of it; nothing is written.
+
+    Raises:
+        StudioError: not a usable recording.
+    """
+    return _decode(source, start, end, channel)[0]
 
 
 def recording_row(session: Session, stored: StoredAudio) -> Recording:
@@ -91,6 +89,23 @@ def place(ws: Workspace, recording: Recording, folder: Path) -> Path:
             shutil.copyfile(ws.path(recording.path), partial)
             os.replace(partial, target)
     return target
+
+
+def _decode(source: str | Path, start: float | None, end: float | None, channel: int | None) -> tuple[str, Any, Any]:
+    """The sound's hash, its 16-bit samples (samples,), and the header of its file."""
+    import numpy as np
+
+    from engine import audio  # imports torch, which pages must not wait for
+
+    try:
+        audio.duration(source)
+        header = soundfile.info(str(source))
+        limit = audio.MAX_TURN_SECONDS  # the model would refuse a longer turn, when it is too late to cut it
+        samples = audio.load(source, start, end, channel, sample_rate=header.samplerate, max_seconds=limit)
+    except audio.AudioError as error:  # people know the file by its name, not by where an upload was put
+        raise StudioError(str(error).replace(str(source), Path(source).name)) from error
+    pcm = np.clip(np.round(samples * 32_768.0), -32_768, 32_767).astype("<i2")
+    return hashlib.sha256(f"{header.samplerate}:".encode() + pcm.tobytes()).hexdigest(), pcm, header
 
 
 def _write(ws: Workspace, target: Path, pcm: object, rate: int) -> None:

@@ -100,7 +100,7 @@ def test_killed_while_writing_a_recording_no_half_of_it_has_its_name(ws: Workspa
 
 
 def test_killed_while_the_sample_is_made_the_next_start_makes_all_of_it(ws: Workspace, run) -> None:
-    killed(run("manifests.revisions.append = die; projects.seed_sample(ws)"))
+    killed(run("manifests.revisions.begin = die; projects.seed_sample(ws)"))
     assert [project.name for project in projects.list_projects(ws)] == ["project"]
     assert projects.seed_sample(open_workspace(ws.home)).dialogues == 14
 

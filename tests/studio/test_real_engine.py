@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db.models import Checkpoint
-from studio.services import checkpoints, corrections, dialogues, manifests, projects, training, understanding
+from studio.services import checkpoints, corrections, dialogues, exports, manifests, projects, training, understanding
 from studio.workspace import Workspace
 
 LABELS = Path(__file__).with_name("sample_labels.json")
@@ -30,7 +30,8 @@ def base(ws: Workspace, project: int, tmp_path: Path) -> int:
             turn = dialogues.add_user_turn(ws, dialogue.id, sound)
             corrections.save_transcript(ws, turn.id, "a restaurant in the north", "anna", None)
             corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
-    manifest = manifests.export_manifest(ws, project, tmp_path / "export")
+    chosen = exports.Selection(splits=("train", "dev", "test"))
+    manifest = exports.export(ws, project, tmp_path / "export", selection=chosen).folder / "manifest.jsonl"
     settings = [part for override in ONE_STEP_EACH + SMALL for part in ("--set", override)]
     out = ws.path("runs/base")
     command = [sys.executable, "-m", "engine", "train", "demo", "--manifest", str(manifest), "--out", str(out)]

@@ -26,6 +26,10 @@ class CorpusError(ValueError):
     """A folder that does not hold the corpus. The message says what was expected and what was found."""
 
 
+class NotHereError(CorpusError):
+    """The folder lacks the corpus or the split that was asked for; what else it holds may be in order."""
+
+
 @dataclass
 class PreparationReport:
     """What one reader read, dropped and mended. Keys of ``dropped`` and ``mended`` are reasons, values are counts."""
@@ -175,7 +179,7 @@ def own_split(names: Mapping[str, Sequence[str]], asked: str) -> tuple[str, list
         asked: one of the three splits, for all its parts, or one of the corpus's own names.
 
     Raises:
-        CorpusError: there is no such split; the message lists them.
+        NotHereError: there is no such split; the message lists them.
     """
     if asked in names:
         return asked, list(names[asked])
@@ -183,14 +187,14 @@ def own_split(names: Mapping[str, Sequence[str]], asked: str) -> tuple[str, list
         if asked in parts:
             return split, [asked]
     known = dict.fromkeys([*names, *(part for parts in names.values() for part in parts)])
-    raise CorpusError(f"no split {asked!r}; choose of {', '.join(known)}")
+    raise NotHereError(f"no split {asked!r}; choose of {', '.join(known)}")
 
 
 def require(folder: Path, *names: str, depth: int = 0) -> Path:
     """The first of ``names`` (they may hold wildcards) that exists in ``folder``, or up to ``depth`` folders below it.
 
     Raises:
-        CorpusError: there is no such folder, or none of the names is in it.
+        NotHereError: there is no such folder, or none of the names is in it.
     """
     for name in names:
         for level in range(depth + 1):
@@ -200,13 +204,13 @@ def require(folder: Path, *names: str, depth: int = 0) -> Path:
     raise not_found(folder, " or ".join(names))
 
 
-def not_found(folder: Path, expected: str) -> CorpusError:
+def not_found(folder: Path, expected: str) -> NotHereError:
     """The error for a folder without ``expected``; it lists what is there instead."""
     if not folder.is_dir():
-        return CorpusError(f"{folder}: no such folder; expected one with {expected}")
+        return NotHereError(f"{folder}: no such folder; expected one with {expected}")
     found = sorted(path.name for path in folder.iterdir())
     listing = ", ".join(found[:8]) + (", ..." if len(found) > 8 else "") if found else "nothing"
-    return CorpusError(f"{folder}: expected {expected}, found {listing}")
+    return NotHereError(f"{folder}: expected {expected}, found {listing}")
 
 
 @contextmanager

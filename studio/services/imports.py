@@ -1,0 +1,230 @@
+"""Dialogues into a project: first what would happen, then all of it or none.
+
+An import of thousands of dialogues is written in parts. One that was killed goes on where it was when it is started again,
+because dialogues are known by their content.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sqlalchemy.orm import Session
+
+from db.models import Split
+from db.repositories import dialogues as rows
+from engine.dialogue import Dialogue, Ontology, iterate_slots
+from studio.errors import StudioError
+from studio.services import ontology
+from studio.services.exchange import Source, in_parts
+from studio.services.manifests import add_dialogues, content_hash, manifest_dialogue, store_audio
+from studio.services.recordings import sound_hash
+from studio.workspace import Workspace
+
+WHOLE = 500  # dialogues up to which an import is one transaction: it keeps other people's saves waiting for seconds
+PART = 100  # dialogues of a transaction beyond that
+NAMED = 5  # problems that a message names
+
+Progress = Callable[[int, int], None]  # done, of how many
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dialogue that comes in, under the name it would get.
+
+    ``there``: the project has it, as ``known_as``. ``clash``: that name is another dialogue's.
+    """
+
+    dialogue: Dialogue
+    status: Literal["new", "there", "clash"]
+    known_as: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an import would do, and what its reader had to say. ``additions`` is what the ontology would get."""
+
+    source: Source
+    entries: tuple[Entry, ...]
+    additions: Ontology
+
+    def those(self, status: str) -> list[Entry]:
+        """The dialogues that are new, there already, or clash."""
+        return [entry for entry in self.entries if entry.status == status]
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan for people and programs."""
+        dialogues = [entry.dialogue for entry in self.entries]
+        turns = [turn for dialogue in dialogues for turn in dialogue.turns]
+        slots = {(domain, slot) for turn in turns for domain, slot, _ in iterate_slots(turn.state or {})}
+        new = self.those("new")
+        return {
+            "source": str(self.source.path),
+            "format": self.source.format,
+            "dialogues": len(dialogues),
+            "turns": len(turns),
+            "user_turns": sum(turn.speaker == "user" for turn in turns),
+            "turns_with_audio": sum(turn.audio is not None for turn in turns),
+            "turns_with_state": sum(turn.state is not None for turn in turns),
+            "splits": dict(Counter(dialogue.split for dialogue in dialogues)),
+            "slots": sorted(f"{domain}-{slot}" for domain, slot in slots),
+            "new": len(new),
+            "renamed": {entry.known_as: entry.dialogue.dialogue_id for entry in new if entry.known_as},
+            "already_there": {entry.dialogue.dialogue_id: entry.known_as for entry in self.those("there")},
+            "same_name_other_content": [entry.dialogue.dialogue_id for entry in self.those("clash")],
+            "findings": self.source.findings,
+            "ontology_additions": self.additions.values,
+        }
+
+
+def lines(planned: Plan) -> list[str]:
+    """A plan for people, a fact a line."""
+    return [f"{name}: {text}" for name, text in facts(planned)] + [f"  {finding}" for finding in planned.source.findings]
+
+
+def facts(planned: Plan) -> list[tuple[str, str]]:
+    """What a plan says, as names and texts."""
+    found = planned.to_json()
+    there, clashes, additions = found["already_there"], found["same_name_other_content"], found["ontology_additions"]
+    added = [f"{domain}-{slot} ({len(values)} values)" for domain, slot, values in iterate_slots(additions)]
+    told = [
+        ("Dialogues", f"{found['dialogues']} ({', '.join(f'{split} {n}' for split, n in found['splits'].items())})"),
+        ("Turns", f"{found['turns']}, {found['user_turns']} of them the user's, {found['turns_with_audio']} with a recording"),
+        ("States", f"{found['turns_with_state']}, of {len(found['slots'])} slots: {_some(found['slots'], 12)}"),
+        ("New", f"{found['new']} dialogues"),
+    ]
+    if found["renamed"]:
+        told.append(("Renamed", _some([f"{old} to {new}" for old, new in found["renamed"].items()])))
+    if there:
+        same = [name if name == known else f"{name} (as {known})" for name, known in there.items()]
+        told.append(("There already", f"{len(there)}, left out: {_some(same)}"))
+    if clashes:
+        told.append(("Same name, other content", f"{len(clashes)}, refused unless renamed: {_some(clashes)}"))
+    if added:
+        told.append(("New in the ontology", _some(added, 12)))
+    return told
+
+
+def plan(
+    ws: Workspace, project_id: int | None, source: Source, rename: bool = False, progress: Progress = lambda done, total: None
+) -> Plan:
+    """Find out what importing ``source`` would do; nothing is written. Every recording is decoded once.
+
+    Args:
+        project_id: ``None`` stands for an empty project.
+        rename: give a dialogue whose name is another's the name "NAME (2)"; if that other one is held out, so is this.
+
+    Raises:
+        StudioError: the project is gone, or recordings cannot be used; the message names the first few.
+    """
+    contents = _contents(source, progress)
+    with ws.read() as session:
+        known = ontology.newest(session, project_id).values if project_id is not None else {}
+        there = _There(ws, session, project_id, source.dialogues, contents)
+        entries = [there.entry(dialogue, content, rename) for dialogue, content in zip(source.dialogues, contents, strict=True)]
+        fresh = [entry.dialogue for entry in entries if entry.status == "new"]
+        additions = ontology.new_in(Ontology(known), fresh)
+    return Plan(source, tuple(entries), additions)
+
+
+def carry_out(
+    ws: Workspace, project_id: int, planned: Plan, author: str = "import", progress: Progress = lambda done, total: None
+) -> int:
+    """Import what is new; the number of dialogues comes back. Up to 500 come all or not at all, more in parts.
+
+    Audio is cut to each turn and stored by content. Transcripts and states become revisions of source ``import``.
+
+    Raises:
+        StudioError: names clash, a recording cannot be used, or the disk is full.
+    """
+    if clashes := planned.those("clash"):
+        raise StudioError(
+            f"{len(clashes)} of these dialogues have the name of one in the project but other content: "
+            f"{_some([repr(entry.dialogue.dialogue_id) for entry in clashes])}; "
+            "rename them (--rename), or import into another project."
+        )
+    new = [entry.dialogue for entry in planned.those("new")]
+    done = 0
+    for part in in_parts(new, WHOLE if len(new) <= WHOLE else PART):
+        stored = store_audio(ws, part)
+        with ws.write() as session:
+            row = ontology.newest(session, project_id)
+            if taken := rows.names(session, project_id) & {dialogue.dialogue_id for dialogue in part}:
+                raise StudioError(f"Somebody imported dialogue {min(taken)!r} meanwhile: start the import again.")
+            if done == 0 and planned.additions.values:
+                ontology.add_version(session, project_id, Ontology(row.values, row.built_from).merged(planned.additions))
+            add_dialogues(session, project_id, part, stored, author)
+        done += len(part)
+        progress(done, len(new))
+    return done
+
+
+class _There:
+    """What a project holds already."""
+
+    def __init__(
+        self, ws: Workspace, session: Session, project_id: int | None, dialogues: Sequence[Dialogue], contents: Sequence[str]
+    ) -> None:
+        self.held_out: set[str] = set()
+        self.by_name: dict[str, set[str | None]] = {}
+        self.by_content: dict[str, list[str]] = {}
+        coming = {(dialogue.dialogue_id, content) for dialogue, content in zip(dialogues, contents, strict=True)}
+        names = {name for name, _ in coming}
+        changed = []
+        for id_, name, content, split in rows.contents(session, project_id) if project_id is not None else ():
+            self.by_name[name] = {content}
+            if split == Split.TEST:
+                self.held_out.add(name)
+            if content is not None and (name, content) not in coming:
+                self.by_content.setdefault(content, []).append(name)
+            if name in names and (name, content) not in coming:
+                changed.append(id_)
+        # What was recorded or corrected here and exported is known again as it stands now
+        for ids in in_parts(changed, PART):
+            for row in rows.load_some(session, ids):
+                sounds = [turn.recording.sha256 if turn.recording else None for turn in row.turns]
+                self.by_name[row.name].add(content_hash(manifest_dialogue(ws, row, None), sounds))
+            session.expunge_all()
+        self.taken = set(self.by_name) | names
+
+    def entry(self, dialogue: Dialogue, content: str, rename: bool) -> Entry:
+        name = dialogue.dialogue_id
+        if content in self.by_name.get(name, ()):
+            return Entry(dialogue, "there", name)
+        if content in self.by_content:
+            return Entry(dialogue, "there", self.by_content[content][0])
+        if name not in self.by_name:
+            return Entry(dialogue, "new")
+        if not rename:
+            return Entry(dialogue, "clash", name)
+        number = 2
+        while (free := f"{name} ({number})") in self.taken:
+            number += 1
+        self.taken.add(free)
+        split = "test" if name in self.held_out else dialogue.split
+        return Entry(replace(dialogue, dialogue_id=free, split=split), "new", name)
+
+
+def _contents(source: Source, progress: Progress) -> list[str]:
+    contents: list[str] = []
+    problems: list[str] = []
+    for done, dialogue in enumerate(source.dialogues, 1):
+        sounds: list[str | None] = []
+        for turn in dialogue.turns:
+            try:
+                sounds.append(sound_hash(turn.audio, turn.start, turn.end, turn.channel) if turn.audio else None)
+            except StudioError as error:
+                problems.append(f"dialogue {dialogue.dialogue_id}, turn {turn.turn_id}: {error}")
+                sounds.append(None)
+        contents.append(content_hash(dialogue, sounds))
+        if done % PART == 0 or done == len(source.dialogues):
+            progress(done, len(source.dialogues))
+    if problems:
+        raise StudioError(f"{source.path.name}: {len(problems)} recordings cannot be used: {_some(problems)}")
+    return contents
+
+
+def _some(things: Sequence[str], most: int = NAMED) -> str:
+    return ", ".join(things[:most]) + (", ..." if len(things) > most else "")
