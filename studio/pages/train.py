@@ -10,7 +10,7 @@ import pandas as pd
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import checkpoints, training
+from studio.services import checkpoints, propagation, training
 from studio.services.training import JobView, Preview
 from studio.workspace import Workspace
 
@@ -134,7 +134,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def offered(project_id: int | None) -> dict[Any, Any]:
         found = training.preview(ws, project_id) if project_id is not None else None
         return {
-            data: preview_html(found) if found else shared.empty("No project", "Create one on the Talk page."),
+            data: preview_html(found, propagation.error_counts(ws, project_id))
+            if found and project_id is not None
+            else shared.empty("No project", "Create one on the Talk page."),
             start: gr.update(interactive=bool(found and not found.problem)),
             head.hint: shared.hint(ws, project_id),
         }
@@ -247,8 +249,8 @@ def job_label(item: JobView) -> str:
     return f"{item.id} · {item.status} · {item.recipe} from {item.base_checkpoint}{result} · {shared.day_clock(item.created)}"
 
 
-def preview_html(found: Preview) -> str:
-    """What a fine-tune started now would be trained and tested on."""
+def preview_html(found: Preview, errors: dict[tuple[str, str], tuple[int, int]]) -> str:
+    """What a fine-tune started now would be trained and tested on, and what was wrong so far."""
     figures = (
         (str(found.dialogues), "corrected dialogues"),
         (str(found.turns), "turns to train on"),
@@ -257,7 +259,21 @@ def preview_html(found: Preview) -> str:
     )
     cells = "".join(f"<div><b>{number}</b><span>{name}</span></div>" for number, name in figures)
     problem = shared.alert(found.problem) if found.problem else ""
-    return f"<div class='dst-figures'>{cells}</div>{problem}"
+    return f"<div class='dst-figures'>{cells}</div>{problem}{errors_html(errors)}"
+
+
+def errors_html(errors: dict[tuple[str, str], tuple[int, int]]) -> str:
+    """Which slots were misheard and which misunderstood, and what that speaks for."""
+    if not errors:
+        return ""
+    misheard, misunderstood = (sum(counts[kind] for counts in errors.values()) for kind in (0, 1))
+    rows = [[shared.escape(" ".join(place)), *map(str, counts)] for place, counts in errors.items()]
+    advice = (
+        "Mostly misheard: more speech of these voices and words, with corrected transcripts, helps most."
+        if misheard > misunderstood
+        else "Mostly misunderstood although the words were right: more corrected states of these slots help most."
+    )
+    return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, "Why the model was wrong") + f"<p>{advice}</p>"
 
 
 def progress_html(item: JobView) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from db.models import ErrorKind, RevisionKind, RevisionSource, SlotError
-from db.repositories import dialogues, revisions
+from db.repositories import dialogues, queue, revisions
 from engine.dialogue import State, Value, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value
 from studio.services import understanding
@@ -66,6 +66,15 @@ def propagate(ws: Workspace, turn_id: int) -> list[Moved]:
         _follow(ws, before)
         moved += _moved(before, get_turn(ws, before.id))
     return moved
+
+
+def error_counts(ws: Workspace, project_id: int) -> dict[tuple[str, str], tuple[int, int]]:
+    """How often each slot was misheard, and misunderstood, among the corrections so far."""
+    with ws.read() as session:
+        found = queue.error_counts(session, project_id)
+    return {
+        place: (kinds.get(ErrorKind.RECOGNITION, 0), kinds.get(ErrorKind.UNDERSTANDING, 0)) for place, kinds in found.items()
+    }
 
 
 def _settled(turns: Sequence[TurnView]) -> Iterator[tuple[TurnView, Pins]]:

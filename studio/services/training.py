@@ -108,13 +108,20 @@ class JobView:
 
 
 def recipes() -> list[RecipeView]:
-    """The recipes of the engine, the quickest first: those are the ones to adapt a checkpoint with."""
+    """The engine's recipes for the embedded base models, the quickest first: those are the ones to adapt a checkpoint with.
+
+    The papers' recipes take other base models and days of a large GPU: they are started from the command line.
+    """
+    from engine.base_models import FIRST_START
     from engine.config import available_recipes, load_recipe
 
     folder = resources.files("engine").joinpath("recipes")
     views = []
     for name, description in available_recipes().items():
-        steps = sum(stage.steps for stage in load_recipe(name).stages)
+        recipe = load_recipe(name)
+        if not {recipe.model.encoder, recipe.model.llm} <= set(FIRST_START):
+            continue
+        steps = sum(stage.steps for stage in recipe.stages)
         views.append(RecipeView(name, description, steps, folder.joinpath(f"{name}.toml").read_text(encoding="utf-8")))
     return sorted(views, key=lambda view: (view.steps, view.name))
 

@@ -178,6 +178,9 @@ def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> Non
     talked.says("correct.title", "Turn 3")
     talked.has("correct.slot.restaurant-pricerange", "expensive")
     talked.has("correct.slot.restaurant-area", "north")
+    talked.go("train")
+    talked.says("train.data", "restaurant pricerange")
+    talked.says("train.data", "Mostly misunderstood")
     talked.clean()
 
 
