@@ -1,4 +1,4 @@
-"""The studio as a web application: four pages over one workspace, served to this machine only."""
+"""The studio as a web application: five pages over one workspace, served to this machine only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.pages import correct, models, talk, train
+from studio.pages import correct, data, models, talk, train
 from studio.services import people, understanding
 from studio.workspace import Workspace
 
@@ -39,7 +39,7 @@ def build(ws: Workspace) -> gr.Blocks:
     demo = gr.Blocks(title="Spoken DST Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True)
     with demo:
         talk.page(ws, demo)
-    for name, page in (("Correct", correct.page), ("Train", train.page), ("Models", models.page)):
+    for name, page in (("Correct", correct.page), ("Data", data.page), ("Train", train.page), ("Models", models.page)):
         with demo.route(name, f"/{name.lower()}"):
             page(ws, demo)
     return demo
@@ -89,8 +89,8 @@ def launch(
         strict_cors=True,
         footer_links=[],
         max_file_size="50mb",
-        # Recordings are played from where they are; all else of the workspace stays out of reach.
-        allowed_paths=[str(ws.home / "recordings")],
+        # Recordings are played from where they are, exports are downloaded; all else of the workspace stays out of reach.
+        allowed_paths=[str(ws.home / "recordings"), str(ws.home / "tmp" / "exports")],
         blocked_paths=[str(ws.home / name) for name in ("studio.db", "models", "runs", "cache")],
         favicon_path=ASSETS / "icon.svg",
         theme=THEME,

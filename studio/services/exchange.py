@@ -94,11 +94,15 @@ def opened(ws: Workspace, path: str | Path, name: str = MANIFEST, splits: Sequen
     with disk_errors(ws.home):
         ws.path("tmp").mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=ws.path("tmp"), prefix="import-", ignore_cleanup_errors=True) as scratch:
-            place = _unpacked(path, Path(scratch) / "files")
-            if name == MANIFEST:
-                yield _read_manifest(path, place, splits)
-            else:
-                yield _read_corpus(path, place if place.is_dir() else place.parent, name, splits, Path(scratch) / "audio")
+            try:
+                place = _unpacked(path, Path(scratch) / "files")
+                if name == MANIFEST:
+                    source = _read_manifest(path, place, splits)
+                else:
+                    source = _read_corpus(path, place if place.is_dir() else place.parent, name, splits, Path(scratch) / "audio")
+            except StudioError as error:  # people know the archive, not where it was unpacked
+                raise StudioError(str(error).replace(str(Path(scratch) / "files"), str(path))) from error
+            yield source
 
 
 def _read_manifest(path: Path, place: Path, splits: Sequence[str]) -> Source:

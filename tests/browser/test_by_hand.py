@@ -11,7 +11,7 @@ from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "correct", "train", "models")
+PAGES = ("", "correct", "data", "train", "models")
 
 
 @pytest.fixture(scope="module")
