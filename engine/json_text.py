@@ -29,10 +29,14 @@ def read_text(path: str | Path) -> str:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileError(f"{path}: no such file")
-    data = path.read_bytes()
+        raise FileError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
+    return decode(path, path.read_bytes())
+
+
+def decode(path: str | Path, data: bytes) -> str:
+    """The text of a file's bytes. Raises FileError as `read_text` does."""
     if data.startswith(_GZIP):
-        data = _unpack(path, data)
+        data = _unpack(Path(path), data)
     if data.startswith(b"\xef\xbb\xbf"):
         raise FileError(f"{path}, line 1: begins with a byte order mark; save it as UTF-8 without one")
     try:

@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -102,6 +102,10 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file, as soon as it is made.")
     ] = None,
+    fuzzy: Annotated[
+        Literal["paper", "typed"],
+        typer.Option(help="How values are matched with the checkpoint's ontology; typed asks the audio where entries tie."),
+    ] = "paper",
     resume: Annotated[bool, typer.Option(help="Go on from what the predictions file holds already.")] = False,
     task: Annotated[
         TaskName, typer.Option(help="dst tracks whole dialogues; any other task's examples are answered one by one.")
@@ -129,7 +133,7 @@ def evaluate(
         else:
             chosen = choose_history(history, dialogues)
             report, _ = evaluate_dialogues(
-                tracker, dialogues, history=chosen, batch=batch, predictions=predictions, resume=resume
+                tracker, dialogues, history=chosen, batch=batch, fuzzy=fuzzy, predictions=predictions, resume=resume
             )
     if as_json:
         print(json.dumps(report, ensure_ascii=False))
@@ -152,7 +156,7 @@ def calibrate(
     from engine.dialogue import ManifestError
     from engine.tracking import Tracker, track_dialogues
     from engine.tracking.calibration import calibrate_on, write_calibration
-    from engine.tracking.predictions import read_partial
+    from engine.tracking.predictions import read_predictions
 
     with errors():
         dialogues = read(manifest)
@@ -160,7 +164,7 @@ def calibrate(
             tracker = Tracker.load(checkpoint, device, calibrated=False)
             turns = list(track_dialogues(tracker, dialogues, batch=batch))
         else:
-            turns = read_partial(predictions)
+            turns = read_predictions(predictions)
         try:
             calibration = calibrate_on(turns, dialogues, [Path(*path.absolute().parts[-2:]).as_posix() for path in manifest])
         except ValueError as error:
@@ -189,7 +193,9 @@ def _figure(value: Any) -> str:
 
 
 def _print_states(report: dict[str, Any]) -> None:
-    print(f"profile {report['profile']}, ontology {report['ontology']}, {report['history']} history")
+    oracle = " (oracle)" if report["oracle"] else ""
+    matching = f"ontology {report['ontology']}{oracle}, fuzzy matching {report['fuzzy']['mode']}"
+    print(f"profile {report['profile']}, {matching}, {report['history']} history")
     for key in ("wer", "jga", "ser", "slot_f1"):
         fuzzy = report["fuzzy"].get(key)
         print(f"{key:8} {_percent(report[key])}" + ("" if fuzzy is None else f"   with fuzzy matching {_percent(fuzzy)}"))

@@ -17,9 +17,9 @@ _TOKENS_A_SECOND = 8.0
 _TOKENS_AT_LEAST = 6
 _LONGEST_REPEATED = 12  # tokens of a phrase that can be noticed to repeat
 _REPEATS = 4  # a phrase said so many times in a row, and
+_REPEATED_TOKENS = 12  # at least so many tokens long in all, is the model going round in circles
 _NAMED = re.compile(r'("(?:[^"\\]|\\.)*"):$')  # a slot whose value has not begun
 _DOMAIN = re.compile(r'("(?:[^"\\]|\\.)*"): \{')
-_REPEATED_TOKENS = 12  # at least so many tokens long in all, is the model going round in circles
 
 
 class Constraint(Protocol):

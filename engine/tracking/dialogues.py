@@ -15,7 +15,7 @@ from engine.dialogue import Dialogue, ManifestError, State, Turn
 from engine.postprocess import FuzzyMatcher, FuzzyMode, Support
 from engine.scoring import TurnResult, report
 from engine.tracking.history import OWN, History
-from engine.tracking.predictions import TrackedTurn, read_partial
+from engine.tracking.predictions import MatchedState, TrackedTurn, read_partial
 from engine.tracking.tracker import HistoryTurn, Tracker, TurnPrediction, TurnQueue, TurnRequest
 
 
@@ -121,12 +121,14 @@ def evaluate_dialogues(
     The ontology for fuzzy matching is the checkpoint's own, from its training states.
 
     Args:
+        fuzzy: the mode of matching; in ``typed`` the audio decides where entries tie.
         predictions: JSON Lines file that each prediction is written to as soon as it is made.
         resume: go on from what this file holds already.
 
     Raises:
         AudioError: a recording is missing or cannot be used; found before the tracking begins.
         ManifestError: a file to go on from that is of other dialogues or settings.
+        FileError: one that cannot be read.
     """
     for dialogue in dialogues:  # hours of tracking must not end at a file that was never there
         for turn in dialogue.user_turns():
@@ -190,9 +192,9 @@ def _matched(turn: TrackedTurn, matcher: FuzzyMatcher, support: Support) -> Trac
     """The prediction with its state as matched."""
     state, matches = matcher.apply(turn.state, support)
     found = {domain: {slot: asdict(match) for slot, match in slots.items()} for domain, slots in matches.items()}
-    return replace(turn, fuzzy={"mode": matcher.mode, "ontology": matcher.ontology.built_from, "state": state, "matches": found})
+    return replace(turn, fuzzy=MatchedState(matcher.mode, matcher.ontology.built_from, state, found))
 
 
 def _state_matched(turn: TrackedTurn, mode: FuzzyMode) -> State | None:
     """The state after matching, if it was made in this mode; a resumed run may have been begun in another."""
-    return turn.fuzzy["state"] if turn.fuzzy and turn.fuzzy["mode"] == mode else None
+    return turn.fuzzy.state if turn.fuzzy and turn.fuzzy.mode == mode else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from engine.dialogue import Dialogue, ManifestError, Turn
+from engine.json_text import parse, read_text
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,16 @@ def read_history(path: Path, dialogues: Sequence[Dialogue]) -> History:
 
     Raises:
         ManifestError: no such file, a line that is not such an object, or a user turn with audio that has no line.
+        FileError: not UTF-8 text, or a line that is not JSON.
     """
     if not path.is_file():
         raise ManifestError(f"{path}: no such file; --history takes own, oracle, or a JSON Lines file of transcripts")
     found: dict[tuple[str, int], str] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
+        data = parse(path, line, number)
         try:
-            data = json.loads(line)
             key = str(data["dialogue_id"]), int(data["turn_id"])
             if not isinstance(data["transcript"], str):
                 raise ValueError("the transcript must be text")

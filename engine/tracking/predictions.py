@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.dialogue import ManifestError, State
+from pydantic import TypeAdapter, ValidationError
+
+from engine.dialogue import State
+from engine.json_text import FileError, decode, parse, read_text
+from engine.postprocess import FuzzyMode
+
+
+@dataclass(frozen=True)
+class MatchedState:
+    """A state after matching with the ontology: ``matches`` holds what was heard, score, runner-up and its score, by domain and
+    slot; ``ontology`` the splits that the known values come from."""
+
+    mode: FuzzyMode
+    ontology: str
+    state: State
+    matches: dict[str, dict[str, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -17,8 +32,7 @@ class TrackedTurn:
 
     ``history`` names what stood for earlier user turns, ``speakers`` whose turns stood there at all, ``decoding`` the settings
     of the search, ``checkpoint`` the checkpoint's name. ``audio`` with ``start``, ``end`` (seconds) and ``channel`` is what was
-    heard. ``fuzzy``, where it was asked for, is the state after matching with the ontology: ``mode``, ``ontology``, ``state``,
-    and under ``matches`` what was heard, score, runner-up and its score, by domain and slot.
+    heard. ``fuzzy`` is the state after matching, where that was asked for.
     """
 
     dialogue_id: str
@@ -39,7 +53,7 @@ class TrackedTurn:
     start: float | None = None
     end: float | None = None
     channel: int | None = None
-    fuzzy: dict[str, Any] | None = None
+    fuzzy: MatchedState | None = None
 
     def settings(self) -> dict[str, Any]:
         """What must be the same for two turns to be of one scoring."""
@@ -54,24 +68,53 @@ class TrackedTurn:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
-def read_partial(path: Path) -> list[TrackedTurn]:
-    """The turns an interrupted scoring left; a last line that broke off is taken away from the file.
+_TURN = TypeAdapter(TrackedTurn)
+
+
+_BEGINNING = b'{"dialogue_id": '  # of every line
+
+
+def read_predictions(path: Path) -> list[TrackedTurn]:
+    """The turns of a file of predictions, in its order; keys that are not known are left out.
 
     Raises:
-        ManifestError: a line that is no prediction.
+        FileError: no such file, not UTF-8, a line that is no prediction, or a turn that occurs twice.
+    """
+    return _turns(path, read_text(path))
+
+
+def read_partial(path: Path) -> list[TrackedTurn]:
+    """The turns an interrupted scoring left, none if it never began; a last line that broke off is taken away from the file.
+
+    Raises:
+        FileError: see `read_predictions`; a file of something else is left as it is.
     """
     if not path.exists():
         return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        path.write_bytes(whole)
-    known = {item.name for item in fields(TrackedTurn)}
-    turns = []
-    for number, line in enumerate(whole.decode("utf-8").splitlines(), 1):
-        try:
-            data = json.loads(line)
-            turns.append(TrackedTurn(**{key: value for key, value in data.items() if key in known}))
-        except (ValueError, TypeError, AttributeError) as error:
-            raise ManifestError(f"{path}, line {number}: no prediction to go on from: {error}") from error
+    content = path.read_bytes() if path.is_file() else b""
+    size = content.rfind(b"\n") + 1
+    rest = content[size:]
+    if not rest or not _BEGINNING.startswith(rest[: len(_BEGINNING)]):
+        return read_predictions(path) if content or path.is_dir() else []
+    turns = _turns(path, decode(path, content[:size]))
+    path.write_bytes(content[:size])
     return turns
+
+
+def _turns(path: Path, text: str) -> list[TrackedTurn]:
+    turns: dict[tuple[str, int], TrackedTurn] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        parse(path, line, number)
+        place = f"{path}, line {number}"
+        try:
+            turn = _TURN.validate_json(line, strict=True)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            key = "-".join(str(part) for part in fault["loc"] if part != "str")
+            reason = f"{key}: {fault['msg'].lower()}" if key else fault["msg"].lower()
+            raise FileError(f"{place}: no prediction that `evaluate --predictions` wrote ({reason})") from error
+        if turns.setdefault((turn.dialogue_id, turn.turn_id), turn) is not turn:
+            raise FileError(f"{place}: turn {turn.turn_id} of dialogue {turn.dialogue_id!r} occurs twice")
+    return list(turns.values())

@@ -1,12 +1,14 @@
 """Tracking dialogues, with a tracker that answers at once: histories, predictions on disk, going on after an interruption."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from engine.config import DecodingConfig, PromptConfig
 from engine.dialogue import Dialogue, ManifestError, Ontology, Turn
+from engine.json_text import FileError
 from engine.tracking import HistoryTurn, TurnPrediction, evaluate_dialogues, oracle_history, read_history
 from engine.tracking import dialogues as module
 
@@ -96,7 +98,7 @@ def test_or_the_manifests_transcripts_or_another_recognisers(tracker, spoken, tm
 def test_a_recognisers_file_that_does_not_fit_is_refused_by_line(spoken, tmp_path, content, reason):
     path = tmp_path / "asr.jsonl"
     path.write_text(content)
-    with pytest.raises(ManifestError, match=reason):
+    with pytest.raises((FileError, ManifestError), match=reason):
         read_history(path, spoken)
 
 
@@ -138,3 +140,50 @@ def test_going_on_with_other_settings_or_dialogues_is_refused(tracker, spoken, t
         evaluate_dialogues(tracker, spoken[:2], predictions=path, resume=True, history=oracle_history(spoken))
     with pytest.raises(ManifestError, match="is not among those to score"):
         evaluate_dialogues(tracker, spoken[2:], predictions=path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ('{"dialogue_id": "café"}\n'.encode("latin-1"), "line 1: not UTF-8 text"),
+        ('{"dialogue_id": "a"}\n'.encode("utf-16"), "not UTF-8 text"),
+        (b'{"a": [{"response": "", "state": {}}]}', "line 1: no prediction"),  # without an end of line: not a broken-off line
+        (b"dialogue,turn\n", "line 1: not valid JSON"),
+    ],
+)
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(tracker, spoken, tmp_path, content, reason):
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(FileError, match=reason):
+        evaluate_dialogues(tracker, spoken, predictions=path, resume=True)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("turn_id", "x", "turn_id: "),
+        ("state", None, "state: "),
+        ("state", {"restaurant": {"food": 3}}, "state-restaurant-food"),
+        ("transcript", 3, "transcript: "),
+        ("decoding", "x", "decoding: "),
+        ("fuzzy", 3, "fuzzy: "),
+    ],
+)
+def test_a_damaged_prediction_to_go_on_from_is_refused_with_line_and_key(tracker, spoken, tmp_path, key, value, reason):
+    path = tmp_path / "predictions.jsonl"
+    evaluate_dialogues(tracker, spoken, predictions=path)
+    first, *others = path.read_text().splitlines(keepends=True)
+    path.write_text(first + json.dumps(json.loads(others[0]) | {key: value}) + "\n")
+    with pytest.raises(FileError, match=f"line 2: .*{reason}"):
+        evaluate_dialogues(tracker, spoken, predictions=path, resume=True)
+    path.write_text(first + first)
+    with pytest.raises(FileError, match="line 2: turn 0 of dialogue 'a' occurs twice"):
+        evaluate_dialogues(tracker, spoken, predictions=path, resume=True)
+
+
+def test_a_line_separator_within_a_transcript_ends_no_prediction(tracker, spoken, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    _, turns = evaluate_dialogues(tracker, spoken, predictions=path)
+    path.write_text("".join(replace(turn, transcript="a\u2028b").to_json() + "\n" for turn in turns), encoding="utf-8")
+    assert all(turn.transcript == "a\u2028b" for turn in evaluate_dialogues(tracker, spoken, predictions=path, resume=True)[1])
