@@ -142,7 +142,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if not uploaded:
             people.require(ws, author, "trainer")  # a path reaches every file of this machine
         try:
-            with exchange.opened(ws, uploaded or typed.strip(), fmt, wanted) as source:
+            with exchange.opened(ws, uploaded or typed.strip(), fmt, wanted, confined=bool(uploaded)) as source:
                 return then(imports.plan(ws, project_id, source, renamed, progress_of(tell, "reading")))
         except StudioError as error:  # people know an upload by its name
             raise StudioError(str(error).replace(f"{Path(uploaded).parent}{os.sep}" if uploaded else "\0", "")) from error

@@ -76,12 +76,15 @@ def in_parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 @contextmanager
-def opened(ws: Workspace, path: str | Path, name: str = MANIFEST, splits: Sequence[str] = ()) -> Iterator[Source]:
+def opened(
+    ws: Workspace, path: str | Path, name: str = MANIFEST, splits: Sequence[str] = (), confined: bool = False
+) -> Iterator[Source]:
     """Read ``path`` in the format ``name``; what had to be unpacked is gone when the block ends.
 
     Args:
         path: a folder, an archive of one (zip, tar), or a file in one.
         splits: the splits to read, or the corpus's own names of parts; all that are there if none is named.
+        confined: refuse recordings that lie elsewhere: an upload must not name other files of this machine.
 
     Raises:
         StudioError: no such format, or it cannot be read; the message says which file, line and reason.
@@ -100,6 +103,8 @@ def opened(ws: Workspace, path: str | Path, name: str = MANIFEST, splits: Sequen
                     source = _read_manifest(path, place, splits)
                 else:
                     source = _read_corpus(path, place if place.is_dir() else place.parent, name, splits, Path(scratch) / "audio")
+                if confined:
+                    _check_confined(source, (place if place.is_dir() else place.parent, Path(scratch)))
             except StudioError as error:  # people know the archive, not where it was unpacked
                 raise StudioError(str(error).replace(str(Path(scratch) / "files"), str(path))) from error
             yield source
@@ -152,6 +157,17 @@ def _source(path: Path, name: str, dialogues: list[Dialogue], findings: list[str
         if number := sum(getattr(turn, key) is not None for dialogue in dialogues for turn in dialogue.turns):
             findings.append(f"note: {key!r} of {number} turns is not kept: the studio has no place for it")
     return Source(path, name, dialogues, findings)
+
+
+def _check_confined(source: Source, folders: Sequence[Path]) -> None:
+    allowed = [folder.resolve() for folder in folders]
+    for dialogue in source.dialogues:
+        for turn in dialogue.turns:
+            if turn.audio and not any(Path(turn.audio).resolve().is_relative_to(folder) for folder in allowed):
+                raise StudioError(
+                    f"{source.path.name}: dialogue {dialogue.dialogue_id}, turn {turn.turn_id} names a recording that was not "
+                    "uploaded with it: upload a zip of the folder with its recordings."
+                )
 
 
 def _unpacked(path: Path, folder: Path) -> Path:

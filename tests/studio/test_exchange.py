@@ -235,6 +235,17 @@ def test_recordings_that_cannot_be_used_are_named_and_nothing_comes_in(ws: Works
     assert names(ws, project) == []
 
 
+def test_an_upload_names_no_other_recording_of_the_machine(
+    ws: Workspace, project: int, tmp_path: Path, sound: Callable[..., Path]
+) -> None:
+    outside, upload = sound(name="secret.wav"), tmp_path / "upload"
+    path = written(upload, Dialogue("spy", [Turn(0, "user", "hello", str(outside))]))
+    with pytest.raises(StudioError, match="turn 0 names a recording that was not uploaded"):
+        bring(ws, project, path, confined=True)
+    shutil.make_archive(str(tmp_path / "whole"), "zip", exchange.EXAMPLES / "manifest")
+    assert bring(ws, project, tmp_path / "whole.zip", confined=True) == 2
+
+
 def test_an_import_cuts_each_turn_out_of_its_recording(
     ws: Workspace, project: int, tmp_path: Path, sound: Callable[..., Path]
 ) -> None:
