@@ -136,9 +136,10 @@ def _read_corpus(path: Path, folder: Path, name: str, splits: Sequence[str], ext
             continue
         except (CorpusError, OSError) as error:
             raise StudioError(f"{error}.") from error
-        findings += [line.strip() for line in report.lines()[1:]]
+        # A corpus that names no splits gives the same dialogues whichever is asked for
+        if not all(dialogue.dialogue_id in found for dialogue in dialogues):
+            findings += [line.strip() for line in report.lines()[1:]]
         for dialogue in dialogues:
-            # A corpus that names no splits gives the same dialogues whichever is asked for
             known = found.setdefault(dialogue.dialogue_id, dialogue)
             if known.turns != dialogue.turns:
                 raise StudioError(

@@ -18,7 +18,7 @@ from db.repositories import dialogues as rows
 from engine.dialogue import Dialogue, Ontology, iterate_slots
 from studio.errors import StudioError
 from studio.services import ontology
-from studio.services.exchange import Source, in_parts
+from studio.services.exchange import MANIFEST, Source, in_parts
 from studio.services.manifests import add_dialogues, content_hash, manifest_dialogue, store_audio
 from studio.services.recordings import sound_hash
 from studio.workspace import Workspace
@@ -117,9 +117,9 @@ def plan(
         rename: give a dialogue whose name is another's the name "NAME (2)"; if that other one is held out, so is this.
 
     Raises:
-        StudioError: the project is gone, or recordings cannot be used; the message names the first few.
+        StudioError: the project is gone, or recordings of a manifest cannot be used; the message names the first few.
     """
-    contents = _contents(source, progress)
+    source, contents = _listened(source, progress)
     with ws.read() as session:
         known = ontology.newest(session, project_id).values if project_id is not None else {}
         there = _There(ws, session, project_id, source.dialogues, contents)
@@ -207,23 +207,34 @@ class _There:
         return Entry(replace(dialogue, dialogue_id=free, split=split), "new", name)
 
 
-def _contents(source: Source, progress: Progress) -> list[str]:
+def _listened(source: Source, progress: Progress) -> tuple[Source, list[str]]:
+    """The source without recordings that cannot be used, and each dialogue's content hash.
+
+    In a manifest, which somebody wrote for this import, such a recording is an error. In a corpus it costs its turn the
+    sound, as readers have it.
+    """
+    dialogues: list[Dialogue] = []
     contents: list[str] = []
     problems: list[str] = []
     for done, dialogue in enumerate(source.dialogues, 1):
-        sounds: list[str | None] = []
+        turns, sounds = [], []
         for turn in dialogue.turns:
+            sound = None
             try:
-                sounds.append(sound_hash(turn.audio, turn.start, turn.end, turn.channel) if turn.audio else None)
+                sound = sound_hash(turn.audio, turn.start, turn.end, turn.channel) if turn.audio else None
             except StudioError as error:
                 problems.append(f"dialogue {dialogue.dialogue_id}, turn {turn.turn_id}: {error}")
-                sounds.append(None)
+                turn = replace(turn, audio=None, start=None, end=None, channel=None)
+            turns.append(turn)
+            sounds.append(sound)
+        dialogues.append(replace(dialogue, turns=turns))
         contents.append(content_hash(dialogue, sounds))
         if done % PART == 0 or done == len(source.dialogues):
             progress(done, len(source.dialogues))
-    if problems:
+    if problems and source.format == MANIFEST:
         raise StudioError(f"{source.path.name}: {len(problems)} recordings cannot be used: {_some(problems)}")
-    return contents
+    findings = [f"dropped {len(problems)}: sound of a turn ({_some(problems)})"] if problems else []
+    return replace(source, dialogues=dialogues, findings=[*source.findings, *findings]), contents
 
 
 def _some(things: Sequence[str], most: int = NAMED) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from studio.services import corrections, dialogues, projects, training
+from engine.dialogue import Dialogue, Turn, write_manifest
+from studio.services import corrections, dialogues, exchange, imports, projects, training
 from studio.workspace import Workspace, open_workspace
 
 FAKE_ENGINE = Path(__file__).parents[1] / "studio" / "fake_engine.py"
@@ -103,6 +104,21 @@ def test_killed_while_the_sample_is_made_the_next_start_makes_all_of_it(ws: Work
     killed(run("manifests.revisions.begin = die; projects.seed_sample(ws)"))
     assert [project.name for project in projects.list_projects(ws)] == ["project"]
     assert projects.seed_sample(open_workspace(ws.home)).dialogues == 14
+
+
+def test_killed_in_the_middle_of_a_large_import_the_next_one_goes_on(ws: Workspace, run, tmp_path: Path) -> None:
+    turns = [Turn(0, "user", "hello", str(sound(tmp_path / "turn.wav", 2)))]
+    write_manifest(tmp_path / "m.jsonl", [Dialogue(f"d{number}", turns) for number in range(5)])
+    script = f"""
+from studio.services import exchange, imports
+imports.WHOLE = imports.PART = 2
+with exchange.opened(ws, {str(tmp_path / "m.jsonl")!r}) as source:
+    imports.carry_out(ws, 1, imports.plan(ws, 1, source), progress=lambda done, total: die() if done == 4 else None)
+"""
+    killed(run(script))
+    with exchange.opened(ws, tmp_path / "m.jsonl") as source:
+        planned = imports.plan(ws, 1, source)
+        assert (len(planned.those("there")), imports.carry_out(ws, 1, planned)) == (4, 1)
 
 
 @pytest.mark.usefixtures("fake_engine")

@@ -235,6 +235,17 @@ def test_recordings_that_cannot_be_used_are_named_and_nothing_comes_in(ws: Works
     assert names(ws, project) == []
 
 
+def test_a_recording_of_a_corpus_that_is_too_long_for_a_turn_costs_its_sound_and_is_told(
+    ws: Workspace, project: int, tmp_path: Path, sound: Callable[..., Path]
+) -> None:
+    sound(seconds=121, rate=800, name="long.wav")
+    (tmp_path / "turns.csv").write_text("dialogue_id,turn_id,speaker,transcript,audio\nd,0,user,hello,long.wav\n")
+    found = planned(ws, project, tmp_path / "turns.csv", "table")
+    (finding,) = found["findings"]
+    assert (found["new"], found["turns_with_audio"]) == (1, 0)
+    assert finding.startswith("dropped 1: sound of a turn (dialogue d, turn 0: long.wav: 121 s of audio is longer than 120 s")
+
+
 def test_an_upload_names_no_other_recording_of_the_machine(
     ws: Workspace, project: int, tmp_path: Path, sound: Callable[..., Path]
 ) -> None:
