@@ -133,7 +133,9 @@ def evaluate_dialogues(
     for dialogue in dialogues:  # hours of tracking must not end at a file that was never there
         for turn in dialogue.user_turns():
             if turn.audio:
-                audio.duration(turn.audio)
+                length = audio.duration(turn.audio)
+                if (turn.end or length) - (turn.start or 0.0) > audio.MAX_TURN_SECONDS:
+                    raise audio.AudioError(f"{turn.audio}: a turn is at most {audio.MAX_TURN_SECONDS:.0f} s long")
     done = _done(predictions, tracker, dialogues, history) if predictions and resume else []
     matcher = FuzzyMatcher(tracker.ontology, fuzzy)
     turns = list(done)

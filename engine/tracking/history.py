@@ -45,6 +45,8 @@ def read_history(path: Path, dialogues: Sequence[Dialogue]) -> History:
             continue
         data = parse(path, line, number)
         try:
+            if not isinstance(data, dict):
+                raise ValueError("must hold an object with dialogue_id, turn_id and transcript")
             key = str(data["dialogue_id"]), int(data["turn_id"])
             if not isinstance(data["transcript"], str):
                 raise ValueError("the transcript must be text")

@@ -274,7 +274,8 @@ class TurnQueue:
             parts.append(Given(model.token_ids(f' {{"transcript": {said}, "domains":')))
         if values := {(d, s): accepted(v)[0] for d, slots in request.pinned.items() for s, v in slots.items() if v is not None}:
             parts.append(Pinned(model.tokenizer, values))
-        if self._decoding.grammar:
+        # What people settled may be a value or a length of words that the grammar does not know: theirs counts.
+        if self._decoding.grammar and request.transcript is None and not values:
             parts.append(tracker.grammar.start())
         return parts
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.audio import MAX_TURN_SECONDS
 from engine.data.readers import PreparationReport, not_found, own_split
 from engine.data.readers.files import Recordings, all_below, read_table, utterance
 from engine.dialogue import Dialogue
@@ -33,8 +34,13 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     recordings = Recordings(report)
     dialogues = []
     for path in sounds:
-        if recordings.seconds(path) is not None:
+        seconds = recordings.seconds(path)
+        if seconds is not None:
             name = path.relative_to(folder).as_posix()
             dialogues.append(utterance(f"noise-{name}", split, "noise", licences.get(name, ""), "", path, state={}))
+            if seconds > MAX_TURN_SECONDS:
+                turn = dialogues[-1].turns[0]
+                turn.start, turn.end = 0.0, MAX_TURN_SECONDS
+                report.note(f"{name}: its first {MAX_TURN_SECONDS:.0f} s, as a turn is no longer")
     report.count(dialogues)
     return dialogues, report

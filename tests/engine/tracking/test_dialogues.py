@@ -4,8 +4,11 @@ import json
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import soundfile
 
+from engine.audio import AudioError
 from engine.config import DecodingConfig, PromptConfig
 from engine.dialogue import Dialogue, ManifestError, Ontology, Turn
 from engine.json_text import FileError
@@ -17,8 +20,6 @@ CLIP = "clip.wav"
 
 @pytest.fixture
 def spoken(tmp_path):
-    import numpy as np
-    import soundfile
 
     soundfile.write(tmp_path / CLIP, np.zeros(800), 16000)
 
@@ -187,3 +188,13 @@ def test_a_line_separator_within_a_transcript_ends_no_prediction(tracker, spoken
     _, turns = evaluate_dialogues(tracker, spoken, predictions=path)
     path.write_text("".join(replace(turn, transcript="a\u2028b").to_json() + "\n" for turn in turns), encoding="utf-8")
     assert all(turn.transcript == "a\u2028b" for turn in evaluate_dialogues(tracker, spoken, predictions=path, resume=True)[1])
+
+
+def test_a_turn_that_is_too_long_is_found_before_the_tracking_begins(tracker, spoken, tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.zeros(121 * 8000), 8000)
+    spoken[2].turns[2].audio = str(tmp_path / "long.wav")
+    with pytest.raises(AudioError, match=r"long\.wav: a turn is at most 120 s long"):
+        evaluate_dialogues(tracker, spoken, predictions=tmp_path / "predictions.jsonl")
+    assert not (tmp_path / "predictions.jsonl").exists()
+    spoken[2].turns[2].start, spoken[2].turns[2].end = 0.0, 120.0
+    assert len(evaluate_dialogues(tracker, spoken)[1]) == 6
