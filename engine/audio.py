@@ -6,7 +6,6 @@ its import takes seconds, which a program that merely stores recordings need not
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -93,12 +92,6 @@ def save_flac(path: str | Path, samples: np.ndarray, rate: int = SAMPLE_RATE) ->
     partial = path.with_name(path.name + ".partial")
     soundfile.write(partial, np.clip(samples, -1.0, 1.0), rate, format="FLAC", subtype="PCM_16")
     partial.replace(path)
-
-
-def audio_hash(samples: np.ndarray) -> str:
-    """sha256 (hex) of the decoded samples as 16-bit values: one name for a sound, whatever lossless file holds it."""
-    pcm = np.round(np.clip(samples, -1.0, 1.0) * 32_767).astype("<i2")
-    return hashlib.sha256(pcm.tobytes()).hexdigest()
 
 
 def change_speed(samples: np.ndarray, factor: float, rate: int = SAMPLE_RATE) -> np.ndarray:

@@ -85,11 +85,20 @@ def save_merged(model: SpeechLLM, info: CheckpointInfo, folder: Path) -> None:
         _write(model, replace(info, model=model.config), partial, None)
 
 
+def refuse_existing(folder: Path) -> None:
+    """Ask before the work what `save_checkpoint` would refuse after it.
+
+    Raises:
+        CheckpointError: the folder is there already.
+    """
+    if folder.exists():
+        raise CheckpointError(f"{folder} is there already; choose another folder, or move it away")
+
+
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """A folder under another name, renamed into place when it is complete and on the disk."""
-    if folder.exists():
-        raise CheckpointError(f"{folder} is there already; choose another folder, or move it away")
+    refuse_existing(folder)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -7,6 +7,7 @@ losses, learning rates per group, steps and augmentation. An unknown key is an e
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -294,12 +295,26 @@ def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as error:
         problem = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-        key = ".".join(str(part) for part in problem["loc"] if part not in CONNECTOR_KINDS)
+        key = _key(problem["loc"], data)
         if problem["type"] == "extra_forbidden":
             known = {name for section in _SECTIONS for name in section.model_fields}
             hint = nearest(str(problem["loc"][-1]), known)
             raise RecipeError(f"{where}: unknown key {key!r}{hint}") from error
-        raise RecipeError(f"{where}: {key}: {problem['msg']} (got {problem.get('input')!r})") from error
+        if problem["type"] == "missing":
+            raise RecipeError(f"{where}: {key} is missing") from error
+        value = problem["input"]
+        got = f" (got {value!r})" if isinstance(value, (str, int, float)) else ""  # a whole table would hide the sentence
+        reason = problem["msg"].removeprefix("Value error, ") + got
+        raise RecipeError(f"{where}: {key}: {reason}" if key else f"{where}: {reason}") from error
+
+
+def _key(place: Sequence[str | int], data: dict[str, Any]) -> str:
+    """A key's path as a user writes it: a stage by its name, where it has one; a connector without its kind."""
+    parts = [str(part) for part in place if part not in CONNECTOR_KINDS]
+    if len(place) > 1 and place[0] == "stages" and isinstance(place[1], int):
+        name = data["stages"][place[1]].get("name")
+        parts = [str(name), *parts[2:]] if name else parts
+    return ".".join(parts)
 
 
 _SECTIONS = (

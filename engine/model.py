@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from engine.config import ModelConfig
+from engine.config import ModelConfig, RecipeError
 from engine.connectors import AudioProjector, build_connector
 from engine.encoders import build_encoder
 from engine.llms import build_llm
@@ -107,8 +107,19 @@ def position_ids(attention: Tensor) -> Tensor:
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` is the GPU where there is one."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    """``auto`` is the GPU where there is one.
+
+    Raises:
+        RecipeError: this machine has no such device.
+    """
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch built without CUDA
+        raise RecipeError(
+            f"device {name!r} cannot be used on this machine ({str(error).splitlines()[0]}); name auto, cpu, cuda or cuda:N"
+        ) from error
+    return device
 
 
 class SpeechLLM(nn.Module):

@@ -44,6 +44,9 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """
     with _sentences(name):
         tokenizer = AutoTokenizer.from_pretrained(resolve(name))
+    # Where the files are missing, transformers makes an empty tokenizer of the model's kind and says nothing.
+    if "hotel" not in tokenizer.decode(tokenizer(" hotel", add_special_tokens=False).input_ids):
+        raise BaseModelError(f"{name}: the tokenizer cannot write 'hotel': its files are missing or not whole; fetch them again")
     if tokenizer.eos_token_id is None:
         raise BaseModelError(f"{name}: the tokenizer names no end-of-sequence token; set eos_token in its tokenizer_config.json")
     return tokenizer
@@ -138,6 +141,14 @@ def _reason(name: str, error: BaseException) -> str:
         chain.append(link)
         link = link.__cause__ or link.__context__
     first = str(error).strip().split("\n")[0]
+    if "does not recognize this architecture" in first:
+        from engine.encoders import ENCODERS  # they load their models by this module
+        from engine.llms import TRIED
+
+        return (
+            f"{name}: transformers does not know its architecture; encoders can be {', '.join(ENCODERS)}, and LLMs any causal "
+            f"language model of transformers (tried: {', '.join(TRIED)})"
+        )
     if Path(name).is_dir():
         return f"{name} is no usable model folder: {first}"
     if name.startswith((".", "/", "~")):

@@ -20,7 +20,10 @@ from typing import Any
 
 from rapidfuzz import process
 
-VARIANT_KEYS = ("description", "run", "set")
+# What this module reads of a recipe and of its variants; the rest is for `engine.config` to judge.
+RECIPE_KEYS: dict[str, type] = {"extends": str, "run": list, "stages": list, "variants": dict}
+VARIANT_KEYS: dict[str, type] = {"description": str, "run": list, "set": dict}
+_A: dict[type, str] = {str: "text", list: "a list", dict: "a table"}
 
 
 class RecipeError(ValueError):
@@ -41,39 +44,45 @@ def read_toml(name_or_path: str, folder: str, what: str) -> dict[str, Any]:
     """A packaged file by name, or any TOML file by path.
 
     Raises:
-        RecipeError: there is none, or it is not TOML.
+        RecipeError: there is none, or it is not TOML in UTF-8.
     """
     path = Path(name_or_path)
     built_in = resources.files("engine").joinpath(folder, f"{name_or_path}.toml")
-    if path.suffix == ".toml" and path.is_file():
-        text = path.read_text(encoding="utf-8")
-    elif built_in.is_file():
-        text = built_in.read_text(encoding="utf-8")
-    else:
+    file = path if path.suffix == ".toml" and path.is_file() else built_in
+    if not file.is_file():
         known = ", ".join(packaged(folder))
         raise RecipeError(f"no {what} {name_or_path!r}; name one of {known}, or give the path of a .toml file")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{name_or_path}: not valid TOML: {error}") from error
 
 
-def read_recipe(name: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """A recipe with what it extends merged in, and its variants.
+def read_recipe(name: str, children: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """A recipe with what it extends merged in, and its variants. ``children`` are the recipes that came here by ``extends``.
 
     Raises:
-        RecipeError: no such file, not TOML, or a variant with an unknown key.
+        RecipeError: no such file, not TOML, a circle of recipes, a stage without a name, or a key that is unknown or no table.
     """
     data = read_toml(name, "recipes", "recipe")
+    if name in children:
+        raise RecipeError(f"{name} extends itself, by way of {', '.join(children)}; take one `extends` out")
+    _check_kinds(data, RECIPE_KEYS, name)
+    if not all(isinstance(stage, dict) and "name" in stage for stage in data.get("stages", [])):
+        raise RecipeError(f'{name}: every stage is a table with a name: [[stages]], and below it name = "..."')
     if "extends" in data:
-        parent, inherited = read_recipe(data.pop("extends"))
+        parent, inherited = read_recipe(data.pop("extends"), (*children, name))
         data["variants"] = inherited | data.get("variants", {})
         data = _merged(parent, data)
     variants = data.pop("variants", {})
     for variant, content in variants.items():
+        where = f"{name}: variants.{variant}"
+        if not isinstance(content, dict):
+            raise RecipeError(f"{where} must be a table with some of {', '.join(VARIANT_KEYS)}")
         for key in content:
             if key not in VARIANT_KEYS:
-                raise RecipeError(f"{name}: variants.{variant}: unknown key {key!r}; there are {', '.join(VARIANT_KEYS)}")
+                raise RecipeError(f"{where}: unknown key {key!r}; there are {', '.join(VARIANT_KEYS)}")
+        _check_kinds(content, VARIANT_KEYS, where)
     return data, variants
 
 
@@ -153,6 +162,12 @@ def nearest(name: str, known: Collection[str]) -> str:
     """The end of a message about a name that is not known: the known one that was likely meant."""
     match = process.extractOne(name, sorted(known), score_cutoff=60)
     return f"; did you mean {match[0]!r}?" if match else ""
+
+
+def _check_kinds(content: dict[str, Any], kinds: dict[str, type], where: str) -> None:
+    for key, kind in kinds.items():
+        if not isinstance(content.get(key, kind()), kind):
+            raise RecipeError(f"{where}: {key} must be {_A[kind]}")
 
 
 def _merged(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:

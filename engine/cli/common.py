@@ -30,7 +30,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 def errors() -> Iterator[None]:
     """Turn what a user can mend into one sentence on standard error and exit code 2 (1 when training itself failed)."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    logging.getLogger("transformers").setLevel(logging.ERROR)
+    for library in ("transformers", "huggingface_hub"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     from engine.audio import AudioError
     from engine.base_models import BaseModelError
     from engine.checkpoints import CheckpointError
@@ -49,6 +50,18 @@ def errors() -> Iterator[None]:
     except (*expected, TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2 if isinstance(error, expected) else 1) from error
+
+
+def make_folder(out: Path) -> None:
+    """The folder, if it is not there yet.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise FileExistsError(f"{out} is a file, not a folder; give --out another path") from error
 
 
 def read(manifests: list[Path]) -> list[Any]:

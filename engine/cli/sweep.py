@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.common import Device, Manifests, errors, read
+from engine.cli.common import Device, Manifests, errors, make_folder, read
 
 
 def sweep(
@@ -43,7 +43,7 @@ def sweep(
                 stages = ", ".join(f"{stage.name} {stage.steps} steps of {stage.batch}" for stage in point.recipe.stages)
                 print(f"{point.name:32} {point.recipe.name}: {model.encoder} + {model.llm}; {stages}")
             return
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         rows = run_sweep(points, dialogues, out, limit=limit, base=base, device=device)
     if rows is None:
         raise typer.Exit(3)

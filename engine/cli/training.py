@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from engine.cli.common import AsJson, Device, errors, read
+from engine.cli.common import AsJson, Device, errors, make_folder, read
 
 if TYPE_CHECKING:
     from engine.config import Recipe
@@ -53,7 +53,7 @@ def train(
             return
         assert manifest and out
         dialogues = read(manifest)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         try:
             if is_big(based.model) and os.environ.get("RANK", "0") == "0":
                 show_plan(based)
@@ -86,17 +86,20 @@ def export(
     """Write a checkpoint again: with smaller weights, to ship it, or merged with its base models, to use the LLM elsewhere."""
     import torch
 
-    from engine.checkpoints import MODEL_CARD, load_checkpoint, save_checkpoint, save_merged
+    from engine.checkpoints import MODEL_CARD, load_checkpoint, refuse_existing, save_checkpoint, save_merged
+    from engine.tracking.calibration import CALIBRATION
 
     with errors():
+        refuse_existing(out)
         if merged:
             model, info = load_checkpoint(checkpoint, quantization="none", llm_dtype=dtype)
             save_merged(model, info, out)
         else:
             model, info = load_checkpoint(checkpoint)
             save_checkpoint(model, info, out, getattr(torch, dtype))
-        if (checkpoint / MODEL_CARD).exists():
-            shutil.copy(checkpoint / MODEL_CARD, out)
+        for file in (MODEL_CARD, CALIBRATION):
+            if (checkpoint / file).exists():
+                shutil.copy(checkpoint / file, out)
 
 
 def recipes() -> None:

@@ -1,25 +1,26 @@
 """A run's folder: metrics, resume point, result. What is in it is never overwritten by another run.
 
-metrics.jsonl     one object a step
-resume/state.pt   everything an exact resume needs, replaced atomically
-resume/best-*.pt  the weights of a stage's best evaluation, written before the state that names them
-checkpoint/       the result, renamed into place when complete
-last_good/        the weights before a step that failed
-result.json       how the run ended
-stop              made by whoever wants it to save and end
+metrics.jsonl              one object a step
+resume/state.safetensors   everything an exact resume needs, replaced atomically; what is no tensor is JSON in its header
+resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
+checkpoint/                the result, renamed into place when complete
+last_good/                 the weights before a step that failed
+result.json                how the run ended
+stop                       made by whoever wants it to save and end
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from engine.base_models import fsync
 from engine.data.batching import DataError
 
 
@@ -37,7 +38,7 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.result = path / "result.json"
         self.stop = path / "stop"
-        self._state = path / "resume" / "state.pt"
+        self._state = path / "resume" / "state.safetensors"
 
     def check(self, resume: bool) -> None:
         """Refuse to begin over an earlier run.
@@ -53,8 +54,12 @@ class RunFolder:
             raise RunFolderError(f"{self.path} holds an unfinished run; add --resume, or choose another --out folder")
 
     def read_state(self) -> dict[str, Any] | None:
-        """The state to go on from, if there is one."""
-        return torch.load(self._state, weights_only=True) if self._state.exists() else None
+        """The state to go on from, if there is one.
+
+        Raises:
+            RunFolderError: it is damaged.
+        """
+        return _read(self._state) if self._state.exists() else None
 
     def claim(self, identity: dict[str, str]) -> None:
         """Make the folder ready for a run, or for an unfinished one to go on.
@@ -62,9 +67,9 @@ class RunFolder:
         Steps logged after the resume point are dropped: they run again.
 
         Raises:
-            RunFolderError: the unfinished run has another recipe, base or training data.
+            RunFolderError: the unfinished run has another recipe, base or training data, or its resume point is damaged.
         """
-        state = self.read_state()
+        state = _read(self._state, tensors=False) if self._state.exists() else None
         for what, mine in identity.items():
             if state is not None and state["identity"].get(what) != mine:
                 raise RunFolderError(f"{self.path} cannot be resumed: its {what} changed since; put it back, or start a new run")
@@ -83,7 +88,7 @@ class RunFolder:
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the resume point; a power cut or a full disk leaves the old or the new one."""
         _save(self._state, state)
-        for file in self._state.parent.glob("best-*.pt"):
+        for file in self._state.parent.glob("best-*.safetensors"):
             if file != self._best(state["stage"], state["best"]["step"]):
                 file.unlink()
 
@@ -93,10 +98,10 @@ class RunFolder:
 
     def read_best(self, stage: int, step: int) -> dict[str, Tensor]:
         """The weights put aside; none where no evaluation gave a finite loss."""
-        return torch.load(self._best(stage, step), weights_only=True) if step else {}
+        return _read(self._best(stage, step)) if step else {}
 
     def _best(self, stage: int, step: int) -> Path:
-        return self._state.parent / f"best-{stage}-{step}.pt"
+        return self._state.parent / f"best-{stage}-{step}.safetensors"
 
     def drop_state(self) -> None:
         """The run is finished: its checkpoint is all that is needed."""
@@ -118,11 +123,42 @@ def _save(path: Path, content: dict[str, Any]) -> None:
     """Write a file under another name, force it to the disk, rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
+    tensors: dict[str, Tensor] = {}
+    head = _without_tensors(content, tensors, "")
     try:
-        with partial.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        save_file(tensors, partial, {"head": json.dumps(head)})
+        fsync(partial)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _read(path: Path, *, tensors: bool = True) -> dict[str, Any]:
+    """What `_save` wrote; ``tensors=False`` leaves them in the file.
+
+    Raises:
+        RunFolderError: the file is damaged.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            content: dict[str, Any] = json.loads(file.metadata()["head"])
+            for name in file.keys() if tensors else ():
+                *parents, last = name.split("/")
+                place = content
+                for parent in parents:
+                    place = place[parent]
+                place[last] = file.get_tensor(name).clone()  # the file itself is replaced while they are in use
+            return content
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise RunFolderError(f"{path} is damaged ({error}); put it back, or start a new run elsewhere") from error
+
+
+def _without_tensors(content: dict[str, Any], tensors: dict[str, Tensor], path: str) -> dict[str, Any]:
+    """``content`` without its tensors, which go into ``tensors`` by their path."""
+    rest: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Tensor):
+            tensors[path + key] = value.contiguous()
+        else:
+            rest[key] = _without_tensors(value, tensors, f"{path}{key}/") if isinstance(value, dict) else value
+    return rest

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import SafetensorError
 from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
@@ -337,7 +338,7 @@ class _Run:
         """
         try:
             self.processes.on_first(work)
-        except (OSError, RuntimeError) as error:  # torch.save reports a full disk as a RuntimeError
+        except (OSError, SafetensorError) as error:
             reason = str(error).split("\n")[0]
             raise TrainingError(
                 f"{what} of step {self.done} could not be written to {self.folder.path} ({reason}); make room there and go on "

@@ -1,5 +1,7 @@
 """Recipes: every packaged one loads, and a typo is named with what was meant."""
 
+import re
+
 import pytest
 
 from engine.config import RecipeError, available_recipes, load_recipe, parse_recipe
@@ -14,7 +16,7 @@ def test_packaged_recipes_load(name):
 def test_unknown_key_names_the_nearest_known_one(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\n[model]\nencoder = "e"\nllm = "l"\n[[stages]]\nname = "s"\nlerning_rate = 1e-3\n')
-    with pytest.raises(RecipeError, match="unknown key 'stages.0.lerning_rate'; did you mean 'learning_rate'"):
+    with pytest.raises(RecipeError, match="unknown key 's.lerning_rate'; did you mean 'learning_rate'"):
         load_recipe(str(path))
 
 
@@ -65,6 +67,21 @@ def test_a_recipe_without_stages_is_refused():
 def test_values_that_would_only_fail_later_are_refused_now(override, reason):
     with pytest.raises(RecipeError, match=reason):
         load_recipe("demo", [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "whole"),
+    [
+        ("stage2.patience=3", "demo: stage2: patience needs eval_every, the steps between two evaluations"),
+        ("stage2.steps=few", "demo: stage2.steps: Input should be .*integer.* \\(got 'few'\\)"),
+        ("model.connector={kind='cnn', stack=6}", "demo: model.connector: each convolution halves .*, not 6"),
+        ("decoding.dst.no_repeat_ngram=3", "demo: no_repeat_ngram is not for task dst: .*\\(it is meant for asr\\)"),
+    ],
+)
+def test_a_refusal_is_one_sentence_with_the_key_as_it_is_written(override, whole):
+    with pytest.raises(RecipeError) as refused:
+        load_recipe("demo", [override])
+    assert re.fullmatch(whole, str(refused.value))
 
 
 def test_full_tuning_of_quantised_weights_is_refused():

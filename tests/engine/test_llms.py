@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
 from engine.base_models import BaseModelError
 from engine.checkpoints import (
@@ -18,8 +19,9 @@ from engine.checkpoints import (
     save_checkpoint,
     save_merged,
 )
+from engine.cli import app
 from engine.config import ModelConfig, PromptConfig, RecipeError
-from engine.model import SpeechLLM
+from engine.model import SpeechLLM, pick_device
 from engine.prompts import Prompt
 from engine.training.optimiser import select_trainable
 from tests.engine.tiny import LLMS, make
@@ -201,6 +203,26 @@ def test_a_merged_export_is_ordinary_folders_with_the_same_logits(tiny, tmp_path
         again.llm = alone
         same(logits(again), before)
     assert info.model.llm_tuning == info.model.encoder_tuning == "frozen"
+
+
+@pytest.mark.parametrize("options", [["--dtype", "float32"], ["--merged"]])
+def test_the_export_command_takes_card_and_calibration_along_and_overwrites_nothing(tiny, tmp_path, options):
+    model = build(tiny)
+    save_checkpoint(model, CheckpointInfo("c", model.config, PromptConfig()), tmp_path / "c")
+    (tmp_path / "c" / "calibration.json").write_text("{}")
+    (tmp_path / "c" / "MODEL_CARD.md").write_text("a card")
+    arguments = ["export", str(tmp_path / "c"), "--out", str(tmp_path / "out"), *options]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    load_checkpoint(tmp_path / "out")
+    assert (tmp_path / "out" / "calibration.json").read_text() == "{}" and (tmp_path / "out" / "MODEL_CARD.md").exists()
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 2 and "is there already" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_sentence(name):
+    with pytest.raises(RecipeError, match=rf"device '{name}' cannot be used on this machine .*; name auto, cpu"):
+        pick_device(name)
 
 
 def test_lora_targets_that_fit_no_layer_are_refused(tiny):

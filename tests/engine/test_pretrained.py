@@ -1,12 +1,15 @@
 """What can go wrong with a model's name is one sentence that says what to do."""
 
+import shutil
+from pathlib import Path
+
 import httpx2
 import pytest
 import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from engine.base_models import BaseModelError
-from engine.pretrained import read_config
+from engine.pretrained import load_tokenizer, read_config
 
 ANSWER = httpx2.Response(401, request=httpx2.Request("GET", "https://huggingface.co"))
 
@@ -37,3 +40,17 @@ def test_folders_that_are_missing_or_hold_no_model_are_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(BaseModelError, match="is no usable model folder: "):
         read_config(str(tmp_path))
+
+
+def test_an_architecture_nobody_knows_gets_the_list_of_those_that_will_do(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "abacus"}')
+    with pytest.raises(BaseModelError, match=r"encoders can be whisper, wavlm, .* LLMs any causal language model .*tried: olmo"):
+        read_config(str(tmp_path))
+
+
+def test_a_folder_without_its_tokenizer_is_refused_instead_of_trained_with_an_empty_one(tiny, tmp_path):
+    for file in Path(tiny("olmo")).iterdir():
+        if not file.name.startswith("tokenizer"):
+            shutil.copy(file, tmp_path)
+    with pytest.raises(BaseModelError, match="the tokenizer cannot write 'hotel'"):
+        load_tokenizer(str(tmp_path))

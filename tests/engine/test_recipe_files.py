@@ -74,13 +74,30 @@ def test_a_recipe_extends_another_one(parent, tmp_path):
         ('[variants.bad]\nsteps = { "one.steps" = 1 }', "", "variants.bad: unknown key 'steps'; there are description, run, set"),
         ('[variants.bad]\nrun = ["four"]', ":bad", "names stage 'four'; there are one, two, three"),
         ('[variants.bad]\nset = { "four.steps" = 1 }', ":bad", "no stage or section 'four'"),
-        ('[variants.bad]\nset = { "one.stps" = 1 }', ":bad", "unknown key 'stages.0.stps'; did you mean 'steps'"),
+        ('[variants.bad]\nset = { "one.stps" = 1 }', ":bad", "unknown key 'one.stps'; did you mean 'steps'"),
+        ("[variants.bad]\nset = 3", ":bad", "variants.bad: set must be a table"),
+        ("[variants]\nbad = 3", ":bad", "variants.bad must be a table with some of description, run, set"),
+        ("[[stages]]\nsteps = 3", "", "every stage is a table with a name"),
     ],
 )
 def test_a_variant_that_cannot_be_is_named(parent, tmp_path, line, name, reason):
     (tmp_path / "parent.toml").write_text(f"{PARENT}\n{line}\n")
     with pytest.raises(RecipeError, match=reason):
         load_recipe(parent + name)
+
+
+def test_recipes_that_extend_each_other_are_named(tmp_path):
+    one, two = tmp_path / "one.toml", tmp_path / "two.toml"
+    one.write_text(f'extends = "{two}"')
+    two.write_text(f'extends = "{one}"')
+    with pytest.raises(RecipeError, match=r"one.toml extends itself, by way of .*one.toml, .*two.toml"):
+        load_recipe(str(one))
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "latin.toml").write_bytes('name = "caf\xe9"'.encode("latin-1"))
+    with pytest.raises(RecipeError, match=r"latin.toml: not valid TOML: .*utf-8"):
+        load_recipe(str(tmp_path / "latin.toml"))
 
 
 @pytest.mark.parametrize("name", [f"{name}:{variant}" for name in available_recipes() for variant in recipe_variants(name)])

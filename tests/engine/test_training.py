@@ -185,7 +185,7 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(
     monkeypatch.setattr(Feed, "masks", poisoned)
     with pytest.raises(TrainingError, match="step 2, on .*flac turn .*--base .*last_good"):
         train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
-    assert torch.load(tmp_path / "resume" / "state.pt", weights_only=True)["step"] == 1
+    assert RunFolder(tmp_path).read_state()["step"] == 1
     load_checkpoint(tmp_path / "last_good")
 
 

@@ -35,9 +35,9 @@ def speak(out: Path, dialogues: list[Dialogue] = TWO, copies: int = 1, noise: st
     return list(write_spoken(synthesise(dialogues, out, settings, workers=1), out))
 
 
-def sounds(dialogues: list[Dialogue]) -> dict[str, str]:
+def sounds(dialogues: list[Dialogue]) -> dict[str, bytes]:
     return {
-        f"{spoken.dialogue_id} {turn.turn_id}": audio.audio_hash(audio.load(turn.audio))
+        f"{spoken.dialogue_id} {turn.turn_id}": audio.load(turn.audio).tobytes()
         for spoken in dialogues
         for turn in spoken.user_turns()
         if turn.audio

@@ -17,6 +17,7 @@ from engine.data.batching import DataError
 from engine.training import TrainingError, train
 from engine.training.checks import with_base
 from engine.training.feed import Feed
+from engine.training.folder import RunFolder, RunFolderError
 from engine.training.objective import Objective
 
 
@@ -145,10 +146,20 @@ def test_a_disk_that_fills_up_leaves_the_last_resume_point(make_recipe, manifest
     arguments = [str(tmp_path / "recipe.json"), str(manifest), str(tmp_path / "run")]
     said = subprocess.run([sys.executable, "-c", FULL_DISK, *arguments], env=environment, capture_output=True, text=True)
     assert "the resume point of step 2 could not be written" in said.stdout and "--resume" in said.stdout, said.stderr[-2000:]
-    assert torch.load(tmp_path / "run" / "resume" / "state.pt", weights_only=True)["step"] == 1
-    assert [file.name for file in (tmp_path / "run" / "resume").iterdir()] == ["state.pt"]
+    assert RunFolder(tmp_path / "run").read_state()["step"] == 1
+    assert [file.name for file in (tmp_path / "run" / "resume").iterdir()] == ["state.safetensors"]
     assert train(make_recipe(), corpus, tmp_path / "run", resume=True)["steps"] == 3
     load_checkpoint(tmp_path / "run" / "checkpoint")
+
+
+def test_a_damaged_resume_point_is_named_and_left_alone(make_recipe, corpus, tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.save_state({"identity": {}, "stage": 0, "step": 1, "done": 1, "best": {"step": 0}, "weights": {"w": torch.ones(9)}})
+    file = tmp_path / "resume" / "state.safetensors"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(RunFolderError, match="state.safetensors is damaged .*start a new run"):
+        train(make_recipe(), corpus, tmp_path, resume=True)
+    assert file.exists()
 
 
 def losses(folder):

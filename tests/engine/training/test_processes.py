@@ -92,4 +92,4 @@ def test_what_fails_in_one_process_ends_both_with_its_reason(recipe, manifest, c
     one = recipe.model_copy(update={"stages": [recipe.stages[0].model_copy(update={"steps": 9})]})
     two, finished = run(one, tmp_path / "manifest.jsonl", tmp_path / "two")
     assert finished.returncode != 0 and finished.stderr.count("longer than 120 s") >= 2
-    assert (tmp_path / "two" / "resume" / "state.pt").exists() and len(two) < 9
+    assert (tmp_path / "two" / "resume" / "state.safetensors").exists() and len(two) < 9
