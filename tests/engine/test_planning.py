@@ -8,12 +8,10 @@ from typer.testing import CliRunner
 
 from engine import planning
 from engine.cli import app
-from engine.config import Recipe
+from engine.config import load_recipe
 from engine.model import SpeechLLM
-from engine.planning import _Kept, describe, make_plan
+from engine.planning import _Kept, count, describe, find_config, make_plan, skeleton
 from tests.engine.test_llms import config
-
-STAGE = {"name": "stage2", "trainable": ["^connector\\.", "lora_"], "tasks": {"asr": 1.0}, "steps": 1, "batch": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -22,38 +20,27 @@ def no_hub(monkeypatch):
     monkeypatch.setattr(planning, "_hub_answers", lambda: False)
 
 
-def recipe(model, **stage) -> Recipe:
-    return Recipe.model_validate({"name": "r", "model": model, "stages": [STAGE | stage]})
+@pytest.mark.parametrize(
+    ("name", "published"),
+    [
+        ("wavlm-large_olmo-1b", {"connector": 33.6, "encoder": 315.5, "llm": 1176.8, "llm lora": 12.1}),
+        ("whisper-base_cnn_llama-3.2-1b", {"connector": 3.4}),
+        ("whisper-base_mlp_llama-3.2-1b", {"connector": 21.0}),
+        ("whisper-base_transformer_llama-3.2-1b", {"connector": 67.2}),
+        ("hubert-large_conv1d-mlp_vicuna-7b", {"encoder lora": 0.7, "llm lora": 16.8, "llm": 6738.4}),
+    ],
+)
+def test_a_papers_recipe_has_its_published_sizes(name, published):
+    """In millions: connector 33.6; adapters about 3.4, 21 and 67; LoRA 0.65 on the encoder and 16 on the LLM."""
+    model = load_recipe(name).model
+    parts = count(skeleton(model, {part: find_config(part)[0] for part in (model.encoder, model.llm)}).named_parameters())
+    assert {part: round(parts[part] / 1e6, 1) for part in published} == published
 
 
-def test_paper_1_has_its_published_sizes():
-    parts = make_plan(recipe({"encoder": "microsoft/wavlm-large", "llm": "allenai/OLMo-1B-hf"})).parameters
-    assert round(parts["connector"] / 1e6, 1) == 33.6  # section on the connector
-    assert round(parts["encoder"] / 1e6, 1) == 315.5 and round(parts["llm"] / 1e9, 2) == 1.18
-    assert round(parts["llm lora"] / 1e6) == 12
-
-
-def test_paper_3_has_its_published_sizes():
-    model = {
-        "encoder": "facebook/hubert-large-ll60k",
-        "llm": "lmsys/vicuna-7b-v1.5",
-        "connector": {"kind": "conv1d-mlp"},
-        "encoder_tuning": "lora",
-        # Which layers is not published. Forty of the attention's projections give 0.65 M at rank 8: here the upper ten layers'.
-        "encoder_lora": {"rank": 8, "alpha": 16, "targets": r"layers\.(1[4-9]|2[0-3])\.attention\.(q|k|v|out)_proj"},
-        "lora": {"rank": 16, "alpha": 16, "targets": ["q_proj", "k_proj", "v_proj", "o_proj"]},
-    }
-    parts = make_plan(recipe(model)).parameters
-    assert parts["encoder lora"] == 655_360 and parts["llm lora"] == 16 * 2**20
-    assert round(parts["llm"] / 1e9, 2) == 6.74
-
-
-def test_gemma_9b_fits_24_gb_with_4_bits_and_recomputed_activations_and_not_without():
-    model = {"encoder": "microsoft/wavlm-large", "llm": "google/gemma-2-9b-it", "lora": {"rank": 8, "alpha": 8}}
-    stage = {"tasks": {"dst": 1.0}, "batch": 96}
-    small = make_plan(recipe(model | {"quantization": "4bit", "activation_checkpointing": True}, **stage))
-    large = make_plan(recipe(model, **stage))
-    assert small.fits and not large.fits
+def test_gemma_9b_fits_24_gb_as_its_recipe_has_it_and_not_with_whole_weights():
+    name = "wavlm-large_gemma-2-9b"
+    large = make_plan(load_recipe(name, ["model.quantization=none"]))
+    assert make_plan(load_recipe(name)).fits and not large.fits
     assert "does NOT fit a card" in describe(large)
 
 
