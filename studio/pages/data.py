@@ -33,7 +33,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head = shared.head("data")
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=1, min_width=340):
-            gr.Markdown("### Import")
+            gr.Markdown("### Import", elem_id="data.import_title")
             incoming = gr.Dropdown(
                 [(f"{name}: {text}", name) for name, text in exchange.import_formats().items()],
                 value=exchange.MANIFEST,
@@ -61,7 +61,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             result = shared.block(LOOK, elem_id="data.plan", elem_classes="dst-panel dst-wide")
             with gr.Accordion("What the format looks like", open=False, elem_id="data.import_example"):
                 in_example = shared.block(example_html(exchange.MANIFEST), elem_id="data.import_example_text")
-            gr.Markdown("### Cut a call into turns")
+            gr.Markdown("### Cut a call into turns", elem_id="data.call_title")
             call = gr.File(label="One recording of a whole call", file_types=["audio"], height=110, elem_id="data.call")
             with gr.Row(elem_classes="dst-bar"):
                 kind = gr.Dropdown(
@@ -91,7 +91,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 keep = gr.Button("Store as a dialogue", variant="primary", elem_id="data.store")
             call_notice = shared.block(elem_id="data.call_notice")
         with gr.Column(scale=1, min_width=340):
-            gr.Markdown("### Export")
+            gr.Markdown("### Export", elem_id="data.export_title")
             outgoing = gr.Dropdown(
                 [(f"{name}: {text}", name) for name, text in exchange.export_formats().items()],
                 value=exchange.MANIFEST,
@@ -249,7 +249,10 @@ def plan_html(found: imports.Plan) -> str:
 
 
 def example_html(name: str) -> str:
-    """The example of a format, file by file."""
+    """The example of a format, file by file.
+
+    Inputs: data.import_format or data.export_format. Outputs: data.import_example_text or data.export_example_text.
+    """
     files = exchange.example(name)
     if not files:
         summary = exchange.import_formats()[name]

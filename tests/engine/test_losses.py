@@ -56,5 +56,5 @@ def test_matching_moves_the_speech_and_not_the_embeddings(embed):
 def test_matching_is_off_unless_it_has_a_weight():
     assert not load_recipe("demo").stage("stage1").matching.active
     assert load_recipe("demo", ["stage1.matching={mse=0.3}"]).stage("stage1").matching == MatchingConfig(mse=0.3, cosine=0)
-    with pytest.raises(RecipeError, match="unknown key 'stages.1.matching.mmse'; did you mean 'mse'"):
+    with pytest.raises(RecipeError, match="unknown key 'stage1.matching.mmse'; did you mean 'mse'"):
         load_recipe("demo", ["stage1.matching={mmse=1}"])

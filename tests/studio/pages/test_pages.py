@@ -21,7 +21,7 @@ from studio.pages.turn_html import history_html, json_problem
 from studio.services import corrections, dialogues
 from studio.workspace import Workspace
 
-PAGES = ("talk", "correct", "train", "models")
+PAGES = ("talk", "correct", "data", "train", "models")
 UNSEEN = ("state", "browserstate", "timer", "row", "column", "form", "group")
 
 
