@@ -81,7 +81,6 @@ class RevisionSource(StrEnum):
     UNDO = "undo"
     REDO = "redo"
     PROPAGATED = "propagated"
-    ADJUDICATION = "adjudication"
 
 
 class Role(StrEnum):
@@ -155,11 +154,7 @@ class Project(Base):
 
 
 class Ontology(Base):
-    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them.
-
-    ``details`` holds what is known beside the values: ``synonyms`` ``{domain: {slot: {value: [forms]}}}``, ``descriptions``
-    and ``types`` ``{domain: {slot: text}}``.
-    """
+    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them."""
 
     __tablename__ = "ontologies"
     __table_args__ = (UniqueConstraint("project_id", "version"),)
@@ -169,8 +164,6 @@ class Ontology(Base):
     version: Mapped[int]
     built_from: Mapped[str] = mapped_column(String(16))
     values: Mapped[dict[str, Any]]
-    details: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
-    author: Mapped[str] = mapped_column(String(100), default="", server_default="")
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -328,56 +321,8 @@ class User(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class Claim(Base):
-    """Who works on a dialogue now; after ``expires`` anybody may claim it."""
-
-    __tablename__ = "claims"
-
-    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), primary_key=True)
-    layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
-    author: Mapped[str] = mapped_column(String(100))
-    expires: Mapped[datetime]
 
 
-class Assignment(Base):
-    """A dialogue annotated blindly by two people, each in a layer of revisions of their own, until it is adjudicated."""
-
-    __tablename__ = "assignments"
-
-    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), primary_key=True)
-    author: Mapped[str] = mapped_column(String(100), primary_key=True)
-    done: Mapped[datetime | None]
-    adjudicated: Mapped[datetime | None]
-    created: Mapped[datetime] = mapped_column(default=utc_now)
-
-
-class SplitMove(Base):
-    """A dialogue's move from one split to another: who, when and why."""
-
-    __tablename__ = "split_moves"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), index=True)
-    old: Mapped[Split]
-    new: Mapped[Split]
-    author: Mapped[str] = mapped_column(String(100))
-    reason: Mapped[str] = mapped_column(default="")
-    created: Mapped[datetime] = mapped_column(default=utc_now)
-
-
-class LabelVersion(Base):
-    """One state of a project's held-out labels; scores name the version they were made with."""
-
-    __tablename__ = "label_versions"
-    __table_args__ = (UniqueConstraint("project_id", "number"), UniqueConstraint("project_id", "sha256"))
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
-    number: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
-    dialogues: Mapped[int]
-    turns: Mapped[int]
-    created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Checkpoint(Base):
@@ -411,9 +356,7 @@ class Evaluation(Base):
 class Prediction(Base):
     """What a checkpoint made of a turn; the newest counts. ``confidence`` is ``{domain: {slot: 0..1}}``.
 
-    ``pinned`` is the part of the state it was told (``{domain: {slot: value}}``), after a correction of an earlier turn;
-    ``matches`` what post-processing made of each value (``{domain: {slot: {value, score, runner_up}}}``); ``recognition``
-    how sure the transcript is, 0 to 1.
+    ``pinned`` is the part of the state it was told (``{domain: {slot: value}}``), after a correction of an earlier turn.
     """
 
     __tablename__ = "predictions"
@@ -428,8 +371,6 @@ class Prediction(Base):
     valid: Mapped[bool]
     seconds: Mapped[float]
     pinned: Mapped[dict[str, Any] | None]
-    matches: Mapped[dict[str, Any] | None]
-    recognition: Mapped[float | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     checkpoint: Mapped[Checkpoint] = relationship()
 

@@ -56,14 +56,12 @@ def next_turn(ws: Workspace, project_id: int, filters: Filters, after: int | Non
 
 
 def doubt(view: TurnView) -> float | None:
-    """How unsure the model is of a turn, 0 to 1: of its least sure slot or of the words, whichever is worse."""
+    """How unsure the model is of a turn, 0 to 1: of its least sure slot."""
     if view.prediction_id is None:
         return None
     if not view.valid:
         return 1.0
     sure = [value for slots in view.confidence.values() for value in slots.values()]
-    if view.recognition is not None:
-        sure.append(view.recognition)
     return 1 - min(sure, default=1.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from sqlalchemy.orm import Session
 
@@ -29,7 +29,7 @@ class TurnView:
     user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
     changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
     ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
-    says that the state came with an import. ``pinned``, ``matches`` and ``recognition`` are the prediction's.
+    says that the state came with an import. ``pinned`` is the prediction's.
     """
 
     id: int
@@ -59,8 +59,6 @@ class TurnView:
     can_undo: bool
     can_redo: bool
     pinned: State
-    matches: dict[str, dict[str, Any]]
-    recognition: float | None
 
     @property
     def transcript(self) -> str | None:
@@ -132,7 +130,7 @@ class RevisionView:
     old: str | State | None
     new: str | State | None
     author: str
-    source: Literal["model", "user", "import", "undo", "redo", "propagated", "adjudication"]
+    source: Literal["model", "user", "import", "undo", "redo", "propagated"]
     created: datetime
 
 
@@ -213,8 +211,6 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         can_undo=bool(states or transcripts),
         can_redo=bool(states_taken_back or transcripts_taken_back),
         pinned=(prediction.pinned if prediction else None) or {},
-        matches=(prediction.matches if prediction else None) or {},
-        recognition=prediction.recognition if prediction else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""The annotator's workplace: people, claims, reviews, confirmed slots, error kinds, drafts, search."""
+"""The annotator's workplace: people, reviews, confirmed slots, error kinds, drafts, search."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,52 +23,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_users"),
         sa.UniqueConstraint("name", name="uq_users_name"),
     )
-    op.create_table(
-        "label_versions",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("project_id", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("dialogues", sa.Integer(), nullable=False),
-        sa.Column("turns", sa.Integer(), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name="fk_label_versions_project_id_projects"),
-        sa.PrimaryKeyConstraint("id", name="pk_label_versions"),
-        sa.UniqueConstraint("project_id", "number", name="uq_label_versions_project_id_number"),
-        sa.UniqueConstraint("project_id", "sha256", name="uq_label_versions_project_id_sha256"),
-    )
-    op.create_table(
-        "assignments",
-        sa.Column("dialogue_id", sa.Integer(), nullable=False),
-        sa.Column("author", sa.String(length=100), nullable=False),
-        sa.Column("done", sa.DateTime(), nullable=True),
-        sa.Column("adjudicated", sa.DateTime(), nullable=True),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["dialogue_id"], ["dialogues.id"], name="fk_assignments_dialogue_id_dialogues"),
-        sa.PrimaryKeyConstraint("dialogue_id", "author", name="pk_assignments"),
-    )
-    op.create_table(
-        "claims",
-        sa.Column("dialogue_id", sa.Integer(), nullable=False),
-        sa.Column("layer", sa.String(length=100), nullable=False),
-        sa.Column("author", sa.String(length=100), nullable=False),
-        sa.Column("expires", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["dialogue_id"], ["dialogues.id"], name="fk_claims_dialogue_id_dialogues"),
-        sa.PrimaryKeyConstraint("dialogue_id", "layer", name="pk_claims"),
-    )
-    op.create_table(
-        "split_moves",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("dialogue_id", sa.Integer(), nullable=False),
-        sa.Column("old", sa.Enum("train", "dev", "test", name="split", native_enum=False, length=16), nullable=False),
-        sa.Column("new", sa.Enum("train", "dev", "test", name="split", native_enum=False, length=16), nullable=False),
-        sa.Column("author", sa.String(length=100), nullable=False),
-        sa.Column("reason", sa.String(), nullable=False),
-        sa.Column("created", sa.DateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["dialogue_id"], ["dialogues.id"], name="fk_split_moves_dialogue_id_dialogues"),
-        sa.PrimaryKeyConstraint("id", name="pk_split_moves"),
-    )
-    op.create_index("ix_split_moves_dialogue_id", "split_moves", ["dialogue_id"], unique=False)
     op.create_table(
         "drafts",
         sa.Column("turn_id", sa.Integer(), nullable=False),
@@ -141,11 +95,7 @@ def upgrade() -> None:
     op.create_index("ix_slot_errors_turn_id", "slot_errors", ["turn_id"], unique=False)
     op.add_column("dialogues", sa.Column("content", sa.String(length=64), nullable=True))
     op.create_index("ix_dialogues_content", "dialogues", ["content"], unique=False)
-    op.add_column("ontologies", sa.Column("details", sa.JSON(), server_default="{}", nullable=False))
-    op.add_column("ontologies", sa.Column("author", sa.String(length=100), server_default="", nullable=False))
     op.add_column("predictions", sa.Column("pinned", sa.JSON(), nullable=True))
-    op.add_column("predictions", sa.Column("matches", sa.JSON(), nullable=True))
-    op.add_column("predictions", sa.Column("recognition", sa.Double(), nullable=True))
     op.add_column("revisions", sa.Column("layer", sa.String(length=100), server_default="", nullable=False))
     op.drop_index("uq_revisions_first", table_name="revisions", sqlite_where=sa.text("parent_id IS NULL"))
     op.create_index(
