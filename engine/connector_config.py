@@ -24,9 +24,7 @@ class _Transformer(_Connector):
     heads: int = Field(16, ge=1)
     ffn: int = Field(4096, ge=8)
     dropout: float = Field(0.1, ge=0, lt=1)
-    norm: Literal["pre", "post"] = Field(
-        "post", description="layer norm before (steadier) or after (paper 1) each block"
-    )
+    norm: Literal["pre", "post"] = Field("post", description="layer norm before (steadier) or after (paper 1) each block")
     initialisation: Literal["default", "depth-scaled"] = Field(
         "default", description="depth-scaled: what each block adds starts smaller the more blocks there are"
     )

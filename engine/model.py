@@ -75,8 +75,7 @@ def splice(embeddings: Tensor, speech_mask: Tensor, speech: Tensor, speech_valid
 def collate(rows: Sequence[Row], speech_lengths: Sequence[int], *, left: bool = False, multiple: int = 1) -> Batch:
     """Pad rows to one length (rounded up to ``multiple``); ``speech_lengths`` are the connector's for each row."""
     totals = [
-        len(row.prefix) + length + len(row.suffix) + len(row.target)
-        for row, length in zip(rows, speech_lengths, strict=True)
+        len(row.prefix) + length + len(row.suffix) + len(row.target) for row, length in zip(rows, speech_lengths, strict=True)
     ]
     size = -(-max(totals) // multiple) * multiple
     shape = (len(rows), size)

@@ -71,9 +71,7 @@ def read(manifests: list[Path]) -> list[Any]:
     seen: set[str] = set()
     for dialogue in dialogues:
         if dialogue.dialogue_id in seen:
-            raise ManifestError(
-                f"dialogue {dialogue.dialogue_id!r} is in two of the manifests; every dialogue needs its own id"
-            )
+            raise ManifestError(f"dialogue {dialogue.dialogue_id!r} is in two of the manifests; every dialogue needs its own id")
         seen.add(dialogue.dialogue_id)
     return dialogues
 

@@ -193,9 +193,7 @@ def _clock(hour: int, minute: int, half_follows: bool) -> str:
 def _fraction(hour: int, minute: int) -> str:
     next_hour = number_words(_hour12(hour + 1))
     this_hour = number_words(_hour12(hour))
-    return {15: f"quarter past {this_hour}", 30: f"half past {this_hour}", 45: f"quarter to {next_hour}"}.get(
-        minute, ""
-    )
+    return {15: f"quarter past {this_hour}", 30: f"half past {this_hour}", 45: f"quarter to {next_hour}"}.get(minute, "")
 
 
 def _hour12(hour: int) -> int:

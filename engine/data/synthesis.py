@@ -113,9 +113,7 @@ def _claim(out: Path, settings: Settings) -> None:
     if file.is_file():
         found = json.loads(file.read_text(encoding="utf-8"))
         if changed := sorted(key for key in wanted if found.get(key) != wanted[key]):
-            raise SynthesisError(
-                f"{out} was made with another {', '.join(changed)} (see {file.name}); choose a new folder"
-            )
+            raise SynthesisError(f"{out} was made with another {', '.join(changed)} (see {file.name}); choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
 
@@ -195,18 +193,12 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def command(
-    manifests: Annotated[
-        list[Path], typer.Argument(help="Manifests whose user turns have transcripts in spoken form.")
-    ],
+    manifests: Annotated[list[Path], typer.Argument(help="Manifests whose user turns have transcripts in spoken form.")],
     out: Annotated[Path, typer.Option(help="Folder for manifest.jsonl and the audio; a stopped run goes on in it.")],
     voices: Annotated[str, typer.Option(help="seen, unseen, engines and voice names, separated by commas.")] = "seen",
-    copies: Annotated[
-        int, typer.Option(min=1, help="How often each dialogue is spoken, each time with another voice.")
-    ] = 1,
+    copies: Annotated[int, typer.Option(min=1, help="How often each dialogue is spoken, each time with another voice.")] = 1,
     seed: int = 0,
-    noise: Annotated[
-        Path | None, typer.Option(help="Folder of noise clips; without it the speech stays clean.")
-    ] = None,
+    noise: Annotated[Path | None, typer.Option(help="Folder of noise clips; without it the speech stays clean.")] = None,
     noise_share: Annotated[float, typer.Option(min=0, max=1, help="Fraction of the turns that get noise.")] = 0.3,
     models: Annotated[Path | None, typer.Option(help="Folder of the kokoro and piper models.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first so many dialogues.")] = None,
@@ -225,9 +217,7 @@ def command(
         if not usable:
             raise SynthesisError("none of these voices can speak here")
         dialogues = _interleaved(manifests)[:limit]
-        settings = Settings(
-            tuple(voice.name for voice in usable), copies, seed, str(noise) if noise else None, noise_share
-        )
+        settings = Settings(tuple(voice.name for voice in usable), copies, seed, str(noise) if noise else None, noise_share)
         spoken = write_spoken(synthesise(dialogues, out, settings, models, workers), out)
         columns = (
             TextColumn("speaking"),

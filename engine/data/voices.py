@@ -162,9 +162,7 @@ class Speech:
         """Kokoro-82M: phonemes by Hibari's front end; the style vector is chosen by the number of phonemes."""
         folder = (self.models or Path("models")) / "kokoro"
         session, vocabulary = _kokoro_model(folder)
-        tokens = [vocabulary[char] for char in _phonemes(british=name.startswith("b"))(text) if char in vocabulary][
-            :509
-        ]
+        tokens = [vocabulary[char] for char in _phonemes(british=name.startswith("b"))(text) if char in vocabulary][:509]
         styles = np.fromfile(self._kokoro_style(name), np.float32).reshape(-1, 256)
         feed = {
             "tokens": np.array([[0, *tokens, 0]], np.int64),

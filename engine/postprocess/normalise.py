@@ -25,9 +25,7 @@ from engine.dialogue import DONTCARE, State, accepted
 SlotType = Literal["time", "count", "code", "text"]
 
 # How the corpora name one slot: some systems write `leave`, DSTC11's test reference `bookday`, WOZ 2.0 `price range`.
-_SLOT_ALIASES = {"leave": "leaveat", "arrive": "arriveby"} | {
-    f"book{slot}": slot for slot in ("day", "people", "stay", "time")
-}
+_SLOT_ALIASES = {"leave": "leaveat", "arrive": "arriveby"} | {f"book{slot}": slot for slot in ("day", "people", "stay", "time")}
 _TIME_SLOTS = ("time", "leaveat", "arriveby")
 _COUNT_SLOTS = ("people", "stars", "stay", "size", "numberofseats", "numberofrooms", "numberofdays")
 _CODE_MARKS = ("phone", "idnumber", "plate", "email", "postcode", "zipcode", "reference")

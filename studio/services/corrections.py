@@ -26,9 +26,7 @@ ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
 _UNMARKED = object()
 
 
-def save_transcript(
-    ws: Workspace, turn_id: int, text: str, author: str, expected: int | None, layer: str = LABELS
-) -> TurnView:
+def save_transcript(ws: Workspace, turn_id: int, text: str, author: str, expected: int | None, layer: str = LABELS) -> TurnView:
     """Correct what was said. ``expected`` is ``TurnView.transcript_head`` as the author saw it. An unchanged text saves
     nothing.
 

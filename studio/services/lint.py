@@ -77,9 +77,7 @@ def _order(state: State) -> Iterator[Hint]:
 def _twins(state: State, previous: State) -> Iterator[Hint]:
     """Two values of one domain, or of one slot from turn to turn, that differ by a letter or two."""
     for domain, slots in state.items():
-        names = {
-            slot: normalise_value(accepted(value)[0], slot) for slot, value in slots.items() if slot_type(slot) == "text"
-        }
+        names = {slot: normalise_value(accepted(value)[0], slot) for slot, value in slots.items() if slot_type(slot) == "text"}
         for (one, first), (other, second) in combinations(names.items(), 2):
             if first != second and fuzz.ratio(first, second) >= NEARLY:
                 yield Hint(domain, other, f'"{second}" and "{first}" ({one}) are nearly the same')

@@ -72,9 +72,7 @@ def error_counts(ws: Workspace, project_id: int) -> dict[tuple[str, str], tuple[
     """How often each slot was misheard, and misunderstood, among the corrections so far."""
     with ws.read() as session:
         found = queue.error_counts(session, project_id)
-    return {
-        place: (kinds.get(ErrorKind.RECOGNITION, 0), kinds.get(ErrorKind.UNDERSTANDING, 0)) for place, kinds in found.items()
-    }
+    return {place: (kinds.get(ErrorKind.RECOGNITION, 0), kinds.get(ErrorKind.UNDERSTANDING, 0)) for place, kinds in found.items()}
 
 
 def _settled(turns: Sequence[TurnView]) -> Iterator[tuple[TurnView, Pins]]:
@@ -126,9 +124,7 @@ def _judge(ws: Workspace, turn: TurnView, wrong: list[tuple[str, str]], on_right
             right = _same(on_right_words, turn.state or {}, domain, slot)
             kind = ErrorKind.RECOGNITION if right else ErrorKind.UNDERSTANDING
             checkpoint_id = row.predictions[-1].checkpoint_id
-            row.errors.append(
-                SlotError(revision_id=head.id, checkpoint_id=checkpoint_id, domain=domain, slot=slot, kind=kind)
-            )
+            row.errors.append(SlotError(revision_id=head.id, checkpoint_id=checkpoint_id, domain=domain, slot=slot, kind=kind))
 
 
 def _follow(ws: Workspace, before: TurnView) -> None:

@@ -77,9 +77,7 @@ def test_a_recording_of_no_length_is_refused(tmp_path: Path) -> None:
         audio.load(tmp_path / "nothing.wav")
 
 
-@pytest.mark.parametrize(
-    ("start", "end"), [(2.5, 3.0), (1.0, 2.5), (1.5, 1.0), (-1.0, 1.0), (1.0, 1.0), (1.0, 1.00001)]
-)
+@pytest.mark.parametrize(("start", "end"), [(2.5, 3.0), (1.0, 2.5), (1.5, 1.0), (-1.0, 1.0), (1.0, 1.0), (1.0, 1.00001)])
 def test_a_segment_outside_the_file_is_refused(recording: Path, start: float, end: float) -> None:
     with pytest.raises(audio.AudioError, match="segment"):
         audio.load(recording, start, end)

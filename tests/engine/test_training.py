@@ -40,9 +40,7 @@ def straight(straight_run):
 def weights(folder):
     from safetensors.torch import load_file
 
-    return load_file(folder / "checkpoint" / "connector.safetensors") | load_file(
-        folder / "checkpoint" / "adapter.safetensors"
-    )
+    return load_file(folder / "checkpoint" / "connector.safetensors") | load_file(folder / "checkpoint" / "adapter.safetensors")
 
 
 def losses(folder):
@@ -123,13 +121,9 @@ def test_accumulating_small_batches_equals_one_big_batch(recipe, dialogues, cach
     model = recipe.model.model_copy(update={"connector": recipe.model.connector.model_copy(update={"dropout": 0.0})})
     results = []
     for name, positions in (("big", 100000), ("small", 64)):
-        one = recipe.model_copy(
-            update={"model": model, "stages": [stage.model_copy(update={"max_positions": positions})]}
-        )
+        one = recipe.model_copy(update={"model": model, "stages": [stage.model_copy(update={"max_positions": positions})]})
         train(one, dialogues, tmp_path / name, cache=cache)
-        results.append(
-            (losses(tmp_path / name), json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0]))
-        )
+        results.append((losses(tmp_path / name), json.loads((tmp_path / name / "metrics.jsonl").read_text().splitlines()[0])))
     (big, first_big), (small, first_small) = results
     assert big == pytest.approx(small, rel=1e-4)
     assert first_big["grad_norm"] == pytest.approx(first_small["grad_norm"], rel=1e-3)
@@ -170,9 +164,7 @@ def test_a_trainable_parameter_without_a_gradient_is_named(recipe, dialogues, ca
         train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
 
 
-def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(
-    recipe, dialogues, cache, tmp_path, monkeypatch, base_models
-):
+def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(recipe, dialogues, cache, tmp_path, monkeypatch, base_models):
     stage = recipe.stage("align").model_copy(update={"steps": 3})
     calls = []
 

@@ -115,9 +115,7 @@ def test_a_reviewed_turn_stays_reviewed_when_nothing_of_it_moves(ws: Workspace, 
     assert dialogues.get_turn(ws, turns[2].id).status == "reviewed"
 
 
-def test_corrected_words_are_understood_again_from_there_on(
-    ws: Workspace, turns: list[TurnView], tracker: FakeTracker
-) -> None:
+def test_corrected_words_are_understood_again_from_there_on(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
     tracker.on_words = {"indian food": {"restaurant": {"food": "indian"}}}
     corrections.save_transcript(ws, turns[1].id, "indian food", "anna", turns[1].transcript_head)
     moved = propagation.propagate(ws, turns[1].id)

@@ -1,0 +1,54 @@
+"""The tables. Times are UTC, paths relative to the workspace; nothing here is of one database only."""
+
+from db.models.base import Base, UtcDateTime, utc_now
+from db.models.dialogues import Dialogue, Ontology, Project, Recording, Turn, TurnSlot
+from db.models.kinds import (
+    LABELLED,
+    ErrorKind,
+    EventKind,
+    JobStatus,
+    RevisionKind,
+    RevisionSource,
+    Role,
+    Speaker,
+    Split,
+    TurnStatus,
+)
+from db.models.labels import Draft, Prediction, Revision, SlotError, SlotMark, TurnEvent
+from db.models.people import User
+from db.models.runs import Checkpoint, Evaluation, Job, Setting, Snapshot, SnapshotRevision
+
+__all__ = [
+    "LABELLED",
+    "Base",
+    "Checkpoint",
+    "Dialogue",
+    "Draft",
+    "ErrorKind",
+    "Evaluation",
+    "EventKind",
+    "Job",
+    "JobStatus",
+    "Ontology",
+    "Prediction",
+    "Project",
+    "Recording",
+    "Revision",
+    "RevisionKind",
+    "RevisionSource",
+    "Role",
+    "Setting",
+    "SlotError",
+    "SlotMark",
+    "Snapshot",
+    "SnapshotRevision",
+    "Speaker",
+    "Split",
+    "Turn",
+    "TurnEvent",
+    "TurnSlot",
+    "TurnStatus",
+    "User",
+    "UtcDateTime",
+    "utc_now",
+]

@@ -1,0 +1,126 @@
+"""Projects, their ontologies, dialogues, turns and recordings."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, utc_now
+from db.models.kinds import Speaker, Split, TurnStatus
+
+if TYPE_CHECKING:
+    from db.models.labels import Prediction, Revision, SlotError, SlotMark, TurnEvent
+
+
+class Project(Base):
+    """Dialogues of one task, with their ontology."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Ontology(Base):
+    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them."""
+
+    __tablename__ = "ontologies"
+    __table_args__ = (UniqueConstraint("project_id", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    version: Mapped[int]
+    built_from: Mapped[str] = mapped_column(String(16))
+    values: Mapped[dict[str, Any]]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Recording(Base):
+    """A sound, stored once as ``recordings/ab/ab12….flac``. ``channels`` is the upload's; the file is mono."""
+
+    __tablename__ = "recordings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    path: Mapped[str] = mapped_column(String(200))
+    seconds: Mapped[float]
+    sample_rate: Mapped[int]
+    channels: Mapped[int]
+    original_name: Mapped[str] = mapped_column(String(400))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Dialogue(Base):
+    """A dialogue; ``name`` is the ``dialogue_id`` of manifests, ``split_by`` whoever changed its split last.
+
+    ``content`` is a hash of what was imported, by which the same dialogue is known again; ``None`` if it was recorded here.
+    """
+
+    __tablename__ = "dialogues"
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    split: Mapped[Split] = mapped_column(default=Split.TRAIN)
+    split_by: Mapped[str | None] = mapped_column(String(100))
+    source: Mapped[str] = mapped_column(String(200), default="")
+    licence: Mapped[str] = mapped_column(String(200), default="")
+    content: Mapped[str | None] = mapped_column(String(64), index=True)
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    turns: Mapped[list[Turn]] = relationship(order_by="Turn.turn_id", back_populates="dialogue")
+
+
+class Turn(Base):
+    """A turn. ``turn_id`` is its number in the dialogue, as in manifests.
+
+    Kept beside what they follow from, so that lists and the queue need not read it: ``status``; ``doubt``, how unsure the
+    model is (0 to 1); ``words``, what was said, in lower case. ``lottery`` is drawn once, for the queue's random share.
+    ``submitted`` is when somebody sent the turn to review.
+    """
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        UniqueConstraint("dialogue_id", "turn_id"),
+        Index("ix_turns_queue", "status", "doubt"),
+        Index("ix_turns_lottery", "lottery"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"))
+    turn_id: Mapped[int]
+    speaker: Mapped[Speaker]
+    status: Mapped[TurnStatus] = mapped_column(default=TurnStatus.NEW)
+    voice: Mapped[str | None] = mapped_column(String(100))
+    recording_id: Mapped[int | None] = mapped_column(ForeignKey("recordings.id"), index=True)
+    doubt: Mapped[float | None]
+    lottery: Mapped[float] = mapped_column(default=random.random, server_default="0.5")
+    words: Mapped[str] = mapped_column(default="", server_default="")
+    submitted: Mapped[datetime | None]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    dialogue: Mapped[Dialogue] = relationship(back_populates="turns")
+    recording: Mapped[Recording | None] = relationship()
+    predictions: Mapped[list[Prediction]] = relationship(order_by="Prediction.id")
+    revisions: Mapped[list[Revision]] = relationship(order_by="Revision.id")
+    slots: Mapped[list[TurnSlot]] = relationship(cascade="all, delete-orphan")
+    marks: Mapped[list[SlotMark]] = relationship(cascade="all, delete-orphan")
+    events: Mapped[list[TurnEvent]] = relationship(order_by="TurnEvent.id")
+    errors: Mapped[list[SlotError]] = relationship(cascade="all, delete-orphan")
+
+
+class TurnSlot(Base):
+    """One slot of the state that stands after a turn, for filters and search; ``value`` is its canonical form in lower case."""
+
+    __tablename__ = "turn_slots"
+    __table_args__ = (Index("ix_turn_slots_domain_slot_value", "domain", "slot", "value"),)
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    domain: Mapped[str] = mapped_column(String(100), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[str]
+    confidence: Mapped[float | None]

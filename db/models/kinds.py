@@ -1,0 +1,84 @@
+"""What rows can be: the words their columns are limited to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Split(StrEnum):
+    """``test`` dialogues are held out: scored on, never trained on."""
+
+    TRAIN = "train"
+    DEV = "dev"
+    TEST = "test"
+
+
+class Speaker(StrEnum):
+    USER = "user"
+    AGENT = "agent"
+
+
+class TurnStatus(StrEnum):
+    """How far a turn has come; kept beside the revisions so that lists need not read them."""
+
+    NEW = "new"
+    PREDICTED = "predicted"
+    CORRECTED = "corrected"
+    REVIEWED = "reviewed"
+    FINAL = "final"
+
+
+LABELLED = (TurnStatus.CORRECTED, TurnStatus.REVIEWED, TurnStatus.FINAL)  # somebody said what is right
+
+
+class RevisionKind(StrEnum):
+    TRANSCRIPT = "transcript"
+    STATE = "state"
+
+
+class RevisionSource(StrEnum):
+    """Where a new value came from. ``propagated``: an earlier turn was corrected and this one decoded again."""
+
+    MODEL = "model"
+    USER = "user"
+    IMPORT = "import"
+    UNDO = "undo"
+    REDO = "redo"
+    PROPAGATED = "propagated"
+
+
+class Role(StrEnum):
+    """Each may do what the ones before it may; the trainer starts jobs, the admin also manages people and splits."""
+
+    ANNOTATOR = "annotator"
+    REVIEWER = "reviewer"
+    TRAINER = "trainer"
+    ADMIN = "admin"
+
+
+class EventKind(StrEnum):
+    """What happened to a turn besides its corrections."""
+
+    NOTE = "note"
+    SUBMITTED = "submitted"
+    RETURNED = "returned"
+    REVIEWED = "reviewed"
+    FINAL = "final"
+    REOPENED = "reopened"
+
+
+class ErrorKind(StrEnum):
+    """Why a slot was wrong: misheard (right once the transcript is), or misunderstood (wrong all the same)."""
+
+    RECOGNITION = "recognition"
+    UNDERSTANDING = "understanding"
+
+
+class JobStatus(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SAVING = "saving"
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"

@@ -1,0 +1,127 @@
+"""What models and people say about a turn."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, utc_now
+from db.models.kinds import ErrorKind, EventKind, RevisionKind, RevisionSource
+
+if TYPE_CHECKING:
+    from db.models.runs import Checkpoint
+
+
+class Prediction(Base):
+    """What a checkpoint made of a turn; the newest counts. ``confidence`` is ``{domain: {slot: 0..1}}``.
+
+    ``pinned`` is the part of the state it was told (``{domain: {slot: value}}``), after a correction of an earlier turn.
+    """
+
+    __tablename__ = "predictions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    raw: Mapped[str]
+    transcript: Mapped[str]
+    state: Mapped[dict[str, Any]]
+    confidence: Mapped[dict[str, Any]]
+    valid: Mapped[bool]
+    seconds: Mapped[float]
+    pinned: Mapped[dict[str, Any] | None]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    checkpoint: Mapped[Checkpoint] = relationship()
+
+
+class Revision(Base):
+    """One change of a turn's transcript (a text) or state (an object); triggers refuse to change or delete it.
+
+    ``parent_id`` is the revision of the same kind it was made on. A parent has one child at most, and a turn one first
+    revision of each kind and layer, so two people can never both build on what they saw. The labels of a project are
+    those of the layer ``""``; a blind annotator's layer is named after them.
+    """
+
+    __tablename__ = "revisions"
+    __table_args__ = (
+        UniqueConstraint("parent_id"),
+        Index(
+            "uq_revisions_first",
+            "turn_id",
+            "kind",
+            "layer",
+            unique=True,
+            sqlite_where=text("parent_id IS NULL"),
+            postgresql_where=text("parent_id IS NULL"),
+        ),
+        Index("ix_revisions_turn_id", "turn_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
+    kind: Mapped[RevisionKind]
+    layer: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    old: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    new: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    author: Mapped[str] = mapped_column(String(100))
+    source: Mapped[RevisionSource]
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("revisions.id"))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SlotMark(Base):
+    """A value somebody confirmed or wrote: it never moves by itself. ``value`` is ``None`` for a slot that has to be absent."""
+
+    __tablename__ = "slot_marks"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    layer: Mapped[str] = mapped_column(String(100), primary_key=True, default="")
+    domain: Mapped[str] = mapped_column(String(100), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SlotError(Base):
+    """Why the model had one slot of a turn wrong, found when ``revision_id`` corrected it."""
+
+    __tablename__ = "slot_errors"
+    __table_args__ = (UniqueConstraint("revision_id", "domain", "slot"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revisions.id"))
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    domain: Mapped[str] = mapped_column(String(100))
+    slot: Mapped[str] = mapped_column(String(100))
+    kind: Mapped[ErrorKind]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class TurnEvent(Base):
+    """A note on a turn, or a step of its review, with what was said about it."""
+
+    __tablename__ = "turn_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    kind: Mapped[EventKind]
+    text: Mapped[str] = mapped_column(default="")
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Draft(Base):
+    """What somebody has typed into a field of a turn and not saved yet."""
+
+    __tablename__ = "drafts"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    author: Mapped[str] = mapped_column(String(100), primary_key=True)
+    field: Mapped[str] = mapped_column(String(200), primary_key=True)
+    text: Mapped[str]
+    updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)

@@ -1,0 +1,111 @@
+"""Checkpoints, jobs and what they were trained and scored on; settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from db.models.base import Base, utc_now
+from db.models.kinds import JobStatus
+
+
+class Checkpoint(Base):
+    """A checkpoint folder. ``path`` is ``None`` for the demo checkpoint: it lies in the package, wherever that is."""
+
+    __tablename__ = "checkpoints"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    path: Mapped[str | None] = mapped_column(String(200), unique=True)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    parent: Mapped[Checkpoint | None] = relationship(remote_side=[id])
+    job: Mapped[Job | None] = relationship(foreign_keys="Job.checkpoint_id", back_populates="checkpoint")
+    evaluations: Mapped[list[Evaluation]] = relationship(order_by="Evaluation.id")
+
+
+class Evaluation(Base):
+    """What ``engine evaluate`` printed for a checkpoint on one manifest, which ``manifest_sha256`` identifies."""
+
+    __tablename__ = "evaluations"
+    __table_args__ = (UniqueConstraint("checkpoint_id", "manifest_sha256"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    manifest_sha256: Mapped[str] = mapped_column(String(64))
+    scores: Mapped[dict[str, Any]]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Snapshot(Base):
+    """The frozen corrections of a run. ``sha256`` is the manifest's, which names every recording by its hash."""
+
+    __tablename__ = "snapshots"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    ontology_id: Mapped[int] = mapped_column(ForeignKey("ontologies.id"))
+    sha256: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(String(200))
+    dialogues: Mapped[list[str]]
+    held_out: Mapped[list[str]]
+    held_out_sha256: Mapped[str | None] = mapped_column(String(64))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    revisions: Mapped[list[SnapshotRevision]] = relationship()
+
+
+class SnapshotRevision(Base):
+    """Which correction went into which snapshot."""
+
+    __tablename__ = "snapshot_revisions"
+
+    snapshot_id: Mapped[int] = mapped_column(ForeignKey("snapshots.id"), primary_key=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revisions.id"), primary_key=True, index=True)
+
+
+class Job(Base):
+    """A job. Its process is known by ``pid`` and ``pid_started`` (seconds after the machine's start) together: process ids
+    are used again. ``called`` is when a process was last started for it.
+
+    ``phase`` says in plain words what it is doing. ``checkpoint_id`` is the result, ``base_id`` what it started from.
+    """
+
+    __tablename__ = "jobs"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshots.id"))
+    base_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), unique=True)
+    status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED, index=True)
+    phase: Mapped[str] = mapped_column(String(100), default="waiting")
+    recipe: Mapped[str] = mapped_column(String(200))
+    overrides: Mapped[list[str]]
+    use_when_finished: Mapped[bool]
+    pid: Mapped[int | None]
+    pid_started: Mapped[float | None]
+    called: Mapped[datetime | None]
+    error: Mapped[str | None]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    started: Mapped[datetime | None]
+    ended: Mapped[datetime | None]
+    snapshot: Mapped[Snapshot | None] = relationship()
+    base: Mapped[Checkpoint] = relationship(foreign_keys=[base_id])
+    checkpoint: Mapped[Checkpoint | None] = relationship(foreign_keys=[checkpoint_id], back_populates="job")
+
+    @property
+    def folder(self) -> str:
+        """The job's folder in the workspace."""
+        return f"runs/{self.id}"
+
+
+class Setting(Base):
+    """One setting of the workspace, such as the checkpoint in use."""
+
+    __tablename__ = "settings"
+
+    key: Mapped[str] = mapped_column(String(100), primary_key=True)
+    value: Mapped[Any] = mapped_column(JSON)
