@@ -37,7 +37,7 @@ def build_llm(model: ModelConfig, config: PreTrainedConfig, *, weights: bool = T
     # soft-capped attention, Gemma-2 for one, have no SDPA.
     fused = torch.cuda.is_available() and kind._supports_sdpa
     settings: dict[str, Any] = {
-        "dtype": getattr(torch, model.llm_dtype),
+        "dtype": computed_dtype(model) if weights else getattr(torch, model.llm_dtype),
         "attn_implementation": "sdpa" if fused else "eager",
     }
     if weights and model.quantization == "4bit":
@@ -49,3 +49,17 @@ def build_llm(model: ModelConfig, config: PreTrainedConfig, *, weights: bool = T
         )
         settings["device_map"] = {"": torch.cuda.current_device()}
     return load_model(kind, model.llm, config, weights=weights, keys=keys, **settings)
+
+
+def computed_dtype(model: ModelConfig) -> torch.dtype:
+    """What the LLM's weights are held in here: the recipe's ``llm_dtype``, or float32 on a CPU without bfloat16 arithmetic.
+
+    There torch emulates it, at a fifth of float32's speed and less (tests/bench/llm_dtype.py).
+    """
+    return getattr(torch, model.llm_dtype) if torch.cuda.is_available() or bfloat16_cpu() else torch.float32
+
+
+def bfloat16_cpu() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices itself (AMX, AVX-512 BF16, Arm's BF16)."""
+    able = torch.cpu.get_capabilities()
+    return any(able.get(unit, False) for unit in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -32,9 +32,6 @@ from engine.tracking.grammar import GrammarError, StateGrammar
 from engine.tracking.guard import is_noise, is_silence
 from engine.tracking.support import AnswerSupport
 
-_BLOCK = {"cpu": 128}  # tokens the LLM reads at once; on a GPU the default
-_GPU_BLOCK = 1024
-
 
 @dataclass(frozen=True)
 class TurnRequest:
@@ -169,8 +166,14 @@ class Tracker:
         def prompt() -> Tensor:
             return self.listen(_samples(request), dst_prompt(self.info.prompt, request.history))[0]
 
-        block = _BLOCK.get(self.model.device.type, _GPU_BLOCK)
-        return AnswerSupport(self.model.llm, self.model.tokenizer, prompt, f" {raw}", block)
+        return AnswerSupport(self.model.llm, self.model.tokenizer, prompt, f" {raw}", self._block)
+
+    @property
+    def _block(self) -> int:
+        """Tokens the LLM reads at once: as few as keep the units busy that multiply them."""
+        if self.model.device.type != "cpu":
+            return 1024
+        return 128 if self.model.llm.dtype == torch.bfloat16 else 48
 
     def decoder(self, lanes: int) -> Decoder:
         """A decoder of this tracker's LLM.
@@ -179,8 +182,7 @@ class Tracker:
             CheckpointError: the LLM cannot decode in lanes.
         """
         try:
-            block = _BLOCK.get(self.model.device.type, _GPU_BLOCK)
-            return Decoder(self.model.llm, self.model.tokenizer.eos_token_id, lanes, block)
+            return Decoder(self.model.llm, self.model.tokenizer.eos_token_id, lanes, self._block)
         except ValueError as error:
             raise CheckpointError(f"{self.info.model.llm}: {error}") from error
 

@@ -21,6 +21,7 @@ from engine.checkpoints import (
 )
 from engine.cli import app
 from engine.config import ModelConfig, PromptConfig, RecipeError
+from engine.llms import computed_dtype
 from engine.model import SpeechLLM, pick_device
 from engine.prompts import Prompt
 from engine.training.optimiser import select_trainable
@@ -263,3 +264,12 @@ def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tiny):
     path.write_text(json.dumps({**json.loads(path.read_text()), "eos_token": None}))
     with pytest.raises(BaseModelError, match="no end-of-sequence token"):
         SpeechLLM(config(tiny).model_copy(update={"llm": str(tmp_path / "phi")}))
+
+
+@pytest.mark.parametrize(("units", "dtype"), [({"avx2": True}, torch.float32), ({"amx_bf16": True}, torch.bfloat16)])
+def test_a_cpu_without_bfloat16_arithmetic_computes_in_float32(monkeypatch, units, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model = ModelConfig(llm_dtype="bfloat16")
+    assert computed_dtype(model) == dtype
+    assert computed_dtype(model.model_copy(update={"llm_dtype": "float32"})) == torch.float32
