@@ -270,6 +270,6 @@ def test_a_tokenizer_without_an_end_token_is_refused(tmp_path, tiny):
 def test_a_cpu_without_bfloat16_arithmetic_computes_in_float32(monkeypatch, units, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    model = ModelConfig(llm_dtype="bfloat16")
+    model = ModelConfig(encoder="e", llm="l", llm_dtype="bfloat16")
     assert computed_dtype(model) == dtype
     assert computed_dtype(model.model_copy(update={"llm_dtype": "float32"})) == torch.float32
