@@ -1,4 +1,4 @@
-"""The studio as a web application: five pages over one workspace, served to this machine only."""
+"""The studio as a web application: its pages over one workspace, served to this machine only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.pages import correct, data, models, talk, train
+from studio.pages import correct, data, models, talk, team, train
 from studio.services import people, understanding
 from studio.workspace import Workspace
 
@@ -39,9 +39,10 @@ def build(ws: Workspace) -> gr.Blocks:
     demo = gr.Blocks(title="Spoken DST Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True)
     with demo:
         talk.page(ws, demo)
-    for name, page in (("Correct", correct.page), ("Data", data.page), ("Train", train.page), ("Models", models.page)):
-        with demo.route(name, f"/{name.lower()}"):
-            page(ws, demo)
+    for page in (correct, data, train, models, team):
+        name = page.__name__.rpartition(".")[2]
+        with demo.route(name.capitalize(), f"/{name}"):
+            page.page(ws, demo)
     return demo
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from studio.services import corrections
+from studio.services import corrections, people
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 
@@ -32,6 +32,7 @@ def sight(item: TurnView) -> Seen:
 
 def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
     """Ask the service for one change of the turn that was seen."""
+    people.require(ws, author, "annotator")  # who left may have a page open still
     turn, answer = seen["turn"], seen["prediction"]
     assert turn is not None
     match action:

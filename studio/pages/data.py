@@ -188,11 +188,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             told = shared.alert(error)
         return told, shared.hint(ws, project_id)
 
-    def export(project_id: int, fmt: str, wanted: list[str], least: str, words: str) -> Any:
+    def export(project_id: int, fmt: str, wanted: list[str], least: str, words: str, request: gr.Request) -> Any:
         """Inputs: data.project and the export's form. Outputs: data.download, data.export_notice."""
         place = ws.path("tmp/exports") / uuid4().hex  # nobody guesses the address of somebody else's download
         chosen = exports.Selection(tuple(wanted), least or None, words or "")
         try:
+            people.require(ws, shared.author(request), "reviewer")  # it holds what blind annotators wrote
             target = place / f"{fmt}-{datetime.now():%Y-%m-%d-%H%M}.zip"
             archive, written = exports.export_archive(ws, project_id, target, fmt, chosen)
         except StudioError as error:
@@ -221,6 +222,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def store(project_id: int, recording: str, table: Any, title: str, part: str, request: gr.Request) -> Any:
         """Inputs: data.project, data.call, data.turns, data.call_name, data.call_split. Outputs: data.call_notice."""
+        people.require(ws, shared.author(request), "annotator")
         calls.store(ws, project_id, recording, table.values.tolist(), title, part, shared.author(request))
         return f"{shared.saved()}: <a href='correct'>open it on Correct</a>."
 

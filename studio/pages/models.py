@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.pages import shared
-from studio.services import checkpoints
+from studio.services import checkpoints, people
 from studio.services.checkpoints import CheckpointView
 from studio.workspace import Workspace
 
@@ -56,8 +56,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {notice: ""} | shown(checkpoint_id)
 
     @shared.reported
-    def put_in_use(checkpoint_id: int) -> Any:
+    def put_in_use(checkpoint_id: int, request: gr.Request) -> Any:
         """Inputs: models.checkpoint. Outputs: models.notice and the view."""
+        people.require(ws, shared.author(request), "trainer")
         name = checkpoints.use(ws, checkpoint_id).name
         return {notice: f"{shared.saved()}: {shared.escape(name)} answers from now on."} | shown(checkpoint_id)
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import checkpoints, propagation, training
+from studio.services import checkpoints, people, propagation, training
 from studio.services.training import JobView, Preview
 from studio.workspace import Workspace
 
@@ -183,13 +183,21 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     @shared.reported
     def begin(
-        project_id: int, base_id: int, name: str, number: int | None, speed: float | None, use_it: bool, more: str | None
+        project_id: int,
+        base_id: int,
+        name: str,
+        number: int | None,
+        speed: float | None,
+        use_it: bool,
+        more: str | None,
+        request: gr.Request,
     ) -> Any:
         """Inputs: train.project, train.base, train.recipe, train.steps, train.learning_rate,
         train.use_when_finished, train.overrides.
 
         Outputs: train.job and the job.
         """
+        people.require(ws, shared.author(request), "trainer")
         stage = last_stage(next(item for item in training.recipes() if item.name == name).toml)
         wanted = {"steps": number, "learning_rate": speed}
         chosen = [f"{stage['name']}.{key}={value}" for key, value in wanted.items() if value and value != stage.get(key)]
@@ -208,13 +216,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return opened(job_id)
 
     @shared.reported
-    def end(job_id: int | None) -> Any:
+    def end(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
+        people.require(ws, shared.author(request), "trainer")
         return shown(training.stop_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported
-    def go_on(job_id: int | None) -> Any:
+    def go_on(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
+        people.require(ws, shared.author(request), "trainer")
         return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported

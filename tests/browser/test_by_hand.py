@@ -11,7 +11,7 @@ from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "correct", "data", "train", "models")
+PAGES = ("", "correct", "data", "train", "models", "team")
 
 
 @pytest.fixture(scope="module")

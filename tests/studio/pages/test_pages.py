@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,10 @@ from studio.pages.correct import perform, sight
 from studio.pages.slot_form import split_name
 from studio.pages.talk import conversation_html
 from studio.pages.turn_html import history_html, json_problem
-from studio.services import corrections, dialogues
+from studio.services import corrections, dialogues, people
 from studio.workspace import Workspace
 
-PAGES = ("talk", "correct", "data", "train", "models")
+PAGES = ("talk", "correct", "data", "train", "models", "team")
 UNSEEN = ("state", "browserstate", "timer", "row", "column", "form", "group")
 
 
@@ -116,6 +117,20 @@ def test_a_refusal_is_a_message_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> 
         raise StudioError("Choose another <name>.")
 
     assert handler() == gr.skip() and shown == ["Choose another &lt;name&gt;."]
+
+
+def test_pages_refuse_who_may_not(ws: Workspace, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.add_user(ws, "ada", "correct horse", "admin")
+    people.add_user(ws, "anna", "battery staple", "annotator")
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, title: told.append(text))
+    takes = {"begin": "trainer", "end": "trainer", "go_on": "trainer", "put_in_use": "trainer"}
+    takes |= {"add_user": "admin", "change_user": "admin"}
+    handlers = {fn.name: fn.fn for fn in app.build(ws).fns.values() if fn.name in takes}
+    for name, role in takes.items():
+        arguments = dict.fromkeys(inspect.signature(handlers[name]).parameters)
+        handlers[name](**arguments | {"request": SimpleNamespace(username="anna")})
+        assert f"takes the role {role}" in told.pop(), name
 
 
 def test_the_address_is_read_with_care() -> None:
