@@ -1,6 +1,6 @@
 """The job process, ``python -m studio.worker JOB_ID --home HOME``: train, register, score, start the next job.
 
-It is started by ``training.start_next`` in a session of its own and needs nothing of the studio but the workspace: the
+It is started by ``scheduling.start_next`` in a session of its own and needs nothing of the studio but the workspace: the
 studio may end meanwhile. What it does is in the database (status and phase) and the job's folder.
 """
 

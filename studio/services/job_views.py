@@ -1,0 +1,137 @@
+"""Jobs as pages and the command line show them: rows of the database with what their folders tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from sqlalchemy.orm import Session
+
+from db.models import Job
+from db.repositories import checkpoints as checkpoint_rows
+from db.repositories import jobs
+from studio.errors import StudioError
+from studio.services import runs
+from studio.services.runs import MetricPoint
+from studio.services.scheduling import look_after
+from studio.workspace import Workspace
+
+Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as pages show it. ``phase`` is what it is doing in plain words; ``stage`` is the recipe's stage.
+
+    ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``scores_before`` and
+    ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
+    """
+
+    id: int
+    project_id: int
+    status: Status
+    phase: str
+    recipe: str
+    overrides: tuple[str, ...]
+    base_checkpoint: str
+    checkpoint: str | None
+    checkpoint_id: int | None
+    use_when_finished: bool
+    folder: Path
+    stage: str | None
+    step: int
+    total_steps: int | None
+    eta_seconds: float | None
+    loss: float | None
+    error: str | None
+    log_tail: str
+    scores_before: dict[str, Any] | None
+    scores_after: dict[str, Any] | None
+    queue_position: int | None
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether ``stop_job`` would be heard."""
+        return self.status in ("queued", "running")
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether ``resume_job`` may be asked."""
+        return resumable(self.status, self.error)
+
+    @property
+    def active(self) -> bool:
+        """Whether it will change by itself: poll while this holds."""
+        return self.status in ("queued", "running", "saving")
+
+
+def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobView]:
+    """Jobs, newest first, after ``look_after``."""
+    look_after(ws)
+    with ws.read() as session:
+        return [_view(ws, session, job) for job in jobs.load_many(session, project_id, limit)]
+
+
+def job_view(ws: Workspace, job_id: int) -> JobView:
+    """One job as it stands now, after ``look_after``.
+
+    Raises:
+        StudioError: no such job.
+    """
+    look_after(ws)
+    with ws.read() as session:
+        return _view(ws, session, find_job(session, job_id))
+
+
+def metrics(ws: Workspace, job_id: int, after_step: int = 0, max_points: int = 500) -> list[MetricPoint]:
+    """The points after ``after_step``, thinned evenly to at most ``max_points``; the newest is always among them."""
+    return runs.read_metrics(ws.path(f"runs/{job_id}"), after_step, max_points)
+
+
+def resumable(status: str, error: str | None) -> bool:
+    """Whether a job may be resumed; a finished one has an error when it could not be scored."""
+    return status in ("stopped", "failed", "interrupted") or (status == "finished" and error is not None)
+
+
+def find_job(session: Session, job_id: int) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise StudioError(f"There is no job {job_id}: choose one of the list.")
+    return job
+
+
+def _view(ws: Workspace, session: Session, job: Job) -> JobView:
+    folder = ws.path(job.folder)
+    newest = runs.last_metrics(folder)
+    before, after = checkpoint_rows.of_job(session, job)
+    return JobView(
+        id=job.id,
+        project_id=job.project_id,
+        status=cast(Status, str(job.status)),
+        phase=job.phase,
+        recipe=job.recipe,
+        overrides=tuple(job.overrides),
+        base_checkpoint=job.base.name,
+        checkpoint=job.checkpoint.name if job.checkpoint else None,
+        checkpoint_id=job.checkpoint_id,
+        use_when_finished=job.use_when_finished,
+        folder=folder,
+        stage=newest.get("stage"),
+        step=newest.get("step", 0),
+        total_steps=newest.get("total_steps"),
+        eta_seconds=newest.get("eta_seconds"),
+        loss=newest.get("loss"),
+        error=job.error,
+        log_tail=runs.log_tail(folder),
+        scores_before=before,
+        scores_after=after,
+        queue_position=jobs.queue_position(session, job),
+        created=job.created,
+        started=job.started,
+        ended=job.ended,
+    )

@@ -1,0 +1,91 @@
+"""The queue of jobs: which one starts next, in a process of its own, and what became of those that died."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy.orm import Session
+
+from db.models import Job, JobStatus, utc_now
+from db.repositories import jobs
+from studio.services import runs
+from studio.workspace import Workspace, disk_errors
+
+
+def reconcile(ws: Workspace) -> list[int]:
+    """Mark jobs whose process is gone as interrupted, end what they left running, and start the next queued job.
+
+    Returns the ids of the jobs that were found interrupted.
+    """
+    with ws.read() as session:
+        lost = _lost(session)
+    for job in lost:
+        runs.end_orphans(cast(int, job.pid), ws.path(job.folder))
+    if lost:
+        with ws.write() as session:
+            for job in _lost(session):
+                jobs.end(job, JobStatus.INTERRUPTED, "Its process was killed or the machine went down: resume it.")
+    start_next(ws)
+    return [job.id for job in lost]
+
+
+def look_after(ws: Workspace) -> None:
+    """Go on with the queue where a process died or came to nothing: nobody but those who look at jobs watches them."""
+    with ws.read() as session:
+        lost, overlooked = _lost(session), jobs.overlooked(session)
+    if lost:
+        reconcile(ws)
+    elif overlooked:
+        start_next(ws)
+
+
+def start_next(ws: Workspace) -> None:
+    """Start a process for the first queued job if none runs. One too many does no harm: only one gets the job."""
+    with ws.read() as session:
+        if jobs.next_queued(session) is None:
+            return
+    with ws.write() as session:
+        job = _first_whole(ws, session)
+        if job is None:
+            return
+        job.called = utc_now()
+    folder = ws.path(job.folder)
+    command = [sys.executable, "-m", "studio.worker", str(job.id), "--home", str(ws.home)]
+    with disk_errors(ws.home), (folder / "log.txt").open("ab") as log:
+        # A session of its own: neither the studio's end nor a closed terminal reaches it
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment(ws),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def environment(ws: Workspace) -> dict[str, str]:
+    """What a process of a job needs: this workspace, and this program wherever it was started from."""
+    package_root = str(Path(__file__).parents[2])
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"DST_STUDIO_HOME": str(ws.home), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    return os.environ | own
+
+
+def _lost(session: Session) -> list[Job]:
+    return [job for job in jobs.active(session) if not runs.alive(job.pid, job.pid_started)]
+
+
+def is_whole(ws: Workspace, job: Job) -> bool:
+    return job.snapshot is not None and ws.path(job.snapshot.path).is_file()
+
+
+def _first_whole(ws: Workspace, session: Session) -> Job | None:
+    """The job to start now; those before it whose folder is gone are ended, or they would hold up the queue for ever."""
+    while (job := jobs.next_queued(session)) is not None and not is_whole(ws, job):
+        jobs.end(job, JobStatus.FAILED, f"Its folder {job.folder} is gone: start a new job.")
+    return job
