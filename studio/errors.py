@@ -13,6 +13,10 @@ class StudioError(Exception):
     """Something a person can put right. The message is one sentence that says what to do, shown as it is."""
 
 
+class HeldOutError(StudioError):
+    """A label that scores are measured on was to be changed without saying that this is meant; nothing was saved."""
+
+
 class ConflictError(StudioError):
     """Somebody else changed the turn since it was opened, or the model answered it; nothing was saved.
 

@@ -108,7 +108,11 @@ class _Run:
                 "to score again."
             )
         with self.ws.write() as session:
-            session.add(Evaluation(checkpoint_id=checkpoint_id, manifest_sha256=manifest_hash, scores=scores))
+            snapshot = self.job(session).snapshot
+            labels_id = snapshot.labels_id if snapshot is not None else None
+            session.add(
+                Evaluation(checkpoint_id=checkpoint_id, manifest_sha256=manifest_hash, scores=scores, labels_id=labels_id)
+            )
         return None
 
     def watch(self, process: subprocess.Popen[bytes]) -> int:

@@ -69,7 +69,7 @@ def open_workspace(home: str | Path | None = None) -> Workspace:
         StudioError: the folder cannot be written, the disk is full, or the database is of a newer version.
     """
     # The services import this module; only opening needs them
-    from studio.services import checkpoints, training
+    from studio.services import checkpoints, reindex, training
 
     ws = attach(base_models.home() if home is None else home)
     with disk_errors(ws.home):
@@ -83,6 +83,7 @@ def open_workspace(home: str | Path | None = None) -> Workspace:
                 f"{ws.home} was made by a newer version of Spoken DST Studio; update the program or choose another "
                 "folder with --home."
             ) from error
+    reindex.reindex(ws)
     checkpoints.register_demo(ws)
     training.reconcile(ws)
     return ws

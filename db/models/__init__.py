@@ -1,7 +1,7 @@
 """The tables. Times are UTC, paths relative to the workspace; nothing here is of one database only."""
 
 from db.models.base import Base, UtcDateTime, utc_now
-from db.models.dialogues import Dialogue, Ontology, Project, Recording, Turn, TurnSlot
+from db.models.dialogues import Dialogue, EntityTable, Ontology, Project, Recording, SplitMove, Turn, TurnSlot
 from db.models.kinds import (
     LABELLED,
     ErrorKind,
@@ -14,7 +14,7 @@ from db.models.kinds import (
     Split,
     TurnStatus,
 )
-from db.models.labels import Draft, Prediction, Revision, SlotError, SlotMark, TurnEvent
+from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import User
 from db.models.runs import Checkpoint, Evaluation, Job, Setting, Snapshot, SnapshotRevision
 
@@ -24,11 +24,13 @@ __all__ = [
     "Checkpoint",
     "Dialogue",
     "Draft",
+    "EntityTable",
     "ErrorKind",
     "Evaluation",
     "EventKind",
     "Job",
     "JobStatus",
+    "LabelVersion",
     "Ontology",
     "Prediction",
     "Project",
@@ -44,6 +46,7 @@ __all__ = [
     "SnapshotRevision",
     "Speaker",
     "Split",
+    "SplitMove",
     "Turn",
     "TurnEvent",
     "TurnSlot",

@@ -45,6 +45,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime,
         dict[str, Any]: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
+        list[dict[str, Any]]: JSON(none_as_null=True),
         **{
             kind: Enum(kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
             for kind in (Split, Speaker, TurnStatus, RevisionKind, RevisionSource, JobStatus, Role, EventKind, ErrorKind)

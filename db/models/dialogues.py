@@ -27,7 +27,10 @@ class Project(Base):
 
 
 class Ontology(Base):
-    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them."""
+    """One version of a project's slots and values; the newest counts, the others stay for the runs that used them.
+
+    ``author`` made it, ``change`` says in words what is new. ``entities`` are the ids of its entity tables, by domain.
+    """
 
     __tablename__ = "ontologies"
     __table_args__ = (UniqueConstraint("project_id", "version"),)
@@ -37,6 +40,26 @@ class Ontology(Base):
     version: Mapped[int]
     built_from: Mapped[str] = mapped_column(String(16))
     values: Mapped[dict[str, Any]]
+    descriptions: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    types: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    synonyms: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    entities: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    author: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    change: Mapped[str] = mapped_column(default="", server_default="")
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class EntityTable(Base):
+    """What there is in a domain: a list of ``{attribute: value or list of values}``, never changed once written."""
+
+    __tablename__ = "entity_tables"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"), index=True)
+    domain: Mapped[str] = mapped_column(String(100))
+    source: Mapped[str] = mapped_column(String(400))
+    entities: Mapped[list[dict[str, Any]]]
+    author: Mapped[str] = mapped_column(String(100))
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -74,6 +97,25 @@ class Dialogue(Base):
     content: Mapped[str | None] = mapped_column(String(64), index=True)
     created: Mapped[datetime] = mapped_column(default=utc_now)
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.turn_id", back_populates="dialogue")
+
+
+class SplitMove(Base):
+    """One move of a dialogue from a split to another, and why; triggers refuse to change or delete it.
+
+    ``scored``: runs had been scored on the dialogue before it moved.
+    """
+
+    __tablename__ = "split_moves"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), index=True)
+    old: Mapped[Split]
+    new: Mapped[Split]
+    scored: Mapped[bool]
+    why: Mapped[str]
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    dialogue: Mapped[Dialogue] = relationship()
 
 
 class Turn(Base):

@@ -37,7 +37,10 @@ class RevisionKind(StrEnum):
 
 
 class RevisionSource(StrEnum):
-    """Where a new value came from. ``propagated``: an earlier turn was corrected and this one decoded again."""
+    """Where a new value came from.
+
+    ``propagated``: an earlier turn was corrected and this one decoded again. ``ontology``: a slot or value was renamed.
+    """
 
     MODEL = "model"
     USER = "user"
@@ -45,6 +48,7 @@ class RevisionSource(StrEnum):
     UNDO = "undo"
     REDO = "redo"
     PROPAGATED = "propagated"
+    ONTOLOGY = "ontology"
 
 
 class Role(StrEnum):
@@ -57,7 +61,7 @@ class Role(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What happened to a turn besides its corrections."""
+    """What happened to a turn besides its corrections. ``unlocked``: held-out labels of its dialogue were opened for changes."""
 
     NOTE = "note"
     SUBMITTED = "submitted"
@@ -65,6 +69,7 @@ class EventKind(StrEnum):
     REVIEWED = "reviewed"
     FINAL = "final"
     REOPENED = "reopened"
+    UNLOCKED = "unlocked"
 
 
 class ErrorKind(StrEnum):

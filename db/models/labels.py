@@ -72,6 +72,24 @@ class Revision(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class LabelVersion(Base):
+    """The labels of held-out dialogues as a run was scored on them: ``sha256`` is of what stood, ``number`` counts in a project.
+
+    The same labels are the same version, whenever they are scored on again. ``ontology`` is the ontology's version at the time.
+    """
+
+    __tablename__ = "label_versions"
+    __table_args__ = (UniqueConstraint("project_id", "number"), UniqueConstraint("project_id", "sha256"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    number: Mapped[int]
+    sha256: Mapped[str] = mapped_column(String(64))
+    ontology: Mapped[int]
+    turns: Mapped[int]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class SlotMark(Base):
     """A value somebody confirmed or wrote: it never moves by itself. ``value`` is ``None`` for a slot that has to be absent."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, utc_now
 from db.models.kinds import JobStatus
+
+if TYPE_CHECKING:
+    from db.models.labels import LabelVersion
 
 
 class Checkpoint(Base):
@@ -28,7 +31,10 @@ class Checkpoint(Base):
 
 
 class Evaluation(Base):
-    """What ``engine evaluate`` printed for a checkpoint on one manifest, which ``manifest_sha256`` identifies."""
+    """What ``engine evaluate`` printed for a checkpoint on one manifest, which ``manifest_sha256`` identifies.
+
+    ``labels`` are those that were scored on; ``None`` of scores made before that was kept.
+    """
 
     __tablename__ = "evaluations"
     __table_args__ = (UniqueConstraint("checkpoint_id", "manifest_sha256"),)
@@ -37,7 +43,9 @@ class Evaluation(Base):
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     scores: Mapped[dict[str, Any]]
+    labels_id: Mapped[int | None] = mapped_column(ForeignKey("label_versions.id"))
     created: Mapped[datetime] = mapped_column(default=utc_now)
+    labels: Mapped[LabelVersion | None] = relationship()
 
 
 class Snapshot(Base):
@@ -53,6 +61,7 @@ class Snapshot(Base):
     dialogues: Mapped[list[str]]
     held_out: Mapped[list[str]]
     held_out_sha256: Mapped[str | None] = mapped_column(String(64))
+    labels_id: Mapped[int | None] = mapped_column(ForeignKey("label_versions.id"))
     created: Mapped[datetime] = mapped_column(default=utc_now)
     revisions: Mapped[list[SnapshotRevision]] = relationship()
 

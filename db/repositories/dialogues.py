@@ -42,6 +42,16 @@ class DialogueCounts:
     corrected: int
 
 
+def by_id(session: Session, dialogue_id: int) -> Dialogue | None:
+    """A dialogue's row alone."""
+    return session.get(Dialogue, dialogue_id)
+
+
+def ids_after(session: Session, dialogue_id: int, limit: int) -> Sequence[int]:
+    """The ids of the next dialogues of all projects."""
+    return session.scalars(select(Dialogue.id).where(Dialogue.id > dialogue_id).order_by(Dialogue.id).limit(limit)).all()
+
+
 def load(session: Session, dialogue_id: int) -> Dialogue | None:
     """A dialogue with everything its turns hold, in a handful of queries whatever its length."""
     return session.get(Dialogue, dialogue_id, options=_WITH_TURNS)

@@ -28,7 +28,7 @@ from studio.pages.turn_html import (
     title_html,
     turn_label,
 )
-from studio.services import corrections, dialogues, drafts, ontology, propagation, understanding
+from studio.services import corrections, dialogues, drafts, ontology, propagation, splits, understanding
 from studio.services import search as queue
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
@@ -242,7 +242,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if dialogue_id is None:
             return gr.skip()
         try:
-            dialogues.set_split(ws, dialogue_id, "test" if wanted else "train", shared.author(request))
+            splits.move(ws, dialogue_id, "test" if wanted else "train", shared.author(request))
         except StudioError as error:
             gr.Warning(shared.escape(error), title="Not done")
             return {held_out: not wanted}

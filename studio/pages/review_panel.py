@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.pages import shared
 from studio.services import review
-from studio.services.review import EventView, Step
+from studio.services.review import EventView, Happened, Step
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 
@@ -21,13 +21,14 @@ STEPS: dict[Step, tuple[str, str, tuple[str, ...]]] = {
     "final": ("Final", "f", ("reviewed",)),
     "reopened": ("Reopen", "o", ("reviewed", "final")),
 }
-PAST: dict[Step, str] = {
+PAST: dict[Happened, str] = {
     "submitted": "sent to review",
     "reviewed": "reviewed",
     "returned": "handed back",
     "final": "made final",
     "reopened": "reopened",
     "note": "noted",
+    "unlocked": "unlocked held-out labels",
 }
 
 

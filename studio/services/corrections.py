@@ -1,7 +1,8 @@
 """Correcting a turn without ever overwriting: every change appends a revision, an undo its inverse, a redo the inverse of that.
 
 A slot that somebody wrote or confirmed is marked: it never moves by itself when an earlier turn is corrected
-(`studio.services.propagation`). ``layer`` is whose labels are meant: the project's, or those of a blind annotator.
+(`studio.services.propagation`). Changing a held-out label that others rely on is a `HeldOutError` until it is unlocked
+(`studio.services.labels`). ``layer`` is whose labels are meant: the project's, or those of a blind annotator.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
-from studio.services import ontology, search
+from studio.services import labels, ontology, search
 from studio.services.views import RevisionView, TurnView, revision_view, turn_view
 from studio.workspace import Workspace
 
@@ -228,7 +229,9 @@ class _Edit:
             raise ConflictError(mine, theirs, "The model", self.view, sentence)
 
     def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
-        """Add a revision; what a person decided about a slot is marked."""
+        """Add a revision; what a person decided about a slot is marked. Labels that are locked are refused."""
+        if self.layer == LABELS:
+            labels.check(self.session, self.turn, author)
         revisions.append(self.session, self.turn, kind, old, new, author, source, self.layer)
         if kind == RevisionKind.STATE:
             # who accepts a state, or takes that back, decides on all of it

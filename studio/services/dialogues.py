@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 from db.models import Split as SplitColumn
-from db.repositories import dialogues, jobs, revisions
+from db.repositories import dialogues, revisions
 from studio.errors import StudioError
 from studio.services import search
 from studio.services.recordings import StoredAudio, recording_row, store
@@ -57,23 +57,6 @@ def create_dialogue(ws: Workspace, project_id: int, name: str | None = None, spl
         dialogue = Dialogue(project_id=project_id, name=wanted or _free_name(taken), split=SplitColumn(split))
         session.add(dialogue)
         session.flush()
-        return dialogue_view(ws, dialogue)
-
-
-def set_split(ws: Workspace, dialogue_id: int, split: Split, author: str) -> DialogueView:
-    """Hold a dialogue out for scoring (``test``) or give it back to training, while that cannot spoil a score.
-
-    Raises:
-        StudioError: a run was trained on it, or scored on it while it was held out; or no such dialogue.
-    """
-    with ws.write() as session:
-        dialogue = _dialogue(session, dialogue_id)
-        if str(dialogue.split) != split:
-            if split == "test" and jobs.trained_on(session, dialogue.project_id, dialogue.name):
-                raise StudioError("A run was trained on this dialogue: hold out one that no run has seen.")
-            if dialogue.split == SplitColumn.TEST and jobs.scored_on(session, dialogue.project_id, dialogue.name):
-                raise StudioError("Runs were scored on this dialogue: it has to stay held out.")
-            dialogue.split, dialogue.split_by = SplitColumn(split), author
         return dialogue_view(ws, dialogue)
 
 

@@ -18,6 +18,7 @@ from studio.services.views import TurnView, turn_view
 from studio.workspace import Workspace
 
 Step = Literal["note", "submitted", "returned", "reviewed", "final", "reopened"]
+Happened = Step | Literal["unlocked"]
 
 TO_REVIEW = Filters(statuses=(TurnStatus.CORRECTED,), submitted=True)
 
@@ -26,7 +27,7 @@ TO_REVIEW = Filters(statuses=(TurnStatus.CORRECTED,), submitted=True)
 class EventView:
     """One step of a turn's review, or a note on it."""
 
-    kind: Step
+    kind: Happened
     text: str
     author: str
     created: datetime

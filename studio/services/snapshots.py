@@ -17,6 +17,7 @@ from db.models import Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotR
 from db.repositories import dialogues, revisions
 from engine.dialogue import write_manifest
 from studio.errors import StudioError
+from studio.services import labels, splits
 from studio.services.manifests import Label, manifest_dialogue
 from studio.services.ontology import newest
 from studio.services.views import TurnView, dialogue_view
@@ -51,7 +52,7 @@ def preview(ws: Workspace, project_id: int) -> Preview:
             hours=sum(turn.seconds or 0.0 for turn in turns) / 3600,
             held_out_dialogues=len(held_out),
             held_out_turns=sum(len(dialogue.turns) for dialogue in held_out),
-            problem=_problem(train),
+            problem=_problem(train) or splits.refusal(session, project_id, [dialogue.row.name for dialogue in train]),
         )
 
 
@@ -62,11 +63,11 @@ def freeze(ws: Workspace, session: Session, job: Job) -> None:
     only their text, as history. Held-out dialogues are never among them; they are written beside, to score on.
 
     Raises:
-        StudioError: nothing is corrected.
+        StudioError: nothing is corrected, or runs were scored on what would be trained on.
     """
     train = _labelled(ws, session, job.project_id, Split.TRAIN)
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = _problem(train)
+    problem = _problem(train) or splits.refusal(session, job.project_id, [dialogue.row.name for dialogue in train])
     if problem is not None:
         raise StudioError(problem)
     manifest, scored = ws.path(job.folder) / TRAIN, ws.path(job.folder) / HELD_OUT
@@ -82,6 +83,7 @@ def freeze(ws: Workspace, session: Session, job: Job) -> None:
         dialogues=[dialogue.row.name for dialogue in train],
         held_out=[dialogue.row.name for dialogue in held_out],
         held_out_sha256=sha256(scored) if held_out else None,
+        labels_id=labels.version(session, job.project_id, [dialogue.row for dialogue in held_out]).id if held_out else None,
         revisions=[SnapshotRevision(revision_id=revision.id) for revision in used],
     )
 

@@ -130,7 +130,7 @@ class RevisionView:
     old: str | State | None
     new: str | State | None
     author: str
-    source: Literal["model", "user", "import", "undo", "redo", "propagated"]
+    source: Literal["model", "user", "import", "undo", "redo", "propagated", "ontology"]
     created: datetime
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from db.models import Snapshot
 from engine.dialogue import Ontology
 from studio.services import checkpoints, corrections, dialogues, projects
 from studio.workspace import Workspace, open_workspace
@@ -54,6 +55,18 @@ def corrected(ws: Workspace, project: int, sound: Callable[..., Path]) -> Callab
         return dialogue.id
 
     return make
+
+
+@pytest.fixture
+def note_run(ws: Workspace, project: int) -> Callable[[list[str], list[str]], None]:
+    """Make it as if a run had been trained on the dialogues of some names and scored on others."""
+
+    def note(trained: list[str], scored: list[str]) -> None:
+        with ws.write() as session:
+            names = {"dialogues": trained, "held_out": scored}
+            session.add(Snapshot(project_id=project, ontology_id=1, sha256="0" * 64, path="runs/1", **names))
+
+    return note
 
 
 @dataclass

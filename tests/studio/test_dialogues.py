@@ -9,7 +9,7 @@ import soundfile
 
 from engine.dialogue import DONTCARE, State
 from studio.errors import ConflictError, StudioError
-from studio.services import corrections, dialogues, ontology, understanding
+from studio.services import corrections, dialogues, ontology, splits, understanding
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
@@ -138,7 +138,7 @@ def test_a_value_once_typed_is_offered_from_then_on(ws: Workspace, project: int,
     assert ontology.choices(ws, project, "hotel", "stars") == ["4", DONTCARE]
     assert ontology.choices(ws, project, "restaurant", "food") == ["chinese", "thai", DONTCARE]
     assert ontology.get_ontology(ws, project).built_from == "train"
-    dialogues.set_split(ws, turn.dialogue_id, "test", "anna")
+    splits.move(ws, turn.dialogue_id, "test", "anna")
     corrections.save_state(ws, turn.id, {"restaurant": {"area": ["west", "the west"]}}, "anna", saved.state_head)
     assert ontology.choices(ws, project, "restaurant", "area") == ["north", "south", "the west", "west", DONTCARE]
     assert ontology.get_ontology(ws, project).built_from == "all"

@@ -10,8 +10,9 @@ from itertools import pairwise
 
 import psutil
 import pytest
+from sqlalchemy import select
 
-from db.models import Job, utc_now
+from db.models import Evaluation, Job, utc_now
 from db.repositories import jobs
 from engine.dialogue import Turn, read_manifest
 from studio import worker
@@ -67,6 +68,9 @@ def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspa
     assert (used.name, used.parent, used.job_id) == ("run-1", "demo", job.id)
     assert used.path.is_dir()
     assert (used.scores, used.parent_scores) == (job.scores_after, job.scores_before)
+    with ws.read() as session:
+        scored_on = {evaluation.labels for evaluation in session.scalars(select(Evaluation))}
+        assert [(labels.number, labels.turns) for labels in scored_on] == [(1, 1)]
 
 
 def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, start) -> None:
@@ -344,18 +348,6 @@ def test_what_cannot_be_started_is_refused_before_anything_is_written(
     with pytest.raises(StudioError, match=sentence):
         training.start_job(ws, project, base, recipe, overrides)
     assert training.list_jobs(ws) == []
-
-
-def test_a_dialogue_keeps_its_split_once_that_could_spoil_a_score(ws: Workspace, start) -> None:
-    assert dialogues.set_split(ws, 1, "test", "anna").split == "test"
-    assert dialogues.set_split(ws, 1, "train", "anna").split == "train"
-    wait(ws, start().id)
-    later = dialogues.create_dialogue(ws, 1, "held out later", "test")
-    assert dialogues.set_split(ws, later.id, "train", "anna").split == "train"
-    with pytest.raises(StudioError, match="hold out one that no run has seen"):
-        dialogues.set_split(ws, 1, "test", "anna")
-    with pytest.raises(StudioError, match="has to stay held out"):
-        dialogues.set_split(ws, 2, "train", "anna")
 
 
 def test_the_recipes_can_all_be_read_the_quickest_first() -> None:

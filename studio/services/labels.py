@@ -1,0 +1,128 @@
+"""Labels of held-out dialogues: which version of them a score was measured on, and the guard against changing them unawares."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from db.models import Dialogue, EventKind, LabelVersion, RevisionKind, Split, Turn, TurnEvent, utc_now
+from db.repositories import dialogues, jobs, labels, projects, revisions
+from studio.errors import HeldOutError, StudioError
+from studio.services import people
+from studio.workspace import Workspace
+
+UNLOCKED_FOR = timedelta(hours=8)  # a day's work: tomorrow somebody is asked again
+CHANGES_SCORES = "held-out: changing this changes scores"
+
+
+@dataclass(frozen=True)
+class LabelsView:
+    """A version of a project's held-out labels. ``ontology`` is the ontology's version when they were first scored on."""
+
+    number: int
+    sha256: str
+    ontology: int
+    turns: int
+    created: datetime
+
+    def __str__(self) -> str:
+        return f"labels v{self.number} of {self.created.astimezone():%Y-%m-%d %H:%M}"
+
+
+def version(session: Session, project_id: int, rows: Sequence[Dialogue]) -> LabelVersion:
+    """The version of these dialogues' labels as they stand, a new one if no run was scored on the same before.
+
+    What counts is what stands (the newest revision nobody took back) of every turn's transcript and state, so a change that
+    was taken back again is no new version. What people never vouched for is no label.
+    """
+    heads = [
+        (
+            row.name,
+            turn.turn_id,
+            revisions.corrected(turn, RevisionKind.TRANSCRIPT),
+            revisions.corrected(turn, RevisionKind.STATE),
+        )
+        for row in rows
+        for turn in row.turns
+    ]
+    labelled = sorted((head for head in heads if head[2:] != (None, None)), key=lambda head: head[:2])
+    sha256 = hashlib.sha256(json.dumps(labelled, sort_keys=True).encode()).hexdigest()
+    found = labels.by_hash(session, project_id, sha256)
+    if found is None:
+        newest = projects.newest_ontology(session, project_id)
+        found = LabelVersion(
+            project_id=project_id,
+            number=labels.last_number(session, project_id) + 1,
+            sha256=sha256,
+            ontology=newest.version if newest is not None else 0,
+            turns=len(labelled),
+        )
+        session.add(found)
+        session.flush()
+    return found
+
+
+def view(row: LabelVersion | None) -> LabelsView | None:
+    """A version as pages show it; ``None`` for scores made before versions were kept."""
+    return LabelsView(row.number, row.sha256, row.ontology, row.turns, row.created) if row is not None else None
+
+
+def difference(compared: Iterable[LabelsView | None]) -> str | None:
+    """The warning that scores were measured on different labels, ``None`` if they were on the same."""
+    found = {item.sha256 if item is not None else None: item for item in compared}
+    if len(found) < 2:
+        return None
+    named = sorted(str(item) if item is not None else "labels of a version nobody noted" for item in found.values())
+    return f"These scores do not compare: they were measured on different labels ({', '.join(named)})."
+
+
+def locked(session: Session, turn: Turn, author: str) -> bool:
+    """Whether a change of the turn's labels by this author changes what others rely on, and was not unlocked.
+
+    That is so of ``dev`` and ``test`` where runs were scored on the dialogue, or somebody else labelled the turn (an import too).
+    """
+    dialogue = turn.dialogue
+    if dialogue.split == Split.TRAIN:
+        return False
+    others = any(revision.author != author for revision in turn.revisions if revision.layer == revisions.LABELS)
+    if not others and not jobs.scored_on(session, dialogue.project_id, dialogue.name):
+        return False
+    return not labels.event_since(session, dialogue.id, EventKind.UNLOCKED, author, utc_now() - UNLOCKED_FOR)
+
+
+def check(session: Session, turn: Turn, author: str) -> None:
+    """Refuse a change of labels that are locked for the author.
+
+    Raises:
+        HeldOutError: the change has to be confirmed first.
+    """
+    if locked(session, turn, author):
+        raise HeldOutError(
+            "This dialogue is held out, and changing its labels changes scores: unlock its labels first, then change them."
+        )
+
+
+def is_locked(ws: Workspace, turn_id: int, author: str) -> bool:
+    """Whether a change of this turn by this author would be refused now."""
+    with ws.read() as session:
+        turn = session.get(Turn, turn_id)
+        return turn is not None and locked(session, turn, author)
+
+
+def unlock(ws: Workspace, turn_id: int, author: str) -> None:
+    """Let the author change labels of the turn's held-out dialogue for the next hours; the turn's events keep who and when.
+
+    Raises:
+        StudioError: there are users and the author is no reviewer; or no such turn.
+    """
+    people.require(ws, author, "reviewer")
+    with ws.write() as session:
+        turn = dialogues.lock_turn(session, turn_id)
+        if turn is None:
+            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        turn.events.append(TurnEvent(kind=EventKind.UNLOCKED, text=CHANGES_SCORES, author=author))
