@@ -14,6 +14,7 @@ import gradio as gr
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight
+from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import slot_form
 from studio.pages.turn_html import (
@@ -69,6 +70,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                     redo = shared.action("Redo", "r", "correct.redo")
                     doubtful = shared.action("Next doubtful", "d", "correct.doubtful")
                     accept = shared.action("All correct", "a", "correct.accept", "primary")
+                guard = HeldOutBar(ws, seen)
                 with gr.Column(visible=False, elem_id="correct.conflict", elem_classes="dst-conflict") as conflict:
                     versions = shared.block(elem_id="correct.versions")
                     with gr.Row(elem_classes="dst-bar"):
@@ -111,7 +113,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                     history = shared.block(elem_id="correct.history")
     # Fields in which somebody may be typing are no part of what a save shows anew.
     saved_view = [seen, refused, form, notice, title, conflict, versions, hints, raw, raw_problem, history]
-    saved_view += [turn, held_out, undo, redo, *review.parts]
+    saved_view += [turn, held_out, undo, redo, *review.parts, *guard.parts]
     turn_view = [*saved_view, nothing, editor, audio, heard, ask, transcript, state_editor]
 
     def after_save(item: TurnView, render: bool, changed: bool) -> dict[Any, Any]:
@@ -126,6 +128,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             raw_problem: "",
             history: history_html(corrections.history(ws, item.id)),
             **review.shown(item),
+            **guard.shown(around),
             turn: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             held_out: around.split == "test",
         }
@@ -236,7 +239,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def hold_out(wanted: bool, now: Seen, project_id: int, words: str, wanted_status: str, request: gr.Request) -> Any:
         """Inputs: correct.held_out, the turn, correct.project, correct.search, correct.status.
 
-        Outputs: correct.held_out, correct.dialogue.
+        Outputs: correct.held_out, correct.dialogue, the held-out bar.
         """
         dialogue_id = open_now(now)
         if dialogue_id is None:
@@ -246,7 +249,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         except StudioError as error:
             gr.Warning(shared.escape(error), title="Not done")
             return {held_out: not wanted}
-        return listed(project_id, words, wanted_status, dialogue_id, keep=True)[0]
+        bar = guard.shown(dialogues.get_dialogue(ws, dialogue_id))
+        return listed(project_id, words, wanted_status, dialogue_id, keep=True)[0] | bar
 
     @shared.reported
     def open_turn(turn_id: int) -> Any:
@@ -424,7 +428,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     # Whatever was saved or understood may have changed a dialogue's mark; nobody waits for the list.
     notice.change(relist, [head.project, search, status, seen], [dialogue], **shared.LIGHT)
     dialogue.input(open_dialogue, dialogue, turn_view, **shared.SAVE)
-    held_out.input(hold_out, [held_out, seen, head.project, search, status], [held_out, dialogue], **shared.SAVE)
+    held_out.input(hold_out, [held_out, seen, head.project, search, status], [held_out, dialogue, *guard.parts], **shared.SAVE)
     turn.input(open_turn, turn, turn_view, **shared.SAVE)
     turn.change(None, [dialogue, turn], None, js=shared.address("dialogue", "turn"), **shared.LIGHT)
     back.click(go_back, seen, turn_view, **shared.SAVE)
@@ -436,7 +440,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     accept.click(save_accept, seen, turn_view, **shared.SAVE)
     for button, handler in ((undo, save_undo), (redo, save_redo)):
         button.click(handler, seen, turn_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
-    review.wire(lambda item: after_save(item, render=False, changed=True), saved_view)
+    for part in (review, guard):
+        part.wire(lambda item: after_save(item, render=False, changed=True), saved_view)
     doubtful.click(go_doubtful, [head.project, search, status, seen], [dialogue, *turn_view], **shared.SAVE)
     keep_mine.click(save_refused, [refused, seen], saved_view, **shared.SAVE).then(stands, seen, transcript, **shared.SAVE)
     asked = ask.click(ask_model, seen, notice, show_progress_on=[heard], **shared.MODEL)

@@ -1,19 +1,22 @@
-"""The studio of a browser test, in a process of its own that can be killed: ``serve.py HOME PORT [--canned]``.
+"""The studio of a browser test, in a process of its own that can be killed: ``serve.py HOME PORT [--canned] [--labelled]``.
 
-``--canned`` answers every turn from a table instead of a model, for tests of the pages alone.
+``--canned`` answers every turn from a table instead of a model, for tests of the pages alone; with ``--labelled`` there are
+imported labels too, of one dialogue to train on and one that is held out.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 from engine import tracking
-from engine.dialogue import Ontology
+from engine.dialogue import Dialogue, Ontology, Turn
 from studio import app
-from studio.services import checkpoints, projects
-from studio.workspace import open_workspace
+from studio.services import checkpoints, imports, projects
+from studio.services.exchange import Source
+from studio.workspace import Workspace, open_workspace
 
 ANSWERS = (
     ("i am looking for a cheap restaurant", {"restaurant": {"pricerange": "cheap"}}),
@@ -50,6 +53,21 @@ class CannedTracker:
         return SimpleNamespace(transcript=transcript, state=state, confidence=confidence, raw=raw, valid=valid, seconds=0.3)
 
 
+LABELLED = (
+    ("first", "train", ("the center please", "thanks"), {"restaurant": {"area": "center"}}),
+    ("imported", "test", ("somewhere in the centre",), {"restaurant": {"area": "centre"}}),
+)
+
+
+def import_labels(ws: Workspace, project_id: int) -> None:
+    """Import what ``LABELLED`` says: name, split, what the user said, and the state after each of these turns."""
+    found = [
+        Dialogue(name, [Turn(number, "user", words, state=state) for number, words in enumerate(said)], split)
+        for name, split, said, state in LABELLED
+    ]
+    imports.carry_out(ws, project_id, imports.plan(ws, project_id, Source(Path("labels"), "manifest", found)))
+
+
 if __name__ == "__main__":
     home, port, *options = sys.argv[1:]
     if "--canned" in options:
@@ -60,5 +78,7 @@ if __name__ == "__main__":
     if "--canned" not in options:
         projects.seed_sample(workspace)
     elif not projects.list_projects(workspace):
-        projects.create_project(workspace, "Browser test", ONTOLOGY)
+        project = projects.create_project(workspace, "Browser test", ONTOLOGY)
+        if "--labelled" in options:
+            import_labels(workspace, project.id)
     app.launch(workspace, port=int(port), open_browser=False)
