@@ -15,7 +15,7 @@ from engine.data.readers.__main__ import HELP as CORPORA
 from engine.data.readers.__main__ import command as corpus
 from engine.dialogue import INSTRUCTION_TASKS
 
-Out = Annotated[Path, typer.Option(help="The manifest to write.")]
+Out = Annotated[Path, typer.Option(dir_okay=False, help="The manifest to write.")]
 Manifest = Annotated[Path, typer.Argument(help="Manifest (JSON Lines).")]
 
 

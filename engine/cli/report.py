@@ -28,7 +28,7 @@ _HELP = {
 def report(
     manifest: Annotated[Path, typer.Option(help=_HELP["manifest"])],
     predictions: Annotated[Path, typer.Option(help=_HELP["predictions"])],
-    out: Annotated[Path, typer.Option(help="The page to write.")],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="The page to write.")],
     compare: Annotated[Path | None, typer.Option(help=_HELP["compare"])] = None,
     names: Annotated[tuple[str, str] | None, typer.Option(help=_HELP["names"])] = None,
     profile: Annotated[Literal["strict", "but", "mwzeval"], typer.Option(help="What counts as right.")] = "strict",

@@ -34,7 +34,7 @@ def score(
     names: Annotated[Path | None, typer.Option(help=_HELP["names"])] = None,
     built_from: Annotated[Literal["train", "train+dev", "all"] | None, typer.Option(help=_HELP["built_from"])] = None,
     without_dontcare: Annotated[bool, typer.Option("--without-dontcare", help=_HELP["without_dontcare"])] = False,
-    matches: Annotated[Path | None, typer.Option(help=_HELP["matches"])] = None,
+    matches: Annotated[Path | None, typer.Option(dir_okay=False, help=_HELP["matches"])] = None,
     compare: Annotated[Path | None, typer.Option(help=_HELP["compare"])] = None,
     robustness: Annotated[bool, typer.Option("--robustness", help=_HELP["robustness"])] = False,
     seed: Annotated[int, typer.Option(help=_HELP["seed"])] = 0,

@@ -100,7 +100,8 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Score only this split (of a corpus: test if not given).")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Score only the first N dialogues.")] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Also write each turn's prediction to this JSON Lines file, as soon as it is made.")
+        Path | None,
+        typer.Option(dir_okay=False, help="Also write each turn's prediction to this JSON Lines file, as soon as it is made."),
     ] = None,
     fuzzy: Annotated[
         Literal["paper", "typed"],

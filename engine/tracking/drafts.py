@@ -15,7 +15,6 @@ from torch import Tensor
 
 from engine.data.spoken_form import normalise_transcript
 from engine.dialogue import Ontology, State
-from engine.losses import EmbeddingCtc
 from engine.model import SpeechLLM
 from engine.prompts import dst_target
 
@@ -121,16 +120,9 @@ class CtcReader:
         table = model.llm.get_input_embeddings().weight.detach()[self._ids.to(model.device)].float()
         entries = torch.cat([model.ctc.blank.detach()[None].float(), table])
         self._entries = torch.nn.functional.normalize(entries, dim=-1)
-        # A stage that trains the head moves its scale; elsewhere what it reads is chance.
-        self.trained = bool(model.ctc.scale.detach().cpu() != EmbeddingCtc.SCALE)
 
     def read(self, speech: Tensor) -> str:
         """The likeliest token at each of ``(S, D)`` positions, repeats and blanks taken out, as text."""
         best = (speech.float() @ self._entries.T).argmax(-1).tolist()
         tokens = [int(self._ids[now - 1]) for before, now in zip([0, *best], best, strict=False) if now and now != before]
         return self._model.tokenizer.decode(tokens).strip()
-
-    def blank(self, speech: Tensor) -> Tensor:
-        """The probability ``(S,)`` that a position is no part of any word."""
-        cosine = torch.nn.functional.normalize(speech.float(), dim=-1) @ self._entries.T
-        return (cosine * self._model.ctc.scale.detach().exp()).softmax(-1)[:, 0]

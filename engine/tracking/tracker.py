@@ -249,12 +249,11 @@ class TurnQueue:
         begun = time.perf_counter()
         tracker = self.tracker
         samples = _samples(request)
-        prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
-        unheard = tracker.guard and request.transcript is None
-        if unheard and (is_silence(samples) or (tracker.reader.trained and is_noise(samples, tracker.reader.blank(speech)))):
+        if tracker.guard and request.transcript is None and (is_silence(samples) or is_noise(samples)):
             seconds = time.perf_counter() - begun
             self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True)))
             return
+        prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
         constraint = Together(self._constraints(request, len(samples) / audio.SAMPLE_RATE))
         draft = None
         if tracker.drafts:

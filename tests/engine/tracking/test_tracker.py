@@ -111,3 +111,13 @@ def test_pinned_values_stand_wherever_the_model_writes_them_and_where_it_does_no
     assert answer.state[domain] == free.state[domain] | {first: "somewhere else", "phone": '01223 "3"'}
     assert set(answer.confidence[domain]) == set(others), "what is settled is not the model's to be sure of"
     assert first not in tracker.turn(turn.audio, pinned={domain: {first: None}}).state.get(domain, {})
+
+
+def test_what_people_settled_counts_before_the_grammar(tracker, dialogues, monkeypatch):
+    turn = dialogues[0].user_turns()[0]
+    domain, slots = next(iter(tracker.turn(turn.audio).state.items()))
+    first = next(iter(slots))
+    monkeypatch.setattr(tracker, "_decoding", {"dst": DecodingConfig(grammar=True)})
+    answer = tracker.turn(turn.audio, pinned={domain: {first: "nobody's value"}})
+    assert answer.valid
+    assert answer.state[domain] == slots | {first: "nobody's value"}
