@@ -13,10 +13,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 BUSY_SECONDS = 15.0  # how long a writer waits for another; one correction takes milliseconds
+WRITERS = 0x5D57  # PostgreSQL's advisory lock that one writer holds at a time; any number would do
 
 
 class NewerDatabaseError(Exception):
@@ -24,17 +26,38 @@ class NewerDatabaseError(Exception):
 
 
 def connect(url: str) -> Engine:
-    """An engine for ``url``. On SQLite: write-ahead log, foreign keys, every commit on the disk before it returns."""
-    engine = create_engine(url, json_serializer=partial(json.dumps, ensure_ascii=False))  # searched as it is written
+    """An engine for ``url``, of SQLite or PostgreSQL.
+
+    On SQLite: write-ahead log, foreign keys, every commit on the disk before it returns. On PostgreSQL the driver is
+    psycopg, a connection that a restart of the server has cut is replaced before it is used, and moments are UTC.
+
+    Raises:
+        sqlalchemy.exc.ArgumentError: that is no URL, or of another database.
+        ModuleNotFoundError: PostgreSQL's driver is not installed (extra ``postgres``).
+    """
+    parsed = make_url(url)
+    settings: dict[str, Any] = {"json_serializer": partial(json.dumps, ensure_ascii=False)}  # searched as it is written
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "postgresql":
+        waits = f"-c lock_timeout={BUSY_SECONDS * 1000:.0f} -c timezone=UTC"
+        settings |= {"pool_pre_ping": True, "connect_args": {"options": waits}}
+    elif parsed.get_backend_name() != "sqlite":
+        raise ArgumentError(f"{parsed.get_backend_name()} is neither sqlite nor postgresql")
+    engine = create_engine(parsed, **settings)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that sees one moment of the database and changes nothing."""
+    if engine.dialect.name == "postgresql":  # where each statement would see a moment of its own
+        engine = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with Session(engine, expire_on_commit=False) as session:
         yield session
 
@@ -43,8 +66,7 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine) -> Iterator[Session]:
     """A session that is committed when the block ends, rolled back when it raises.
 
-    On SQLite writers come one after another, from the block's first statement on: what it reads cannot change before it
-    writes.
+    Writers come one after another, from the block's first statement on: what it reads cannot change before it writes.
     """
     with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
         yield session
@@ -64,7 +86,7 @@ def migrate(engine: Engine) -> None:
         raise NewerDatabaseError(current)
     if current == scripts.get_current_head():
         return
-    with engine.execution_options(immediate=True).begin() as connection:
+    with engine.execution_options(immediate=True).begin() as connection:  # others that start now wait, and find it done
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -91,3 +113,9 @@ def _begin_sqlite(connection: Connection) -> None:
     # A writer that first reads must hold the lock while reading, or SQLite may refuse its write ("database is locked")
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # As on SQLite: no writer acts on what another is about to change. The server frees the lock with the transaction.
+    if connection.get_execution_options().get("immediate", False):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")

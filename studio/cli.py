@@ -19,7 +19,7 @@ import typer
 
 from engine import base_models
 from studio.errors import StudioError
-from studio.workspace import Workspace, open_workspace
+from studio.workspace import DATABASE, Workspace, open_workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 users = typer.Typer(no_args_is_help=True, help="Who may log in. Without users there is no login, and this machine only.")
@@ -213,7 +213,7 @@ def _refuse_others(host: str, home: Path | None) -> None:
         here = host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         here = False
-    there = ((home or base_models.home()) / "studio.db").exists()
+    there = bool(os.environ.get(DATABASE)) or ((home or base_models.home()) / "studio.db").exists()
     if not here and not (there and people.list_users(open_workspace(home))):
         raise StudioError(
             f"Without a login the studio serves this machine only: add an admin with dst-studio users add NAME --role admin, "

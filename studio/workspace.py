@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DatabaseError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
 from db.engine import NewerDatabaseError, connect, migrate, reading, writing
 from engine import base_models
 from studio.errors import StudioError
 
+DATABASE = "DST_STUDIO_DATABASE"  # the URL of a PostgreSQL database to use in place of the workspace's SQLite file
 FOLDERS = ("recordings", "runs", "cache/frames", "tmp")
+BUSY = "The database is busy with somebody else's change: try again in a moment."
 TMP_SECONDS = 24 * 3600.0  # how long what an upload or a killed process left is kept
 
 
@@ -54,9 +57,18 @@ class Workspace:
 
 
 def attach(home: str | Path) -> Workspace:
-    """The workspace in ``home`` as it is, for a process that another one started on it."""
+    """The workspace in ``home`` as it is, for a process that another one started on it.
+
+    Raises:
+        StudioError: ``DST_STUDIO_DATABASE`` names no database this program can use.
+    """
     folder = Path(home).expanduser().absolute()
-    return Workspace(folder, connect(f"sqlite:///{folder / 'studio.db'}"))
+    try:
+        return Workspace(folder, connect(os.environ.get(DATABASE) or f"sqlite:///{folder / 'studio.db'}"))
+    except ArgumentError as error:
+        raise StudioError(f"{DATABASE} is no URL such as postgresql://user:password@host/database: mend or unset it.") from error
+    except ModuleNotFoundError as error:
+        raise StudioError("PostgreSQL needs its driver: pip install 'spoken-dst-studio[postgres]'.") from error
 
 
 def open_workspace(home: str | Path | None = None) -> Workspace:
@@ -99,7 +111,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     except (IntegrityError, ProgrammingError):
         raise  # a mistake of this program, not of the disk
     except DatabaseError as error:
-        raise StudioError(_sentence(folder, None, str(error.orig))) from error
+        raise StudioError(_database_sentence(folder, error)) from error
 
 
 def _sweep(folder: Path) -> None:
@@ -110,13 +122,24 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
+def _database_sentence(folder: Path, error: DatabaseError) -> str:
+    reason = str(error.orig).strip()
+    if error.orig is None or not hasattr(error.orig, "sqlstate"):  # SQLite: its file lies in the folder
+        return _sentence(folder, None, reason)
+    if error.orig.sqlstate == "53100":
+        return "The disk of the database server is full: make room there."
+    if error.orig.sqlstate == "55P03":
+        return BUSY
+    return f"The database of {DATABASE} cannot be used ({reason.splitlines()[0]}): start its server, or mend the URL."
+
+
 def _sentence(folder: Path, number: int | None, reason: str) -> str:
     if number == errno.ENOSPC or "disk is full" in reason:
         return f"The disk of {folder} is full: make room there, or choose another folder with --home."
     if number in (errno.EACCES, errno.EROFS, errno.EPERM) or "readonly" in reason or "unable to open" in reason:
         return f"{folder} cannot be written: make it writable, or choose another folder with --home."
     if "locked" in reason:
-        return "The database is busy with somebody else's change: try again in a moment."
+        return BUSY
     if "not a database" in reason or "malformed" in reason:
         return f"{folder / 'studio.db'} is damaged: put back a copy of it, or choose another folder with --home."
     return f"{folder} cannot be used ({reason}): choose another folder with --home."

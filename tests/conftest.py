@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from engine.base_models import FIRST_START, BaseModelError, ensure, models_dir
+from tests.databases import database, postgresql  # noqa: F401
 
 # Before any test module is imported, so that no test can touch the user's workspace. The models are the same for
 # everybody and only ever read: they stay where the user has them.
 os.environ["DST_STUDIO_MODELS"] = str(models_dir())
 WORKSPACE = Path(tempfile.mkdtemp(prefix="dst-studio-tests-"))
 os.environ["DST_STUDIO_HOME"] = str(WORKSPACE)
+os.environ.pop("DST_STUDIO_DATABASE", None)
 
 
 def pytest_unconfigure() -> None:

@@ -1,7 +1,7 @@
 """A workspace of its own for every test, recordings to put into it, and an engine that only pretends."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,15 +13,29 @@ import soundfile
 from db.models import Snapshot
 from engine.dialogue import Ontology
 from studio.services import checkpoints, corrections, dialogues, projects
-from studio.workspace import Workspace, open_workspace
+from studio.workspace import DATABASE, Workspace, open_workspace
 
 ONTOLOGY = Ontology({"restaurant": {"area": ["north", "south"], "food": ["chinese", "thai"], "name": []}})
 FAKE_ENGINE = Path(__file__).parent / "fake_engine.py"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What touches the database runs on each kind, unless it says otherwise; pages reach it through services only."""
+    if "ws" in metafunc.fixturenames:
+        chosen = metafunc.definition.get_closest_marker("databases")
+        kinds = ("sqlite",) if metafunc.definition.path.parent.name == "pages" else ("sqlite", "postgresql")
+        metafunc.parametrize("ws", chosen.args if chosen else kinds, indirect=True)
+
+
 @pytest.fixture
-def ws(tmp_path: Path) -> Workspace:
-    return open_workspace(tmp_path / "workspace")
+def ws(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """An empty workspace."""
+    if request.param == "postgresql":
+        server = request.getfixturevalue("postgresql")
+        monkeypatch.setenv(DATABASE, server.new(server.template))
+    ws = open_workspace(tmp_path / "workspace")
+    yield ws
+    ws.database.dispose()
 
 
 @pytest.fixture

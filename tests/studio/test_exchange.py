@@ -97,6 +97,7 @@ def real(name: str, tmp_path: Path) -> tuple[Path, list[str]]:
 
 
 @needs_corpora
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize("name", ["multiwoz", "multiwoz22", "sgd", "woz20", "dstc11"])
 def test_real_dialogues_go_through_the_studio_and_come_out_as_they_were(
     ws: Workspace, project: int, name: str, tmp_path: Path

@@ -21,7 +21,8 @@ from studio.services import checkpoints, corrections, dialogues, runs, training,
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
-pytestmark = pytest.mark.usefixtures("fake_engine")
+pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
+BOTH = pytest.mark.databases("sqlite", "postgresql")
 SLOW = {"FAKE_STEP": "0.2"}
 
 
@@ -82,6 +83,7 @@ def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, 
     assert checkpoints.in_use(ws).name == "run-1"
 
 
+@BOTH
 def test_jobs_run_one_after_the_other_in_the_order_they_came(ws: Workspace, start) -> None:
     started = [start(), start(), start()]
     assert training.job_view(ws, started[2].id).queue_position in (2, 3)
@@ -176,6 +178,7 @@ def test_a_killed_worker_is_interrupted_takes_its_engine_along_and_resumes(
     assert [point.step for point in training.metrics(ws, job.id)] == list(range(1, 31))
 
 
+@BOTH
 def test_looking_at_a_job_whose_worker_died_is_enough_to_know_and_to_go_on_with_the_next(
     ws: Workspace, start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +318,7 @@ def test_transcripts_alone_teach_no_state(ws: Workspace, project: int, sound) ->
     assert "correct or accept the state of a turn too" in (training.preview(ws, project).problem or "")
 
 
+@BOTH
 def test_a_snapshot_stays_what_it_was_when_the_turn_is_corrected_again(ws: Workspace, start) -> None:
     job = wait(ws, start().id)
     manifest = job.folder / "snapshot" / "manifest.jsonl"

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from studio.errors import StudioError
 from studio.services import checkpoints, projects
-from studio.workspace import Workspace, disk_errors, open_workspace
+from studio.workspace import DATABASE, Workspace, disk_errors, open_workspace
 
 
 def test_opening_again_finds_everything_and_adds_nothing(ws: Workspace, project: int) -> None:
@@ -46,6 +46,23 @@ def test_a_file_that_is_no_database_is_refused_in_a_sentence(tmp_path: Path) -> 
         open_workspace(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("no url at all", "is no URL such as postgresql://"),
+        ("mysql://host/database", "is no URL such as postgresql://"),
+        ("postgresql://anna:secret@127.0.0.1:1/studio", "Connection refused.*start its server, or mend the URL"),
+    ],
+)
+def test_a_database_that_cannot_be_reached_is_a_sentence_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
+) -> None:
+    monkeypatch.setenv(DATABASE, url)
+    with pytest.raises(StudioError, match=sentence) as refused:
+        open_workspace(tmp_path)
+    assert "secret" not in str(refused.value)
+
+
 def test_a_home_that_is_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StudioError, match="choose another folder with --home"):
@@ -61,6 +78,7 @@ def test_what_a_disk_refuses_is_said_with_what_to_do(tmp_path: Path, number: int
         raise OSError(number, os.strerror(number))
 
 
+@pytest.mark.databases("sqlite")
 def test_a_full_disk_refuses_a_change_and_keeps_what_was(ws: Workspace, project: int) -> None:
     with ws.database.connect() as connection:
         pages = connection.execute(text("PRAGMA page_count")).scalar()

@@ -229,10 +229,14 @@ def upgrade() -> None:
             )
     else:
         op.execute(
-            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'revisions are append-only'; END $$"
+            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'revisions are append-only' USING ERRCODE = 'integrity_constraint_violation'; END $$"
         )
         op.execute(
             "CREATE TRIGGER revisions_no_change BEFORE UPDATE OR DELETE ON revisions "
             "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+        )
+        op.execute(
+            "CREATE TRIGGER revisions_no_truncate BEFORE TRUNCATE ON revisions "
+            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
