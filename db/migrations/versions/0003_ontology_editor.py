@@ -67,10 +67,11 @@ def upgrade() -> None:
             )
     else:
         op.execute(
-            "CREATE FUNCTION refuse_change_of_moves() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'moves between splits are append-only'; END $$"
+            "CREATE FUNCTION refuse_change_of_moves() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'moves between splits are append-only' USING ERRCODE = 'integrity_constraint_violation'; END $$"
         )
-        op.execute(
-            "CREATE TRIGGER split_moves_no_change BEFORE UPDATE OR DELETE ON split_moves "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change_of_moves()"
-        )
+        for change, each in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+            op.execute(
+                f"CREATE TRIGGER split_moves_no_change_of_{each.lower()}s BEFORE {change} ON split_moves "
+                f"FOR EACH {each} EXECUTE FUNCTION refuse_change_of_moves()"
+            )
