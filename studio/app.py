@@ -20,6 +20,8 @@ from studio.services import people, understanding
 from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
+STYLES = ("studio.css", "talk.css")
+SCRIPTS = ("studio.js", "microphone.js", "talk.js")
 PORTS_TRIED = 20
 FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 THEME = gr.themes.Default(
@@ -31,6 +33,19 @@ THEME = gr.themes.Default(
     text_size=gr.themes.sizes.text_sm,
     # 700, not 600: the semi-bold file that Gradio ships lacks most letters
     font=(gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), *FONTS),
+).set(
+    # Gradio's own are too pale to read: 4.5 to 1 is the least for small text
+    body_text_color_subdued="*neutral_500",
+    body_text_color_subdued_dark="*neutral_400",
+    block_info_text_color="*neutral_500",
+    block_info_text_color_dark="*neutral_400",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_600",
+    button_small_text_size="*text_md",
 )
 
 
@@ -101,8 +116,9 @@ def launch(
 
 def _head() -> str:
     """Styles and keys. Not by way of ``css_paths``: Gradio would confine the narrow-screen rules to its inner container."""
-    styles, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("studio.css", "studio.js"))
-    return f"<style>{styles}</style><script>{script}</script>"
+    read = {name: (ASSETS / name).read_text(encoding="utf-8") for name in (*STYLES, *SCRIPTS)}
+    styles, scripts = ("\n".join(read[name] for name in names) for names in (STYLES, SCRIPTS))
+    return f"<style>{styles}</style><script>{scripts}</script>"
 
 
 def _warm_up(ws: Workspace) -> None:

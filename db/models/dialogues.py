@@ -6,7 +6,7 @@ import random
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, utc_now
@@ -82,6 +82,7 @@ class Dialogue(Base):
     """A dialogue; ``name`` is the ``dialogue_id`` of manifests, ``split_by`` whoever changed its split last.
 
     ``content`` is a hash of what was imported, by which the same dialogue is known again; ``None`` if it was recorded here.
+    A ``demo`` stays out of the queue until somebody sends it there.
     """
 
     __tablename__ = "dialogues"
@@ -95,6 +96,7 @@ class Dialogue(Base):
     source: Mapped[str] = mapped_column(String(200), default="")
     licence: Mapped[str] = mapped_column(String(200), default="")
     content: Mapped[str | None] = mapped_column(String(64), index=True)
+    demo: Mapped[bool] = mapped_column(default=False, server_default=false())
     created: Mapped[datetime] = mapped_column(default=utc_now)
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.turn_id", back_populates="dialogue")
 

@@ -14,7 +14,10 @@ from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, Turn
 
 @dataclass(frozen=True)
 class Filters:
-    """What is looked for; empty fields ask for nothing. ``text`` is searched in what was said and in the state's values."""
+    """What is looked for; empty fields ask for nothing. ``text`` is searched in what was said and in the state's values.
+
+    Without ``demos``, dialogues of the Talk page that nobody sent to annotation are passed by.
+    """
 
     text: str = ""
     statuses: tuple[TurnStatus, ...] = ()
@@ -25,6 +28,7 @@ class Filters:
     error: ErrorKind | None = None
     submitted: bool | None = None
     recorded: bool = False
+    demos: bool = True
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ def _filtered(query: Select, project_id: int, filters: Filters) -> Select:
         query = query.where(Turn.submitted.is_not(None) if filters.submitted else Turn.submitted.is_(None))
     if filters.recorded:
         query = query.where(Turn.recording_id.is_not(None))
+    if not filters.demos:
+        query = query.where(Dialogue.demo.is_(False))
     if filters.domain or filters.slot:
         query = query.where(_some_slot(*_named(filters.domain, filters.slot)))
     if text := filters.text.strip().lower():

@@ -180,23 +180,6 @@ def confidence_html(confidence: float | None) -> str:
     return f"<span class='dst-confidence {level}' style='--share:{confidence:.2f}'><i></i>{percent}</span>"
 
 
-def state_html(turn: dialogues.TurnView | None) -> str:
-    """The dialogue state after a turn as a table; what the turn changed stands out."""
-    if turn is None or turn.state is None:
-        return empty("Nothing understood yet", "The dialogue state appears here after the first user turn.")
-    found = list(changes(turn.previous_state, turn.state))
-    if not found:
-        return invalid_html(turn) + empty("No slot has a value", f"Nothing is known after turn {turn.turn_id + 1}.")
-    rows = []
-    for domain, slot, value, change in found:
-        tag = f" <span class='dst-tag'>{NAMES[change]}</span>" if change in NAMES else ""
-        sure = "" if change == "removed" else confidence_html(turn.confidence.get(domain, {}).get(slot))
-        rows.append([escape(domain), escape(slot), f"<b>{value_html(value)}</b>{tag}", sure])
-    caption = f"State after turn {turn.turn_id + 1}"
-    heads = ("Domain", "Slot", "Value", "Confidence")
-    return invalid_html(turn) + table(heads, rows, caption, [change for *_, change in found])
-
-
 NAMES = {"added": "new", "changed": "changed", "removed": "removed"}
 
 

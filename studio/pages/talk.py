@@ -1,4 +1,4 @@
-"""Talk: speak or upload a user's turn, type or record the agent's, and see what the model hears and understands."""
+"""Talk: speak, upload or play a user's turn, type or record the agent's, and see what the model hears and understands."""
 
 from __future__ import annotations
 
@@ -7,72 +7,83 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.pages import shared
+from studio.pages import shared, talk_html
 from studio.pages.turn_html import SPLITS
-from studio.services import dialogues, projects, understanding
-from studio.services.dialogues import DialogueView, TurnView
+from studio.services import dialogues, prepared, projects, search, understanding
+from studio.services.dialogues import DialogueView
+from studio.services.prepared import Playing
 from studio.workspace import Workspace
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("talk")
+    with gr.Row(elem_classes="dst-bar dst-tools"):
+        dialogue = gr.Dropdown([], label="Dialogue", elem_id="talk.dialogue", scale=3, min_width=200, interactive=True)
+        new = shared.action("New dialogue", "n", "talk.new_dialogue")
+        scripts = [(title, name) for name, title in prepared.TITLES.items()]
+        script = gr.Dropdown(
+            scripts,
+            value=scripts[0][1],
+            label="Prepared dialogue",
+            elem_id="talk.prepared",
+            scale=3,
+            min_width=200,
+            interactive=True,
+        )
+        step = shared.action("Next turn", "t", "talk.next")
+        shared.block(talk_html.PLAY_ALL, elem_id="talk.play_all", min_height=32)
+        send = shared.action("Send to annotation", "s", "talk.send", variant="primary")
+    with gr.Row(elem_classes="dst-columns dst-stage"):
+        conversation = shared.block(elem_id="talk.conversation", elem_classes="dst-panel", scale=3, min_width=320)
+        state = shared.block(elem_id="talk.state", elem_classes="dst-panel", scale=2, min_width=300)
+    with gr.Row(elem_classes="dst-bar dst-mic-bar"):
+        speaker = gr.Radio(
+            [("User", "user"), ("Agent", "agent")],
+            value="user",
+            label="Who speaks",
+            elem_id="talk.speaker",
+            scale=0,
+            min_width=150,
+        )
+        shared.block(talk_html.MICROPHONE, elem_id="talk.microphone", scale=5, min_width=320)
+        with gr.Column(elem_id="talk.upload_panel", scale=0, min_width=110):
+            upload = gr.UploadButton("Upload", elem_id="talk.upload", file_types=["audio"], size="sm")
     with gr.Row(elem_classes="dst-bar"):
-        dialogue = gr.Dropdown([], label="Dialogue", elem_id="talk.dialogue", scale=3, min_width=220, interactive=True)
-        new = gr.Button("New dialogue", elem_id="talk.new_dialogue", scale=0, min_width=130, size="sm")
-    with gr.Row(elem_classes="dst-columns"):
-        with gr.Column(scale=3, min_width=340):
-            conversation = shared.block(elem_id="talk.conversation", max_height=340, autoscroll=True, elem_classes="dst-panel")
-            user_audio = gr.Audio(
-                sources=["microphone", "upload"],
-                type="filepath",
-                editable=False,
-                label="User turn: record or upload (WAV, FLAC, OGG, MP3); it is sent when you stop",
-                elem_id="talk.user_audio",
-                elem_classes="dst-recorder",
-                waveform_options={"show_recording_waveform": True},
+        agent_text = gr.Textbox(
+            label="Agent turn",
+            placeholder="Type what the agent answers and press Enter",
+            elem_id="talk.agent_text",
+            scale=4,
+        )
+        agent_add = gr.Button("Add", elem_id="talk.agent_add", scale=0, min_width=80, size="sm")
+        retry = gr.Button("Let the model hear the waiting turns", elem_id="talk.understand", size="sm", visible=False, scale=0)
+        notice = shared.block(elem_id="talk.notice", elem_classes="dst-notice", scale=3, min_width=200)
+    with gr.Row(elem_classes="dst-more"):
+        with gr.Accordion("Raw JSON", open=False, elem_id="talk.raw_panel"):
+            raw = gr.Code(language="json", interactive=False, elem_id="talk.raw", show_label=False, lines=4)
+        with gr.Accordion("New project", open=False, elem_id="talk.project_panel"):
+            project_name = gr.Textbox(
+                label="Name", elem_id="talk.project_name", info="Starts with the restaurant slots of the demo model."
             )
-            with gr.Row(elem_classes="dst-bar"):
-                agent_text = gr.Textbox(
-                    label="Agent turn",
-                    placeholder="Type what the agent answers and press Enter",
-                    elem_id="talk.agent_text",
-                    scale=4,
-                )
-                agent_add = gr.Button("Add", elem_id="talk.agent_add", scale=0, min_width=80, size="sm")
-            with gr.Accordion("Record the agent instead", open=False, elem_id="talk.agent_record"):
-                agent_audio = gr.Audio(
-                    sources=["microphone", "upload"],
-                    type="filepath",
-                    editable=False,
-                    label="Agent turn",
-                    elem_id="talk.agent_audio",
-                )
-        with gr.Column(scale=2, min_width=320):
-            state = shared.block(elem_id="talk.state", elem_classes="dst-panel", min_height=160)
-            notice = shared.block(elem_id="talk.notice", elem_classes="dst-notice")
-            retry = gr.Button("Let the model hear the waiting turns", elem_id="talk.understand", size="sm", visible=False)
-            with gr.Accordion("Raw JSON", open=False, elem_id="talk.raw_panel"):
-                raw = gr.Code(language="json", interactive=False, elem_id="talk.raw", show_label=False, lines=4)
-            with gr.Accordion("New project", open=False, elem_id="talk.project_panel"):
-                project_name = gr.Textbox(
-                    label="Name",
-                    elem_id="talk.project_name",
-                    info="Starts with the restaurant slots of the demo model.",
-                )
-                project_add = gr.Button("Create project", elem_id="talk.project_add")
+            project_add = gr.Button("Create project", elem_id="talk.project_add")
     waiting = gr.State(None)
-    view = [conversation, state, raw, retry, head.hint]
+    playing = gr.State(None)
+    view = [conversation, state, raw, retry, step, send, head.hint]
 
-    def shown(dialogue_id: int | None, project_id: int | None, listening: bool = False) -> dict[Any, Any]:
+    def shown(
+        dialogue_id: int | None, project_id: int | None, thinking: bool = False, played: Playing | None = None
+    ) -> dict[Any, Any]:
         found = dialogues.get_dialogue(ws, dialogue_id) if dialogue_id is not None else None
         turns = found.turns if found else ()
         last = next((turn for turn in reversed(turns) if turn.state is not None), None)
         return {
-            conversation: conversation_html(found, listening),
-            state: shared.state_html(last),
+            conversation: talk_html.conversation_html(found, thinking),
+            state: talk_html.state_html(last),
             raw: shared.pretty(last.state if last else None),
-            retry: gr.update(visible=not listening and any(turn.waits_for_model for turn in turns)),
+            retry: gr.update(visible=not thinking and any(turn.waits_for_model for turn in turns)),
+            step: gr.update(interactive=not (played and played.dialogue_id == dialogue_id and played.over)),
+            send: gr.update(interactive=bool(found and found.demo and turns)),
             head.hint: shared.hint(ws, project_id),
         }
 
@@ -82,12 +93,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         choices = [(f"{row.name} · {shared.count(row.turns, 'turn')}{SPLITS[row.split]}", row.id) for row in rows]
         return {dialogue: gr.update(choices=choices, value=chosen)}, chosen
 
-    def opened(project_id: int | None, wanted: int | None, listening: bool = False) -> dict[Any, Any]:
+    def opened(
+        project_id: int | None, wanted: int | None, thinking: bool = False, played: Playing | None = None
+    ) -> dict[Any, Any]:
         choices, chosen = listed(project_id, wanted)
-        return choices | shown(chosen, project_id, listening)
+        return choices | shown(chosen, project_id, thinking, played)
 
     def create(project_id: int) -> int:
-        return dialogues.create_dialogue(ws, project_id).id
+        return dialogues.create_dialogue(ws, project_id, demo=True).id
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
@@ -117,51 +130,62 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     @shared.reported
     def new_dialogue(project_id: int) -> Any:
-        """Inputs: talk.project. Outputs: talk.dialogue and the view."""
-        return opened(project_id, create(project_id))
+        """Inputs: talk.project. Outputs: talk.dialogue, talk.notice, the prepared dialogue (none plays) and the view."""
+        return {notice: "", playing: None} | opened(project_id, create(project_id))
 
     @shared.reported
-    def choose_dialogue(dialogue_id: int, project_id: int) -> Any:
-        """Inputs: talk.dialogue, talk.project. Outputs: the view."""
-        return {notice: ""} | shown(dialogue_id, project_id)
+    def choose_dialogue(dialogue_id: int, project_id: int, played: Playing | None) -> Any:
+        """Inputs: talk.dialogue, talk.project, the prepared dialogue. Outputs: the view."""
+        return {notice: ""} | shown(dialogue_id, project_id, played=played)
 
     @shared.reported
-    def look(dialogue_id: int | None, project_id: int) -> Any:
-        """Inputs: talk.dialogue, talk.project. Outputs: the view."""
-        return shown(dialogue_id, project_id)
+    def look(dialogue_id: int | None, project_id: int, played: Playing | None) -> Any:
+        """Inputs: talk.dialogue, talk.project, the prepared dialogue. Outputs: the view."""
+        return shown(dialogue_id, project_id, played=played)
 
     @shared.reported
-    def user_said(audio: str | None, dialogue_id: int | None, project_id: int) -> Any:
-        """Inputs: talk.user_audio, talk.dialogue, talk.project.
+    def said(audio: str | None, who: str, dialogue_id: int | None, project_id: int, request: gr.Request) -> Any:
+        """Inputs: talk.upload, talk.speaker, talk.dialogue, talk.project.
 
-        Outputs: talk.user_audio (cleared), talk.dialogue, talk.notice, the waiting dialogue and the view.
+        Outputs: talk.speaker (the user again), talk.dialogue, talk.notice, the waiting dialogue and the view.
         """
         if audio is None:
             return gr.skip()
-        dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
         try:
-            dialogues.add_user_turn(ws, dialogue_id, audio)
+            dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
+            if who == "user":
+                dialogues.add_user_turn(ws, dialogue_id, audio)
+            else:
+                dialogues.add_agent_turn(ws, dialogue_id, audio=audio, author=shared.author(request))
         except StudioError as error:
-            return {user_audio: None, notice: shared.alert(error)}
-        return {user_audio: None, notice: shared.saved(), waiting: dialogue_id} | opened(project_id, dialogue_id, listening=True)
+            return {notice: shared.alert(error)}
+        kept = {speaker: "user", notice: shared.saved(), waiting: dialogue_id}
+        return kept | opened(project_id, dialogue_id, thinking=True)
 
     @shared.reported
-    def agent_said(text: str, audio: str | None, dialogue_id: int | None, project_id: int) -> Any:
-        """Inputs: talk.agent_text, talk.agent_audio, talk.dialogue, talk.project.
+    def agent_said(text: str, dialogue_id: int | None, project_id: int, request: gr.Request) -> Any:
+        """Inputs: talk.agent_text, talk.dialogue, talk.project.
 
-        Outputs: talk.agent_text, talk.agent_audio (cleared), talk.dialogue, talk.notice, the waiting dialogue, view.
+        Outputs: talk.agent_text (cleared), talk.dialogue, talk.notice and the view.
         """
-        text = text.strip()
-        if not text and audio is None:
+        if not text.strip():
             return gr.skip()
         dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
-        cleared = {agent_text: "", agent_audio: None}
-        try:
-            dialogues.add_agent_turn(ws, dialogue_id, text or None, audio)
-        except StudioError as error:
-            return cleared | {notice: shared.alert(error)}
-        done = {notice: shared.saved()} | ({} if text else {waiting: dialogue_id})
-        return cleared | done | opened(project_id, dialogue_id, listening=not text)
+        dialogues.add_agent_turn(ws, dialogue_id, text, author=shared.author(request))
+        return {agent_text: "", notice: shared.saved()} | opened(project_id, dialogue_id)
+
+    @shared.reported
+    def next_turn(name: str, played: Playing | None, dialogue_id: int | None, project_id: int, request: gr.Request) -> Any:
+        """Inputs: talk.prepared, what of it was played, talk.dialogue, talk.project.
+
+        Outputs: what was played, talk.dialogue, talk.notice, the waiting dialogue and the view.
+        """
+        if played is None or (played.name, played.dialogue_id) != (name, dialogue_id):
+            begun = dialogue_id is not None and dialogues.get_dialogue(ws, dialogue_id).turns
+            played = prepared.start(name, create(project_id) if begun or dialogue_id is None else dialogue_id)
+        _, played = prepared.play(ws, played, shared.author(request))
+        kept = {playing: played, notice: shared.saved(), waiting: played.dialogue_id}
+        return kept | opened(project_id, played.dialogue_id, thinking=True, played=played)
 
     @shared.reported
     def understand(dialogue_id: int | None) -> Any:
@@ -174,60 +198,49 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             return shared.alert(error)
         return shared.saved() + f" · understood in {shared.duration(answered.turns[-1].compute_seconds)}"
 
+    @shared.reported
+    def send_to_annotation(dialogue_id: int) -> Any:
+        """Inputs: talk.dialogue. Outputs: talk.send, talk.notice."""
+        sent = dialogues.send_to_annotation(ws, dialogue_id)
+        return {send: gr.update(interactive=False), notice: sent_html(sent)}
+
+    def sent_html(sent: DialogueView) -> str:
+        users = [turn for turn in sent.turns if turn.speaker == "user"]
+        first = max(users, key=lambda turn: search.doubt(turn) or 0)
+        link = f"<a href='correct?dialogue={sent.id}&amp;turn={first.id}'>correct the most doubtful</a>"
+        return f"<span role='status'>{shared.count(len(users), 'turn')} in the queue: {link}</span>"
+
     everything = [head.project, head.remembered, dialogue, notice, *view]
-    demo.load(load, head.remembered, everything, **shared.LIGHT)
+    here = [dialogue, head.project, playing]
+    demo.load(load, head.remembered, everything, **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.ACT)
-    dialogue.input(choose_dialogue, [dialogue, head.project], [notice, *view], **shared.LIGHT)
+    dialogue.input(choose_dialogue, here, [notice, *view], **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
     dialogue.change(None, dialogue, None, js=shared.address("dialogue"), **shared.LIGHT)
-    new.click(new_dialogue, head.project, [dialogue, *view], **shared.ACT)
-    heard = gr.on(
-        [user_audio.stop_recording, user_audio.upload],
-        user_said,
-        [user_audio, dialogue, head.project],
-        [user_audio, dialogue, notice, waiting, *view],
-        **shared.ACT,
-    )
-    answered = gr.on(
-        [agent_text.submit, agent_add.click, agent_audio.stop_recording, agent_audio.upload],
-        agent_said,
-        [agent_text, agent_audio, dialogue, head.project],
-        [agent_text, agent_audio, dialogue, notice, waiting, *view],
+    new.click(new_dialogue, head.project, [dialogue, notice, playing, *view], **shared.ACT)
+    send.click(send_to_annotation, dialogue, [send, notice], **shared.ACT)
+    # Hands-free, a turn can end before the one before it was saved: none of these may be left out.
+    every = shared.ACT | {"trigger_mode": "multiple"}
+    heard = upload.upload(said, [upload, speaker, dialogue, head.project], [speaker, dialogue, notice, waiting, *view], **every)
+    played = step.click(
+        next_turn,
+        [script, playing, dialogue, head.project],
+        [playing, dialogue, notice, waiting, *view],
+        js="(...inputs) => { dstTalk.next(); return inputs; }",
         **shared.ACT,
     )
     # A second event: the turn is saved before the model is asked, and only the model is waited for.
-    asked = [event.then(understand, waiting, notice, show_progress_on=[state], **shared.MODEL) for event in (heard, answered)]
-    asked.append(retry.click(understand, dialogue, notice, show_progress_on=[state], **shared.MODEL))
-    for event in asked:
-        event.then(look, [dialogue, head.project], view, **shared.LIGHT)
-
-
-def conversation_html(dialogue: DialogueView | None, listening: bool) -> str:
-    """The dialogue so far: who said what, what each user turn changed in the state, and where to correct it."""
-    if dialogue is None or not dialogue.turns:
-        return shared.empty("No turn yet", "Press Record below and speak, or drop a recording there. A dialogue is made for you.")
-    return f"<ol class='dst-talk'>{''.join(_turn_html(dialogue, turn, listening) for turn in dialogue.turns)}</ol>"
-
-
-def _turn_html(dialogue: DialogueView, turn: TurnView, listening: bool) -> str:
-    said = f"<p>{shared.escape(turn.transcript)}</p>" if turn.transcript else "<p class='dst-muted'>not transcribed yet</p>"
-    if listening and turn is dialogue.turns[-1]:
-        said = "<p class='dst-listening'>listening <i></i><i></i><i></i></p>"
-    facts = [f"{turn.turn_id + 1} · {turn.speaker}"]
-    if turn.seconds is not None:
-        facts.append(f"{shared.duration(turn.seconds)} of speech")
-    if turn.compute_seconds is not None:
-        facts.append(f"understood in {shared.duration(turn.compute_seconds)}")
-    if turn.labelled and turn.speaker == "user":
-        facts.append("corrected")
-    chips = "".join(
-        f"<span class='dst-chip {change}'>{shared.escape(f'{domain} {slot}')} <b>{shared.value_html(value)}</b></span>"
-        for domain, slot, value, change in shared.changes(turn.previous_state, turn.state or turn.previous_state)
-        if change != "carried"
+    model = shared.MODEL | {"show_progress": "hidden", "trigger_mode": "multiple"}
+    for event in (heard, played):
+        event.then(None, js="() => dstTalk.said()", **shared.LIGHT)
+        answered = event.then(understand, waiting, notice, **model)
+        answered.then(look, here, view, **every).then(None, js="() => dstTalk.answered()", **shared.LIGHT)
+    typed = gr.on(
+        [agent_text.submit, agent_add.click],
+        agent_said,
+        [agent_text, dialogue, head.project],
+        [agent_text, dialogue, notice, *view],
+        **shared.ACT,
     )
-    link = f"<a href='correct?dialogue={dialogue.id}&amp;turn={turn.id}'>correct</a>"
-    return f"<li class='{turn.speaker}'><small>{' · '.join(facts)} · {link}</small>{said}{chips}{_broken(turn)}</li>"
-
-
-def _broken(turn: TurnView) -> str:
-    return "" if turn.valid else "<span class='dst-chip removed'>invalid model output</span>"
+    typed.then(None, js="() => dstTalk.typed()", **shared.LIGHT)
+    retry.click(understand, dialogue, notice, show_progress_on=[state], **shared.MODEL).then(look, here, view, **shared.LIGHT)

@@ -41,8 +41,10 @@ def list_dialogues(
         return [dialogue_row(row) for row in rows]
 
 
-def create_dialogue(ws: Workspace, project_id: int, name: str | None = None, split: Split = "train") -> DialogueView:
-    """Start an empty dialogue; without a ``name`` it is called after the time.
+def create_dialogue(
+    ws: Workspace, project_id: int, name: str | None = None, split: Split = "train", demo: bool = False
+) -> DialogueView:
+    """Start an empty dialogue; without a ``name`` it is called after the time. A ``demo`` is not in the queue until it is sent.
 
     Raises:
         StudioError: the project is gone or the name is taken.
@@ -54,9 +56,23 @@ def create_dialogue(ws: Workspace, project_id: int, name: str | None = None, spl
         wanted = (name or "").strip()
         if wanted in taken:
             raise StudioError(f"There is a dialogue called {wanted!r} already: choose another name.")
-        dialogue = Dialogue(project_id=project_id, name=wanted or _free_name(taken), split=SplitColumn(split))
+        dialogue = Dialogue(project_id=project_id, name=wanted or _free_name(taken), split=SplitColumn(split), demo=demo)
         session.add(dialogue)
         session.flush()
+        return dialogue_view(ws, dialogue)
+
+
+def send_to_annotation(ws: Workspace, dialogue_id: int) -> DialogueView:
+    """Put a demo's turns into the project's queue; sending it again changes nothing.
+
+    Raises:
+        StudioError: no user turn with a recording yet, or no such dialogue.
+    """
+    with ws.write() as session:
+        dialogue = _dialogue(session, dialogue_id)
+        if not any(turn.speaker == Speaker.USER and turn.recording_id is not None for turn in dialogue.turns):
+            raise StudioError("There is nothing to annotate yet: speak a user's turn first.")
+        dialogue.demo = False
         return dialogue_view(ws, dialogue)
 
 

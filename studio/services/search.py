@@ -14,7 +14,7 @@ from studio.services.views import TurnView
 from studio.workspace import Workspace
 
 OPEN = (TurnStatus.NEW, TurnStatus.PREDICTED)  # what nobody has corrected yet
-TO_CORRECT = Filters(statuses=OPEN, recorded=True)
+TO_CORRECT = Filters(statuses=OPEN, recorded=True, demos=False)
 RANDOM_EVERY = 5  # every fifth turn of the queue is drawn by lot: what the model is sure of can be wrong too
 
 

@@ -107,12 +107,13 @@ class DialogueRow:
 
 @dataclass(frozen=True)
 class DialogueView:
-    """A dialogue with its turns in speaking order."""
+    """A dialogue with its turns in speaking order. A ``demo`` is not in the queue yet."""
 
     id: int
     project_id: int
     name: str
     split: Split
+    demo: bool
     turns: tuple[TurnView, ...]
 
     @property
@@ -160,7 +161,7 @@ def dialogue_view(ws: Workspace, dialogue: Dialogue, layer: str = LABELS) -> Dia
         turns.append(view)
         state = view.state if view.state is not None else state
     split = cast(Split, str(dialogue.split))
-    return DialogueView(dialogue.id, dialogue.project_id, dialogue.name, split, tuple(turns))
+    return DialogueView(dialogue.id, dialogue.project_id, dialogue.name, split, dialogue.demo, tuple(turns))
 
 
 def revision_view(revision: Revision) -> RevisionView:

@@ -125,17 +125,16 @@ class View:
         sync_api.expect(self.field(elem_id)).to_have_value(value)
 
     def record(self, seconds: float) -> None:
-        """Speak a user's turn into the microphone of the Talk page."""
-        recorder = self.element("talk.user_audio")
-        recorder.locator('button:has-text("Record")').click()
+        """Speak a user's turn into the microphone of the Talk page, the button held down."""
+        hold = self.element("talk.microphone").get_by_role("button", name="Hold to talk")
+        hold.hover()
+        self.page.mouse.down()
         self.page.wait_for_timeout(seconds * 1000)
-        recorder.locator('button:visible:has-text("Stop")').first.click()
+        self.page.mouse.up()
 
     def upload(self, file: Path) -> None:
-        """Put a file into the recorder of the Talk page."""
-        recorder = self.element("talk.user_audio")
-        recorder.get_by_label("Upload file").click()
-        recorder.locator('input[type="file"]').set_input_files(file)
+        """Upload a turn on the Talk page."""
+        self.element("talk.upload_panel").locator('input[type="file"]').set_input_files(file)
 
     def picture(self, name: str) -> None:
         self.page.screenshot(path=self.pictures / f"{name}.png")

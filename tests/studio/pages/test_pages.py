@@ -17,7 +17,7 @@ from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.correct import perform, sight
 from studio.pages.slot_form import split_name
-from studio.pages.talk import conversation_html
+from studio.pages.talk_html import conversation_html
 from studio.pages.turn_html import history_html, json_problem
 from studio.services import corrections, dialogues, people
 from studio.workspace import Workspace
@@ -58,7 +58,7 @@ def test_what_people_say_is_never_html(ws: Workspace, project: int) -> None:
     dialogue = dialogues.create_dialogue(ws, project, "d")
     turn = dialogues.add_agent_turn(ws, dialogue.id, "<script>alert(1)</script>")
     corrections.save_transcript(ws, turn.id, "<img src=x>", "<b>", turn.transcript_head)
-    shown = conversation_html(dialogues.get_dialogue(ws, dialogue.id), listening=False)
+    shown = conversation_html(dialogues.get_dialogue(ws, dialogue.id), thinking=False)
     shown += history_html(corrections.history(ws, turn.id))
     assert "<script" not in shown and "<img" not in shown and "&lt;b&gt;" in shown
 
