@@ -20,8 +20,8 @@ from studio.services import people, understanding
 from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
-STYLES = ("studio.css", "talk.css")
-SCRIPTS = ("studio.js", "microphone.js", "talk.js")
+STYLES = ("studio.css", "slots.css", "talk.css")
+SCRIPTS = ("studio.js", "slots.js", "microphone.js", "talk.js")
 PORTS_TRIED = 20
 FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 THEME = gr.themes.Default(

@@ -137,9 +137,14 @@ def recording(session: Session, sha256: str) -> Recording | None:
 
 
 def counts(
-    session: Session, project_id: int, search: str = "", status: TurnStatus | None = None, split: Split | None = None
+    session: Session,
+    project_id: int,
+    search: str = "",
+    status: TurnStatus | None = None,
+    split: Split | None = None,
+    ids: Sequence[int] | None = None,
 ) -> list[DialogueCounts]:
-    """Dialogues with their counts, newest first, in one query."""
+    """Dialogues with their counts, newest first, in one query; ``ids``: of these only."""
 
     def user_turns(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
         return func.count(Turn.id).filter(Turn.speaker == Speaker.USER, *conditions)
@@ -153,6 +158,8 @@ def counts(
         .group_by(Dialogue.id)
         .order_by(Dialogue.id.desc())
     )
+    if ids is not None:
+        query = query.where(Dialogue.id.in_(ids))
     if split is not None:
         query = query.where(Dialogue.split == split)
     if search.strip():

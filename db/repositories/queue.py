@@ -54,6 +54,17 @@ def by_lot(session: Session, project_id: int, filters: Filters, limit: int, offs
     return _entries(session, project_id, filters, (Turn.lottery, Turn.id), limit, offset)
 
 
+def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -> list[int]:
+    """The newest dialogues with such a turn, or with a name that holds the text."""
+    query = select(Dialogue.id).where(Dialogue.project_id == project_id).order_by(Dialogue.id.desc()).limit(limit)
+    if filters != Filters(speaker=filters.speaker):
+        matching = _conditions(filters)
+        some_turn = exists().where(Turn.dialogue_id == Dialogue.id, *matching)
+        named = Dialogue.name.icontains(filters.text.strip(), autoescape=True)
+        query = query.where(or_(some_turn, named) if filters.text.strip() else some_turn)
+    return list(session.scalars(query))
+
+
 def count(session: Session, project_id: int, filters: Filters) -> int:
     """How many turns there are."""
     return session.scalar(_filtered(select(func.count(Turn.id)), project_id, filters)) or 0
@@ -82,26 +93,32 @@ def _entries(session: Session, project_id: int, filters: Filters, order: Sequenc
 
 def _filtered(query: Select, project_id: int, filters: Filters) -> Select:
     query = query.join(Dialogue, Dialogue.id == Turn.dialogue_id).where(Dialogue.project_id == project_id)
+    return query.where(*_conditions(filters))
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    """What is asked of a turn and its dialogue."""
+    wanted: list[ColumnElement[bool]] = []
     if filters.statuses:
-        query = query.where(Turn.status.in_(filters.statuses))
+        wanted.append(Turn.status.in_(filters.statuses))
     if filters.speaker is not None:
-        query = query.where(Turn.speaker == filters.speaker)
+        wanted.append(Turn.speaker == filters.speaker)
     if filters.split is not None:
-        query = query.where(Dialogue.split == filters.split)
+        wanted.append(Dialogue.split == filters.split)
     if filters.submitted is not None:
-        query = query.where(Turn.submitted.is_not(None) if filters.submitted else Turn.submitted.is_(None))
+        wanted.append(Turn.submitted.is_not(None) if filters.submitted else Turn.submitted.is_(None))
     if filters.recorded:
-        query = query.where(Turn.recording_id.is_not(None))
+        wanted.append(Turn.recording_id.is_not(None))
     if not filters.demos:
-        query = query.where(Dialogue.demo.is_(False))
+        wanted.append(Dialogue.demo.is_(False))
     if filters.domain or filters.slot:
-        query = query.where(_some_slot(*_named(filters.domain, filters.slot)))
+        wanted.append(_some_slot(*_named(filters.domain, filters.slot)))
     if text := filters.text.strip().lower():
         value = _some_slot(TurnSlot.value.contains(text, autoescape=True))
-        query = query.where(or_(Turn.words.contains(text, autoescape=True), value))
+        wanted.append(or_(Turn.words.contains(text, autoescape=True), value))
     if filters.error is not None:
-        query = query.where(exists().where(SlotError.turn_id == Turn.id, SlotError.kind == filters.error))
-    return query
+        wanted.append(exists().where(SlotError.turn_id == Turn.id, SlotError.kind == filters.error))
+    return wanted
 
 
 def _named(domain: str, slot: str) -> list[ColumnElement[bool]]:

@@ -1,10 +1,29 @@
-// The page's address follows what is shown, so that a reload, a bookmark or a shared link comes back to it.
-window.dstAddress = (names, ids) => {
-  const shown = names.map((name, place) => [name, ids[place]]).filter(([, id]) => id);
-  if (shown.length) history.replaceState(null, "", `${location.pathname}?${new URLSearchParams(shown)}`);
+// The page's address follows what is shown, so that a reload, a bookmark or a shared link comes back to it. Another turn is a
+// step to which the browser's back returns; another filter is none. What has its default value is left out.
+window.dstAddress = (names, defaults, values) => {
+  const all = [...names, ...Object.keys(defaults)].map((name, place) => [name, values[place]]);
+  const shown = all.filter(([name, value]) => value && value !== defaults[name]);
+  if (!names.some((name, place) => values[place])) return;
+  const now = new URLSearchParams(location.search);
+  const address = `${location.pathname}?${new URLSearchParams(shown)}`;
+  const step = names.includes("turn") && now.has("turn") && now.get("turn") !== String(values[names.indexOf("turn")]);
+  history[step ? "pushState" : "replaceState"](null, "", address);
 };
+window.addEventListener("popstate", () => document.getElementById("correct.by_address")?.click());
 
-// Keys of the Correct page. A control with the class key-x is pressed by the key x; Space plays the recording.
+// A field whose text the server wants while it is typed (a draft, a search) tells it when the hands pause, not with every key.
+(() => {
+  const waiting = {};
+  document.addEventListener("input", (event) => {
+    const id = event.target.closest(".block[id]")?.id;
+    const button = id && document.getElementById(`${id}.paused`);
+    if (!button) return;
+    clearTimeout(waiting[id]);
+    waiting[id] = setTimeout(() => button.click(), 350);
+  });
+})();
+
+// Keys of the Correct page. A control with the class key-x is pressed, a field with it entered, by the key x; Space plays.
 // Keys sleep while somebody types (Escape leaves a field) and leave alone whatever is held with Ctrl, Alt or Meta.
 (() => {
   const typing = (node) =>
@@ -20,9 +39,12 @@ window.dstAddress = (names, ids) => {
     const space = event.key === " " && !/^(button|a|summary)$/i.test(node.tagName);
     const control = space
       ? document.querySelector('[id="correct.audio"] .play-pause-button')
-      : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`button.key-${event.key.toLowerCase()}`);
+      : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled) return;
     event.preventDefault();
-    control.click();
+    const field = control.matches("input") ? control : control.querySelector("input, textarea");
+    if (!field || control.matches("button")) return control.click();
+    field.focus();
+    field.select();
   });
 })();

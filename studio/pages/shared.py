@@ -85,9 +85,21 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."
 
 
-def address(*names: str) -> str:
-    """JavaScript that keeps the page's address on what is shown: one name for each input."""
-    return f"(...ids) => dstAddress({json.dumps(names)}, ids)"
+def paused(elem_id: str) -> gr.Button:
+    """A hidden button that is pressed when somebody who types into the field ``elem_id`` pauses.
+
+    An event of the field itself would go to the server with every key.
+    """
+    return gr.Button("paused", visible="hidden", elem_id=f"{elem_id}.paused", elem_classes="dst-paused")
+
+
+def address(*names: str, **defaults: str) -> str:
+    """JavaScript that keeps the page's address on what is shown: one name for each input.
+
+    Another value of one of ``names`` is a step of the browser's history; ``defaults``, whose inputs follow, are left out of the
+    address while they have their default value.
+    """
+    return f"(...values) => dstAddress({json.dumps(names)}, {json.dumps(defaults)}, values)"
 
 
 def query_int(request: gr.Request, name: str) -> int | None:

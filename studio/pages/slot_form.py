@@ -1,204 +1,190 @@
-"""The slot form of the Correct page: one row a slot, ontology choices and free text, what the model said beside it."""
+"""The slot form of the Correct page as HTML: one row a slot, what the model said beside it, keys for the slot in focus.
+
+Its script is `assets/slots.js`. The form is one component that stays whatever it shows: what is clicked or typed arrives as
+events of that component, each of which names its turn and slot. So an event can neither get lost nor reach the wrong turn
+while the form is drawn anew.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 
-from engine.dialogue import State, accepted, iterate_slots
+from engine.dialogue import DONTCARE, Ontology, Value, accepted, iterate_slots
 from studio.pages import shared
-from studio.services import ontology
+from studio.services.postprocessing import Processed
 from studio.services.suggestions import suggest
 from studio.services.views import TurnView
-from studio.workspace import Workspace
 
 CHIPS = 4  # values offered to be chosen by one key
+EMPTY = "<div class='dst-form'></div>"
+Place = tuple[str, str]  # domain and slot
 
 
-def slot_form(
-    ws: Workspace,
-    project_id: int,
-    turn: TurnView,
-    seen: gr.State,
-    save_slot: Callable[[str, str, str | None, Any, gr.Request, bool], Any],
-    confirm: Callable[[str, str, Any, gr.Request], Any],
-    outputs: list[Any],
-) -> None:
-    """Make the rows and wire them. Called inside ``gr.render``.
+def component() -> gr.HTML:
+    """The form's component. Its ``value`` is `form_html`, ``choices`` are `choices`; its event is ``input``."""
+    script = "dstSlots(element, trigger, props, watch)"
+    return shared.block(html_template=EMPTY, js_on_load=script, elem_id="correct.slots", choices={})
 
-    The most doubtful slot that nobody has decided on is in focus: keys confirm it or choose what it may be instead.
 
-    ``save_slot(domain, slot, value, seen, request, render)`` saves; ``render`` has the form made anew, which an
-    edit in place must not: the hands would lose their field. ``confirm(domain, slot, seen, request)`` marks a slot as right.
+def choices(known: Ontology) -> dict[str, list[str]]:
+    """``{domain-slot: values}``, ``dontcare`` last; free text is always allowed."""
+    return {
+        f"{domain}-{slot}": [*(value for value in values if value != DONTCARE), DONTCARE]
+        for domain, slots in known.values.items()
+        for slot, values in slots.items()
+    }
+
+
+def form_html(
+    turn: TurnView, known: Ontology, processed: Mapping[Place, Processed], number: int, after: Place | None = None
+) -> str:
+    """The form of a user turn.
+
+    Args:
+        turn: as it stands.
+        known: the project's slots and values.
+        processed: what post-processing makes of the model's values.
+        number: another one for every form, so that a form is drawn anew even if it is the same.
+        after: the slot that was decided or passed over last: the next one is in focus; without, the most doubtful one.
     """
-
-    def here(now: dict[str, int | None]) -> bool:
-        """Whether the page still shows the turn this form was made for: a field left behind must not write elsewhere."""
-        return now.get("turn") == turn.id
-
-    def on_value(domain: str, slot: str) -> Callable[..., Any]:
-        def set_value(value: str | None, now: dict[str, int | None], request: gr.Request) -> Any:
-            """Inputs: correct.slot.<domain>-<slot>. Outputs: what every save shows."""
-            return save_slot(domain, slot, value, now, request, False) if here(now) and value and value.strip() else gr.skip()
-
-        return set_value
-
-    def on_remove(domain: str, slot: str) -> Callable[..., Any]:
-        def remove(now: dict[str, int | None], request: gr.Request) -> Any:
-            """Inputs: none but the turn. Outputs: what every save shows."""
-            return save_slot(domain, slot, None, now, request, True) if here(now) else gr.skip()
-
-        return remove
-
-    def on_confirm(domain: str, slot: str) -> Callable[..., Any]:
-        def confirm_slot(now: dict[str, int | None], request: gr.Request) -> Any:
-            """Inputs: the turn. Outputs: what every save shows."""
-            return confirm(domain, slot, now, request) if here(now) else gr.skip()
-
-        return confirm_slot
-
-    def on_choice(domain: str, slot: str, value: str) -> Callable[..., Any]:
-        def choose(now: dict[str, int | None], request: gr.Request) -> Any:
-            """Inputs: the turn. Outputs: what every save shows."""
-            return save_slot(domain, slot, value, now, request, True) if here(now) else gr.skip()
-
-        return choose
-
-    def chips(domain: str, slot: str, value: str) -> None:
-        """The keys of the slot in focus: right as it is, what it may be instead, or no value at all."""
-        known = ontology.choices(ws, project_id, domain, slot)
-        said = [turn.transcript or "", value]
-        offered = [found.value for found in suggest(said, known, slot, CHIPS + 1) if found.value != value][:CHIPS]
-        name = f"{domain}-{slot}"
-        with gr.Row(elem_classes="dst-bar dst-chips", key=(turn.id, name, "chips")):
-            keyed = [("Right", "c", f"correct.confirm.{name}", on_confirm(domain, slot))]
-            keyed += [
-                (text, str(place), f"correct.chip.{place}", on_choice(domain, slot, text))
-                for place, text in enumerate(offered, 1)
-            ]
-            for text, key, elem_id, handler in [*keyed, ("No value", "x", f"correct.none.{name}", on_remove(domain, slot))]:
-                shared.action(text, key, elem_id).click(handler, seen, outputs, **shared.SAVE)
-
-    def offer_values(name: str | None) -> Any:
-        """Inputs: correct.add_slot. Outputs: correct.add_value."""
-        domain, slot = split_name(name)
-        return gr.update(
-            choices=ontology.choices(ws, project_id, domain, slot) if slot else [], value=None, interactive=bool(slot)
-        )
-
-    def add(name: str | None, value: str | None, now: dict[str, int | None], request: gr.Request) -> Any:
-        """Inputs: correct.add_slot, correct.add_value. Outputs: what every save shows."""
-        domain, slot = split_name(name)
-        return save_slot(domain, slot, value, now, request, True) if here(now) and slot and value and value.strip() else gr.skip()
-
-    state = turn.state or {}
-    gone = [(domain, slot) for domain, slot, _ in iterate_slots(turn.predicted_state or {}) if slot not in state.get(domain, {})]
-    rows = [(domain, slot, accepted(value)[0]) for domain, slot, value in iterate_slots(state)] + [(*name, None) for name in gone]
-    focus = most_doubtful(turn)
+    focus = in_focus(turn, after)
+    rows = [_row(turn, place, value, place == focus, processed) for place, value in _rows(turn)]
+    if focus is not None:
+        index = next(number for number, (place, _) in enumerate(_rows(turn)) if place == focus)
+        rows.insert(index + 1, _chips(turn, focus, known, processed))
     if not rows:
-        shared.block("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
-    for domain, slot, value in rows:
-        name = f"{domain}-{slot}"
-
-        # Without keys, Gradio reuses the components of a row for whatever slot takes its place, with their old values.
-        def same(part: str, name: str = name) -> dict[str, Any]:
-            return {"key": (turn.id, name, part), "preserved_by_key": []}
-
-        look = "gone" if value is None else "focus" if (domain, slot) == focus else ""
-        with gr.Row(elem_classes=["dst-slot", look] if look else "dst-slot", key=(turn.id, name)):
-            shared.block(_name_html(turn, domain, slot), elem_classes="dst-slot-name", scale=2, min_width=110, **same("name"))
-            field = gr.Dropdown(
-                ontology.choices(ws, project_id, domain, slot),
-                value=value,
-                allow_custom_value=True,
-                interactive=True,
-                label=f"{domain} {slot}",
-                show_label=False,
-                container=False,
-                elem_id=f"correct.slot.{name}",
-                scale=3,
-                min_width=130,
-                **same("value"),
-            )
-            shared.block(_model_html(turn, domain, slot), elem_classes="dst-slot-model", scale=3, min_width=120, **same("model"))
-            drop = gr.Button(
-                "✕",
-                elem_id=f"correct.remove.{name}",
-                elem_classes="dst-drop",
-                scale=0,
-                min_width=36,
-                interactive=value is not None,
-                **same("remove"),
-            )
-        field.input(on_value(domain, slot), [field, seen], outputs, **shared.SAVE)
-        drop.click(on_remove(domain, slot), seen, outputs, **shared.SAVE)
-        if look == "focus" and value is not None:
-            chips(domain, slot, value)
-    taken = {(domain, slot) for domain, slot, _ in rows}
-    names = [
-        f"{domain}-{slot}"
-        for domain, found in ontology.slots(ws, project_id).items()
-        for slot in found
-        if (domain, slot) not in taken
-    ]
-    with gr.Row(elem_classes="dst-slot dst-slot-add"):
-        name_field = gr.Dropdown(
-            names,
-            value=None,
-            allow_custom_value=True,
-            interactive=True,
-            label="Add a slot",
-            info="choose, or type domain-slot",
-            elem_id="correct.add_slot",
-            min_width=150,
-            key=(turn.id, len(rows), "add slot"),
-            preserved_by_key=[],
-        )
-        value_field = gr.Dropdown(
-            [],
-            allow_custom_value=True,
-            interactive=False,
-            label="Value",
-            info="saved when chosen",
-            elem_id="correct.add_value",
-            min_width=150,
-            key=(turn.id, len(rows), "add value"),
-            preserved_by_key=[],
-        )
-    name_field.input(offer_values, name_field, value_field, **shared.LIGHT)
-    value_field.input(add, [name_field, value_field, seen], outputs, **shared.SAVE)
+        rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
+    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_ADD}</div>"
 
 
-def most_doubtful(turn: TurnView) -> tuple[str, str] | None:
-    """The slot the model is least sure of among those that nobody has decided on."""
+def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
+    """The next slot nobody has decided on, in order of doubt, behind ``after``."""
     if turn.imported:
         return None
-    open_slots = [(domain, slot) for domain, slot, _ in iterate_slots(turn.state or {}) if (domain, slot) not in turn.confirmed]
-    return min(open_slots, key=lambda name: turn.confidence.get(name[0], {}).get(name[1], 0.0), default=None)
+    places = [(domain, slot) for domain, slot, _ in iterate_slots(turn.state or {})]
+    if after is not None and after not in places:
+        places.append(after)
+    places.sort(key=lambda place: turn.confidence.get(place[0], {}).get(place[1], 0.0))
+    start = places.index(after) + 1 if after is not None else 0
+    return next((place for place in places[start:] + places[:start] if _undecided(turn, place)), None)
 
 
-def split_name(name: str | None) -> tuple[str, str]:
+def split_name(name: str | None) -> Place:
     """``restaurant-price range`` -> its domain and slot; two empty texts when it is not such a name."""
     domain, _, slot = (name or "").strip().partition("-")
     return (domain, slot) if domain and slot else ("", "")
 
 
-def _name_html(turn: TurnView, domain: str, slot: str) -> str:
-    change = next(
-        (how for d, s, _, how in shared.changes(turn.previous_state, turn.state or {}) if (d, s) == (domain, slot)),
-        "carried",
+def value_of(text: str) -> Value:
+    """What is typed into a field: one value, or several accepted forms (``8 pm | 20:00``), the canonical one first."""
+    forms = list(dict.fromkeys(form for part in text.split("|") if (form := part.strip())))
+    return forms if len(forms) > 1 else "".join(forms)
+
+
+def _undecided(turn: TurnView, place: Place) -> bool:
+    return place not in turn.confirmed and place[1] in (turn.state or {}).get(place[0], {})
+
+
+def _rows(turn: TurnView) -> Iterator[tuple[Place, Value | None]]:
+    """The slots of the state, then those without a value that the model or the turn before gave one."""
+    state = turn.state or {}
+    yield from (((domain, slot), value) for domain, slot, value in iterate_slots(state))
+    gone = [(d, s) for source in (turn.predicted_state or {}, turn.previous_state) for d, s, _ in iterate_slots(source)]
+    yield from (((domain, slot), None) for domain, slot in dict.fromkeys(gone) if slot not in state.get(domain, {}))
+
+
+def _row(turn: TurnView, place: Place, value: Value | None, focus: bool, processed: Mapping[Place, Processed]) -> str:
+    name = shared.escape("-".join(place))
+    label = shared.escape(" ".join(place))
+    look = " gone" if value is None else " focus" if focus else ""
+    text = shared.escape(" | ".join(accepted(value))) if value is not None else ""
+    return (
+        f"<div class='dst-slot{look}' role='group' aria-label='{label}'>"
+        f"<div class='dst-slot-name'>{_name_html(turn, place)}</div>"
+        f"<div class='dst-combo' id='correct.slot.{name}'>{_field(name, label, text, 'no value' if value is None else '')}</div>"
+        f"<div class='dst-slot-model'>{_model_html(turn, place, processed)}</div>"
+        f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' "
+        f"title='No value' aria-label='no value: {label}'{' disabled' if value is None else ''}>✕</button></div>"
     )
-    tag = f" <span class='dst-tag {change}'>{shared.NAMES[change]}</span>" if change in ("added", "changed") else ""
-    tick = " <span class='dst-tick' title='somebody decided this'>✓</span>" if (domain, slot) in turn.confirmed else ""
-    return f"<small>{shared.escape(domain)}</small><div>{shared.escape(slot)}{tag}{tick}</div>"
 
 
-def _model_html(turn: TurnView, domain: str, slot: str) -> str:
-    predicted: State = turn.predicted_state or {}
-    value = predicted.get(domain, {}).get(slot)
+def _field(name: str, label: str, text: str, hint: str = "", classes: str = "") -> str:
+    return (
+        f"<input name='{name}' value='{text}' aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
+        "role='combobox' aria-expanded='false' aria-autocomplete='list' autocomplete='off' spellcheck='false'>"
+    )
+
+
+_ADD = (
+    "<div class='dst-slot dst-slot-add'>"
+    "<label class='dst-combo' id='correct.add_slot'><span>Add a slot <kbd>L</kbd></span>"
+    f"{_field('', 'Add a slot', '', 'choose, or type domain-slot', 'key-l')}</label>"
+    "<label class='dst-combo' id='correct.add_value'><span>Value</span>"
+    f"{_field('', 'Value of the new slot', '', 'saved with Enter')}</label></div>"
+    "<p class='dst-muted dst-help'>Enter saves a value. Several accepted forms: <code>8 pm | 20:00</code>, the canonical one "
+    "first. <code>dontcare</code>: the user does not mind. ✕, no value: the user said nothing of it. "
+    "An emptied field changes nothing.</p>"
+)
+
+
+def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Place, Processed]) -> str:
+    """The keys of the slot in focus: right as it is, what it may be instead, no value at all, type it, leave it for now."""
+    name = shared.escape("-".join(place))
+    value = accepted((turn.state or {})[place[0]][place[1]])[0]
+    values = [*known.values.get(place[0], {}).get(place[1], []), DONTCARE]
+    found = [suggestion.value for suggestion in suggest([turn.transcript or "", value], values, place[1], CHIPS + 1)]
+    near = [processed[place].value] if place in processed else []
+    offered = [text for text in dict.fromkeys([*near, *found]) if text != value][:CHIPS]
+    chips = [("Right", "c", f"correct.confirm.{name}", "confirm", "")]
+    chips += [(text, str(key), f"correct.chip.{key}", "set", text) for key, text in enumerate(offered, 1)]
+    chips += [
+        ("No value", "x", f"correct.none.{name}", "remove", ""),
+        ("Type", "e", f"correct.type.{name}", "type", ""),
+        ("Later", "j", f"correct.later.{name}", "pass", ""),
+    ]
+    buttons = (
+        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{name}' "
+        f"data-value='{shared.escape(chosen)}'>{shared.escape(text)} ({key.upper()})</button>"
+        for text, key, elem_id, act, chosen in chips
+    )
+    return f"<div class='dst-chips'>{''.join(buttons)}</div>"
+
+
+def _name_html(turn: TurnView, place: Place) -> str:
+    found = shared.changes(turn.previous_state, turn.state or {})
+    change = next((how for domain, slot, _, how in found if (domain, slot) == place), "carried")
+    tag = f" <span class='dst-tag {change}'>{shared.NAMES[change]}</span>" if change in shared.NAMES else ""
+    tick = " <span class='dst-tick' title='somebody decided this'>✓</span>" if place in turn.confirmed else ""
+    domain, slot = map(shared.escape, place)
+    return f"<small>{domain}</small><div>{slot}{tag}{tick}</div>"
+
+
+def _model_html(turn: TurnView, place: Place, processed: Mapping[Place, Processed]) -> str:
+    value = (turn.predicted_state or {}).get(place[0], {}).get(place[1])
     if value is None:
         return "<span class='dst-muted'>model: no value</span>"
-    sure = shared.confidence_html(turn.confidence.get(domain, {}).get(slot))
-    return f"<span>model: {shared.value_html(value)}</span>{sure}"
+    sure = shared.confidence_html(turn.confidence.get(place[0], {}).get(place[1]))
+    return f"<span>model: {shared.value_html(value)}</span>{sure}{_processed_html(value, processed.get(place))}"
+
+
+def _processed_html(value: Value, processed: Processed | None) -> str:
+    """What post-processing would make of the model's value, how close that is, and the runner-up."""
+    if processed is None or (processed.score is None and processed.value == accepted(value)[0]):
+        return ""
+    if processed.score is None:
+        return f"<div class='dst-muted'>written: {shared.escape(processed.value)}</div>"
+    second = f"; next {shared.escape(processed.runner_up)} {processed.runner_up_score:.0f}" if processed.runner_up else ""
+    if processed.accepted:
+        return f"<div class='dst-muted'>known: <b>{shared.escape(processed.value)}</b> {processed.score:.0f}{second}</div>"
+    return f"<div class='dst-muted'>no known value is close (best {processed.score:.0f}{second})</div>"
+
+
+def event_of(data: Any) -> tuple[int | None, str, Place, str]:
+    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``), slot and text."""
+    found = data if isinstance(data, dict) else {}
+    turn = found.get("turn")
+    place = split_name(str(found.get("slot", "")))
+    return (turn if isinstance(turn, int) else None), str(found.get("act", "")), place, str(found.get("value", "")).strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from db.repositories.queue import Entry
 from engine.dialogue import Ontology, State, Value
 from studio.errors import ConflictError
 from studio.pages import shared
@@ -25,6 +26,14 @@ STATUS_TEXT = {
 def dialogue_label(row: DialogueRow) -> str:
     """One line of the dialogue list."""
     return f"{MARKS[row.status]} {row.name} · {row.corrected}/{row.user_turns} corrected{SPLITS[row.split]}"
+
+
+def entry_label(entry: Entry, drawn: bool) -> str:
+    """One line of the queue: how doubtful, its first words, where it is; whether it came by lot."""
+    doubt = "new" if entry.doubt is None else f"{entry.doubt:.0%}".replace("%", " %")
+    words = entry.words if len(entry.words) <= 48 else f"{entry.words[:48]}…"
+    where = f"{entry.dialogue} {entry.number + 1}{' · by lot' if drawn else ''}"
+    return f"{MARKS[entry.status]} {doubt} · {words or '(not transcribed)'} · {where}"
 
 
 def turn_label(turn: TurnView) -> str:

@@ -54,7 +54,8 @@ def save_slot(
     """Correct one slot of the state after a user turn; ``None`` takes the slot away. ``expected`` is
     ``TurnView.state_head``, ``prediction`` is ``TurnView.prediction_id``: the other slots stay as the author saw them.
 
-    A value whose canonical form stands there keeps its other forms. A new value is offered from then on.
+    A text whose canonical form stands there keeps the other forms of the value; a list replaces them. A new value is offered
+    from then on.
 
     Raises:
         ConflictError: somebody changed the state since, or the model answered.
@@ -72,9 +73,10 @@ def save_slot(
         if forms is None:
             state.get(domain, {}).pop(slot, None)
         else:
-            new = forms[0] if isinstance(value, str) else forms
+            new = forms[0] if len(forms) == 1 else forms
             old = state.setdefault(domain, {}).get(slot)
-            state[domain][slot] = new if old is None or accepted(old)[0].strip() != new else old
+            if not (isinstance(value, str) and old is not None and accepted(old)[0].strip() == new):
+                state[domain][slot] = new
             written = {domain: {slot: new}}
         edit.save_state({name: slots for name, slots in state.items() if slots}, author, expected, prediction, written)
     return edit.view

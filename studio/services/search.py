@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from itertools import count as counter
 
 from db.models import Turn, TurnSlot, TurnStatus
+from db.repositories import dialogues as dialogue_rows
 from db.repositories import queue
 from db.repositories.queue import Entry, Filters
 from engine.dialogue import State, accepted, iterate_slots
-from studio.services.views import TurnView
+from studio.services.views import DialogueRow, TurnView, dialogue_row
 from studio.workspace import Workspace
 
 OPEN = (TurnStatus.NEW, TurnStatus.PREDICTED)  # what nobody has corrected yet
@@ -47,6 +48,20 @@ def doubtful(ws: Workspace, project_id: int, filters: Filters, limit: int = 50) 
         if source is lots:
             drawn.add(entry.turn_id)
     return QueuePage(list(entries.values()), total, frozenset(drawn))
+
+
+def dialogues(
+    ws: Workspace, project_id: int, filters: Filters, limit: int, shown: int | None = None
+) -> tuple[list[DialogueRow], bool]:
+    """The newest dialogues with a turn that matches (or with a name that holds the text), and whether there are more.
+
+    The dialogue ``shown`` stays first in the list though it matches no longer.
+    """
+    with ws.read() as session:
+        ids = queue.dialogues(session, project_id, filters, limit + 1)
+        listed = ids[:limit] if shown is None or shown in ids[:limit] else [shown, *ids[: limit - 1]]
+        rows = {row.dialogue.id: dialogue_row(row) for row in dialogue_rows.counts(session, project_id, ids=listed)}
+        return [rows[id_] for id_ in listed if id_ in rows], len(ids) > limit
 
 
 def next_turn(ws: Workspace, project_id: int, filters: Filters, after: int | None = None) -> int | None:

@@ -15,7 +15,7 @@ import pytest
 from studio import app
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.pages.correct import perform, sight
+from studio.pages.actions import perform, sight
 from studio.pages.slot_form import split_name
 from studio.pages.talk_html import conversation_html
 from studio.pages.turn_html import history_html, json_problem
@@ -38,9 +38,7 @@ def test_every_component_has_an_id_of_its_page(config: dict[str, Any]) -> None:
 
 
 def test_no_handler_is_an_endpoint_for_strangers(config: dict[str, Any]) -> None:
-    visible = {event["api_name"]: event["api_visibility"] for event in config["dependencies"]}
-    assert visible.pop("apply") == "undocumented"  # Gradio's own, of the slot form: it draws what the session holds
-    assert set(visible.values()) == {"private"}
+    assert {event["api_visibility"] for event in config["dependencies"]} == {"private"}
 
 
 def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
@@ -50,7 +48,7 @@ def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
-    documented = [fn.fn.__doc__ or "" for fn in app.build(ws).fns.values() if fn.fn and fn.name != "apply"]
+    documented = [fn.fn.__doc__ or "" for fn in app.build(ws).fns.values() if fn.fn]
     assert all("Inputs:" in text and "Outputs:" in text for text in documented), documented
 
 

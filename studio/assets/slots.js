@@ -1,0 +1,139 @@
+// The slot form of the Correct page. The server sends it whole after every change; what somebody is typing meanwhile stays
+// where it is, with its cursor. Whatever is done leaves as an event that names turn and slot.
+window.dstSlots = (element, trigger, props, watch) => {
+  const form = element.querySelector(".dst-form");
+  const SHOWN = 60; // options of a list at once
+  let drawing = false; // a field that is taken away must not save
+  let list = null; // the options of the field one is in
+  const root = () => form.firstElementChild;
+  const tell = (act, slot, value = "") => trigger("input", { turn: Number(root().dataset.turn), act, slot, value });
+  const inputs = (place) => form.querySelector(`[id="correct.${place}"] input`);
+
+  const draw = () => {
+    const field = form.contains(document.activeElement) ? document.activeElement : null;
+    const place = field && (field.id || field.parentNode.id);
+    const before = field && { turn: root().dataset.turn, value: field.value, typed: field.matches("input") && field.value !== field.defaultValue };
+    const cursor = field && field.selectionStart;
+    close();
+    drawing = true;
+    form.innerHTML = props.value || "";
+    drawing = false;
+    const again = before && root()?.dataset.turn === before.turn && document.getElementById(place);
+    const back = again && (again.matches("button") ? again : again.querySelector("input"));
+    if (!back) return;
+    if (before.typed) back.value = before.value;
+    back.focus({ preventScroll: true });
+    if (before.typed && cursor !== null) back.setSelectionRange(cursor, cursor);
+  };
+
+  // Options: known values of the slot; for a new slot the slots without a row. Of "8 pm | 20:00" the last form is looked up.
+  const offered = (field) => {
+    if (field === inputs("add_slot")) {
+      return Object.keys(props.choices).filter((name) => !form.querySelector(`[id="correct.slot.${CSS.escape(name)}"]`));
+    }
+    return props.choices[field === inputs("add_value") ? inputs("add_slot").value.trim() : field.name] || ["dontcare"];
+  };
+  const open = (field, typed) => {
+    close();
+    const part = typed ? field.value.split("|").pop().trim().toLowerCase() : "";
+    const found = offered(field).filter((value) => value.toLowerCase().includes(part));
+    found.sort((one, other) => other.toLowerCase().startsWith(part) - one.toLowerCase().startsWith(part));
+    if (!found.length) return;
+    list = document.createElement("ul");
+    list.id = "correct.options";
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", field.getAttribute("aria-label"));
+    for (const value of found.slice(0, SHOWN)) {
+      const option = list.appendChild(document.createElement("li"));
+      option.setAttribute("role", "option");
+      option.id = `correct.option.${list.children.length}`;
+      option.dataset.value = value;
+      option.textContent = value === "dontcare" ? "dontcare (the user does not mind)" : value;
+    }
+    if (found.length > SHOWN) list.appendChild(document.createElement("li")).textContent = `${found.length - SHOWN} more: type`;
+    field.parentNode.appendChild(list);
+    field.setAttribute("aria-expanded", "true");
+    field.setAttribute("aria-controls", list.id);
+  };
+  const close = () => {
+    if (!list) return;
+    const field = list.parentNode?.querySelector("input");
+    field?.setAttribute("aria-expanded", "false");
+    field?.removeAttribute("aria-controls");
+    field?.removeAttribute("aria-activedescendant");
+    list.remove();
+    list = null;
+  };
+  const chosen = () => list?.querySelector("[aria-selected]");
+  const move = (field, by) => {
+    if (!list) open(field, false);
+    const options = list ? [...list.querySelectorAll("[role=option]")] : [];
+    const next = options[Math.min(Math.max(options.indexOf(chosen()) + by, 0), options.length - 1)];
+    chosen()?.removeAttribute("aria-selected");
+    next?.setAttribute("aria-selected", "true");
+    next?.scrollIntoView({ block: "nearest" });
+    if (next) field.setAttribute("aria-activedescendant", next.id);
+  };
+  const take = (field, option) => {
+    const forms = field.value.split("|").slice(0, -1).map((text) => text.trim());
+    field.value = [...forms, option.dataset.value].join(" | ");
+    close();
+  };
+
+  // Save what stands in a field; an emptied one changes nothing.
+  const commit = (field, entered) => {
+    close();
+    const text = field.value.trim();
+    if (field === inputs("add_slot")) {
+      if (entered && text) inputs("add_value").focus();
+    } else if (field === inputs("add_value")) {
+      const slot = inputs("add_slot");
+      if (!text) return;
+      tell("set", slot.value.trim(), text);
+      field.value = slot.value = "";
+      if (entered) field.blur();
+    } else {
+      if (!text) field.value = field.defaultValue;
+      else if (field.value !== field.defaultValue) tell("set", field.name, text);
+      else if (entered) tell("confirm", field.name);
+      field.defaultValue = field.value; // leaving the field must not save it once more
+      if (entered) field.blur();
+    }
+  };
+
+  form.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-act]");
+    if (event.target.matches("input")) return open(event.target, false);
+    if (!button) return;
+    const { act, slot, value } = button.dataset;
+    if (act !== "type") return tell(act, slot, value);
+    inputs(`slot.${CSS.escape(slot)}`).select();
+  });
+  form.addEventListener("mousedown", (event) => {
+    const option = event.target.closest("[role=option]");
+    if (!option) return;
+    event.preventDefault(); // the field keeps the focus
+    const field = option.closest(".dst-combo").querySelector("input");
+    take(field, option);
+    commit(field, true);
+  });
+  form.addEventListener("input", (event) => open(event.target, true));
+  form.addEventListener("focusout", (event) => {
+    if (!drawing && event.target.matches("input")) commit(event.target, false);
+  });
+  form.addEventListener("keydown", (event) => {
+    const field = event.target;
+    if (!field.matches("input") || event.isComposing) return;
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (step) move(field, step);
+    else if (event.key === "Enter") {
+      if (chosen()) take(field, chosen());
+      commit(field, true);
+    } else if (event.key === "Escape" && list) close();
+    else if (event.key === "Escape") field.value = field.defaultValue;
+    else return;
+    if (event.key !== "Escape") event.preventDefault();
+  });
+  watch("value", draw);
+  draw();
+};

@@ -1,0 +1,157 @@
+"""The right side of the Correct page: one turn with everything that stands in it, and what a save shows anew."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import gradio as gr
+
+from engine.dialogue import Ontology
+from studio.pages import shared, slot_form
+from studio.pages.actions import sight
+from studio.pages.held_out import HeldOutBar
+from studio.pages.review_panel import ReviewPanel
+from studio.pages.slot_form import Place
+from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label
+from studio.services import corrections, dialogues, ontology, postprocessing
+from studio.services.dialogues import TurnView
+from studio.workspace import Workspace
+
+NOTHING = shared.empty("Nothing here", "Record a dialogue on the Talk page, or clear the search and the filters.")
+
+
+class TurnEditor:
+    """The components of one turn; made inside the page's layout, wired by the page.
+
+    ``turns`` and ``held_out`` are components of the left side that show the open dialogue.
+    """
+
+    def __init__(self, ws: Workspace, turns: gr.Radio, held_out: gr.Checkbox) -> None:
+        self.ws = ws
+        self.turns = turns
+        self.held_out = held_out
+        self.seen = gr.State({})
+        self.refused = gr.State(None)
+        self._numbers = itertools.count(1)  # a fresh number has the slot form drawn anew
+        self.nothing = shared.block(elem_id="correct.empty", visible=False)
+        with gr.Column(visible=False, elem_id="correct.editor") as self.editor:
+            self._title_bar()
+            self.guard = HeldOutBar(ws, self.seen)
+            self._conflict()
+            self.audio = gr.Audio(
+                interactive=False,
+                label="Recording (Space plays)",
+                elem_id="correct.audio",
+                elem_classes="dst-player",
+                buttons=[],
+            )
+            with gr.Row(elem_classes="dst-bar"):
+                self.heard = shared.block(elem_id="correct.model_transcript", scale=1)
+                self.ask = shared.action("Ask the model", "m", "correct.ask_model")
+            self.transcript = gr.Textbox(
+                label="Transcript (T)",
+                info="Enter saves it, and leaving it; till then a draft is kept.",
+                elem_id="correct.transcript",
+                elem_classes="key-t",
+            )
+            self.paused = shared.paused("correct.transcript")
+            with gr.Column(visible=False, elem_id="correct.state") as self.state:
+                self.slots = slot_form.component()
+                self.hints = shared.block(elem_id="correct.hints")
+                self.moved = shared.block(elem_id="correct.moved")
+                with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
+                    self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
+                    self.raw_problem = shared.block(elem_id="correct.raw_problem")
+                    self.raw_save = gr.Button("Save this state", elem_id="correct.raw_save", size="sm")
+            self.review = ReviewPanel(ws, self.seen)
+            with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
+                self.history = shared.block(elem_id="correct.history")
+
+    def _title_bar(self) -> None:
+        with gr.Row(elem_classes="dst-bar dst-turn-bar"):
+            self.title = shared.block(elem_id="correct.title", scale=3, min_width=180)
+            self.notice = shared.block(elem_id="correct.notice", elem_classes="dst-notice", scale=1, min_width=110)
+            self.back = shared.action("← Previous", "p", "correct.previous")
+            self.forward = shared.action("Next →", "n", "correct.next")
+            self.undo = shared.action("Undo", "u", "correct.undo")
+            self.redo = shared.action("Redo", "r", "correct.redo")
+            self.doubtful = shared.action("Next doubtful", "d", "correct.doubtful")
+            self.accept = shared.action("All correct", "a", "correct.accept", "primary")
+
+    def _conflict(self) -> None:
+        with gr.Column(visible=False, elem_id="correct.conflict", elem_classes="dst-conflict") as self.conflict:
+            self.versions = shared.block(elem_id="correct.versions")
+            with gr.Row(elem_classes="dst-bar"):
+                self.keep_theirs = gr.Button("Keep theirs", elem_id="correct.keep_theirs", size="sm")
+                self.keep_mine = gr.Button("Save mine over it", elem_id="correct.keep_mine", size="sm", variant="primary")
+
+    @property
+    def saved_view(self) -> list[Any]:
+        """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
+        parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
+        parts += [self.raw, self.raw_problem, self.history, self.turns, self.held_out, self.undo, self.redo]
+        return [*parts, *self.review.parts, *self.guard.parts]
+
+    @property
+    def turn_view(self) -> list[Any]:
+        """What opening a turn shows anew."""
+        parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state]
+        return [*self.saved_view, *parts]
+
+    def form(self, item: TurnView, known: Ontology, after: Place | None = None) -> dict[Any, Any]:
+        """The slot form of a turn, with the slot in focus that comes after the one decided last."""
+        if item.speaker != "user":
+            return {}
+        processed = postprocessing.process(item.predicted_state or {}, known)
+        return {self.slots: gr.update(value=slot_form.form_html(item, known, processed, next(self._numbers), after))}
+
+    def after_save(self, item: TurnView, changed: bool, after: Place | None = None) -> dict[Any, Any]:
+        """Everything but the transcript's field, and but a conflict one has not decided yet.
+
+        ``after`` is the slot that was decided, ``changed`` says that something was saved: the notice of an earlier save has
+        to stay otherwise.
+        """
+        around = dialogues.get_dialogue(self.ws, item.dialogue_id)
+        known = ontology.get_ontology(self.ws, around.project_id)
+        shown: dict[Any, Any] = self.form(item, known, after) | {
+            self.title: title_html(item),
+            self.hints: hints_html(item, known),
+            self.undo: gr.update(interactive=item.can_undo),
+            self.redo: gr.update(interactive=item.can_redo),
+            self.raw: shared.pretty(item.state),
+            self.raw_problem: "",
+            self.history: history_html(corrections.history(self.ws, item.id)),
+            **self.review.shown(item),
+            **self.guard.shown(around),
+            self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
+            self.held_out: around.split == "test",
+        }
+        if changed:
+            shown[self.notice] = shared.saved()
+        return shown
+
+    def opened(self, turn_id: int | None) -> dict[Any, Any]:
+        """A turn as it stands in the database; ``None``: there is none to show."""
+        if turn_id is None:
+            return {
+                self.seen: {},
+                self.turns: gr.update(choices=[], value=None),
+                self.nothing: gr.update(value=NOTHING, visible=True),
+                self.editor: gr.update(visible=False),
+            }
+        item = dialogues.get_turn(self.ws, turn_id)
+        recording = str(item.audio) if item.audio and item.audio.is_file() else None
+        return self.after_save(item, changed=False) | {
+            self.seen: sight(item),
+            self.refused: None,
+            self.conflict: gr.update(visible=False),
+            self.notice: "",
+            self.nothing: gr.update(visible=False),
+            self.editor: gr.update(visible=True),
+            self.audio: gr.update(value=recording, visible=recording is not None),
+            self.heard: heard_html(item),
+            self.ask: gr.update(visible=item.waits_for_model),
+            self.transcript: item.transcript or "",
+            self.state: gr.update(visible=item.speaker == "user"),
+        }

@@ -1,0 +1,156 @@
+"""What can be done to the turn that the Correct page shows: events of its components, each carried out at once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+
+from studio.errors import ConflictError
+from studio.pages import shared
+from studio.pages.actions import LOOKS, Action, Seen, perform, sight
+from studio.pages.slot_form import Place, event_of, value_of
+from studio.pages.turn_editor import TurnEditor
+from studio.pages.turn_html import conflict_html, json_problem
+from studio.services import dialogues, drafts, ontology
+from studio.workspace import Workspace
+
+
+class TurnSaving:
+    """Handlers of an editor's components, and their wiring."""
+
+    def __init__(self, ws: Workspace, editor: TurnEditor) -> None:
+        self.ws = ws
+        self.editor = editor
+
+    def wire(self) -> None:
+        """Connect the components of the editor."""
+        editor = self.editor
+        seen, saved, shown, transcript = editor.seen, editor.saved_view, editor.turn_view, editor.transcript
+        editor.slots.input(self.slot_event, seen, saved, **shared.SAVE)
+        editor.paused.click(self.keep_draft, [transcript, seen], None, trigger_mode="always_last", **shared.LIGHT)
+        editor.seen.change(self.restore_draft, [seen, transcript], [transcript, editor.notice], **shared.LIGHT)
+        gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, seen], saved, **shared.SAVE)
+        editor.raw_save.click(self.save_raw, [editor.raw, seen], saved, **shared.SAVE)
+        editor.accept.click(self.save_accept, seen, shown, **shared.SAVE)
+        for button, handler in ((editor.undo, self.save_undo), (editor.redo, self.save_redo)):
+            button.click(handler, seen, shown, **shared.SAVE).then(self.stands, seen, transcript, **shared.SAVE)
+        mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
+        mine.then(self.stands, seen, transcript, **shared.SAVE)
+        editor.keep_theirs.click(self.reopen, seen, shown, **shared.SAVE)
+        for part in (editor.review, editor.guard):
+            part.wire(lambda item: editor.after_save(item, changed=True), saved)
+
+    @shared.reported
+    def save(self, action: Action, now: Seen, request: gr.Request, after: Place | None = None) -> Any:
+        """Carry out one change and show what it did; ``after`` is the slot it decided.
+
+        A conflict shows both versions and keeps the change; what was seen stays as it was, so that the same text, sent
+        again by leaving the field, is refused again. One that holds no text, like undo, just shows the turn as it stands.
+        """
+        try:
+            item = perform(self.ws, action, now, shared.author(request))
+        except ConflictError as error:
+            if action[0] not in LOOKS:
+                gr.Warning(shared.escape(error), title="Not done")
+                return self.editor.opened(now["turn"])
+            return {
+                self.editor.refused: (action, sight(error.turn)),
+                self.editor.conflict: gr.update(visible=True),
+                self.editor.versions: conflict_html(error),
+            }
+        news = sight(item)
+        looked = {name: news[name] for name in LOOKS.get(action[0], news)}
+        # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
+        changed = item.head != now["any"] or action[0] == "mark"
+        return self.editor.after_save(item, changed, after) | {self.editor.seen: now | looked}
+
+    def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn; correct.slots says what was done to which slot. Outputs: what every save shows."""
+        turn_id, act, place, text = event_of(event._data)
+        if turn_id is None or not all(place):
+            gr.Warning("A slot is named domain-slot, such as hotel-area: choose one or type it so.", title="Not done")
+            return gr.skip()
+        if act == "pass":
+            return self.pass_on(now, place) if turn_id == now.get("turn") else gr.skip()
+        action: Action = ("mark", *place) if act == "confirm" else ("slot", *place, value_of(text) if act == "set" else None)
+        if turn_id == now.get("turn"):
+            return self.save(action, now, request, after=place)
+        return self.save_elsewhere(action, turn_id, request)
+
+    @shared.reported
+    def save_elsewhere(self, action: Action, turn_id: int, request: gr.Request) -> Any:
+        """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
+        perform(self.ws, action, sight(dialogues.get_turn(self.ws, turn_id)), shared.author(request))
+        gr.Info("Saved in the turn that you had just left.", duration=4)
+        return gr.skip()
+
+    @shared.reported
+    def pass_on(self, now: Seen, place: Place) -> Any:
+        """Put the next doubtful slot in focus and decide nothing."""
+        item = dialogues.get_turn(self.ws, now["turn"] or 0)
+        project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
+        return self.editor.form(item, ontology.get_ontology(self.ws, project_id), place)
+
+    def save_transcript(self, text: str, now: Seen, request: gr.Request) -> Any:
+        """Inputs: correct.transcript. Outputs: what every save shows."""
+        shown = self.save(("transcript", text.strip()), now, request)
+        if (turn_id := now.get("turn")) is not None and self.editor.seen in shown:
+            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", None)
+        return shown
+
+    def keep_draft(self, text: str, now: Seen, request: gr.Request) -> None:
+        """Inputs: correct.transcript, the turn. Outputs: none."""
+        if (turn_id := now.get("turn")) is not None:
+            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", text)
+
+    def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
+        """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.
+
+        Outputs: correct.transcript, correct.notice.
+        """
+        turn_id = now.get("turn")
+        draft = drafts.kept(self.ws, turn_id, shared.author(request), "transcript") if turn_id is not None else None
+        if turn_id is None or draft in (None, text) or text != self.stands(now):
+            return gr.skip()
+        return {self.editor.transcript: draft, self.editor.notice: "<span class='dst-muted'>your draft, not saved yet</span>"}
+
+    def save_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
+        """Inputs: correct.raw. Outputs: what every save shows."""
+        problem = json_problem(text)
+        return {self.editor.raw_problem: problem} if problem else self.save(("state", json.loads(text)), now, request)
+
+    def save_undo(self, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn. Outputs: what every save shows."""
+        return self.save(("undo",), now, request)
+
+    def save_redo(self, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn. Outputs: what every save shows."""
+        return self.save(("redo",), now, request)
+
+    def save_accept(self, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the turn. Outputs: what every save shows."""
+        return self.save(("accept",), now, request)
+
+    def save_refused(self, kept: tuple[Action, Seen] | None, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the change that met a conflict, the turn. Outputs: what every save shows."""
+        if kept is None:
+            return gr.skip()
+        action, theirs = kept
+        shown = self.save(action, now | {name: theirs[name] for name in LOOKS[action[0]]}, request)
+        # saved, unless somebody was quicker once more
+        if self.editor.seen not in shown:
+            return shown
+        return shown | {self.editor.refused: None, self.editor.conflict: gr.update(visible=False)}
+
+    @shared.reported
+    def reopen(self, now: Seen) -> Any:
+        """Inputs: the turn. Outputs: one turn, as it stands in the database."""
+        return self.editor.opened(now.get("turn"))
+
+    @shared.reported
+    def stands(self, now: Seen) -> str:
+        """Inputs: the turn. Outputs: correct.transcript."""
+        turn_id = now.get("turn")
+        return (dialogues.get_turn(self.ws, turn_id).transcript or "") if turn_id is not None else ""
