@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import psutil
@@ -22,8 +20,12 @@ import psutil
 from db.models import Checkpoint, Evaluation, Job, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
+from studio import backends
+from studio.backends import Running, local
+from studio.backends.local import MARK, mark
 from studio.errors import StudioError
 from studio.services import checkpoints, runs, training
+from studio.services.runs import HEARTBEAT
 from studio.services.snapshots import HELD_OUT, TRAIN
 from studio.workspace import Workspace, attach
 
@@ -72,8 +74,11 @@ class _Run:
             command = ["train", job.recipe, "--manifest", str(self.folder / TRAIN), "--out", str(self.folder / "train")]
             command += ["--base", str(base), "--resume"]
             command += [part for override in job.overrides for part in ("--set", override)]
+            backend = backends.named(job.backend)
         (self.folder / "train" / "result.json").unlink(missing_ok=True)
-        return self.watch(subprocess.Popen(engine_command() + command, stdin=subprocess.DEVNULL))
+        code = self.watch(backend.start(command, self.folder))
+        # A launcher's own exit code does not tell a stop from a failure
+        return STOPPED if code and runs.result(self.folder).get("status") == "stopped" else code
 
     def register(self) -> tuple[int, int]:
         """Enter the new checkpoint; returns its id and its base's."""
@@ -98,9 +103,17 @@ class _Run:
                 return None
             path = checkpoints.folder(self.ws, session.get_one(Checkpoint, checkpoint_id))
         output = self.folder / f"scores-{checkpoint_id}.json"
-        command = [*engine_command(), "evaluate", "--checkpoint", str(path), "--manifest", str(self.folder / HELD_OUT), "--json"]
+        command = [
+            *backends.engine_command(),
+            "evaluate",
+            "--checkpoint",
+            str(path),
+            "--manifest",
+            str(self.folder / HELD_OUT),
+            "--json",
+        ]
         with output.open("wb") as file:
-            code = self.watch(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file))
+            code = self.watch(local.start(command, file))
         scores = _last_object(output)
         if code != 0 or scores is None:
             return (
@@ -115,23 +128,25 @@ class _Run:
             )
         return None
 
-    def watch(self, process: subprocess.Popen[bytes]) -> int:
-        """Wait for a process of the engine: pass a wish to stop on, end it if it is not heard."""
+    def watch(self, running: Running) -> int:
+        """Wait for the engine: pass a wish to stop on, end it if that is not heard."""
         asked: float | None = None
+        code = None
         try:
-            while process.poll() is None:
+            while (code := running.poll()) is None:
+                (self.folder / HEARTBEAT).touch()
                 if self.stop_file.exists():
                     asked = asked if asked is not None else time.monotonic()
                     # again each time: the engine clears the file when it starts
                     (self.folder / "train").mkdir(exist_ok=True)
                     (self.folder / "train" / "stop").touch()
                     if time.monotonic() - asked > STOP_SECONDS:
-                        _end_tree(process)
+                        running.end()
                 time.sleep(POLL_SECONDS)
         finally:
-            if process.poll() is None:  # this process breaks off: it must not leave a trainer nobody watches
-                _end_tree(process)
-        return process.returncode
+            if code is None:  # this process breaks off: it must not leave a trainer nobody watches
+                running.end()
+        return code
 
     def end(self, status: JobStatus, error: str | None = None) -> None:
         with self.ws.write() as session:
@@ -141,11 +156,6 @@ class _Run:
         return session.get_one(Job, self.job_id)
 
 
-def engine_command() -> list[str]:
-    """How the engine is called; ``DST_STUDIO_ENGINE`` names another program with the same arguments (tests do)."""
-    return shlex.split(os.environ.get("DST_STUDIO_ENGINE", "")) or [sys.executable, "-m", "engine"]
-
-
 def main() -> int:
     """Claim the job and run it; do nothing when another process has it or it is another's turn."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -153,8 +163,10 @@ def main() -> int:
     parser.add_argument("--home", required=True)
     arguments = parser.parse_args()
     ws = attach(arguments.home)
+    started = runs.started_at(psutil.Process())
+    os.environ[MARK] = mark(os.getpid(), started)
     with ws.write() as session:  # where this fails the job stays in the queue: whoever looks at jobs starts another process
-        if jobs.claim(session, arguments.job_id, os.getpid(), runs.started_at(psutil.Process())) is None:
+        if jobs.claim(session, arguments.job_id, gethostname(), os.getpid(), started) is None:
             return 0
     run = _Run(ws, arguments.job_id)
     try:
@@ -177,16 +189,6 @@ def _last_object(output: Path) -> dict[str, Any] | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
-
-
-def _end_tree(process: subprocess.Popen[bytes]) -> None:
-    """End the process and its children, and nothing else of the group: this process is in it."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in children:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    process.wait()
 
 
 if __name__ == "__main__":

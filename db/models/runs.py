@@ -76,8 +76,8 @@ class SnapshotRevision(Base):
 
 
 class Job(Base):
-    """A job. Its process is known by ``pid`` and ``pid_started`` (seconds after the machine's start) together: process ids
-    are used again. ``called`` is when a process was last started for it.
+    """A job. Its process is known by ``host``, ``pid`` and ``pid_started`` (seconds after the machine's start) together:
+    process ids are used again. ``called`` is when a process was last started for it. ``backend`` is where its engine runs.
 
     ``phase`` says in plain words what it is doing. ``checkpoint_id`` is the result, ``base_id`` what it started from.
     """
@@ -94,6 +94,8 @@ class Job(Base):
     recipe: Mapped[str] = mapped_column(String(200))
     overrides: Mapped[list[str]]
     use_when_finished: Mapped[bool]
+    backend: Mapped[str] = mapped_column(String(200), default="local", server_default="local")
+    host: Mapped[str | None] = mapped_column(String(200))
     pid: Mapped[int | None]
     pid_started: Mapped[float | None]
     called: Mapped[datetime | None]

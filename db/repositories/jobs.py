@@ -57,13 +57,13 @@ def scored_on(session: Session, project_id: int, dialogue: str) -> bool:
     return any(dialogue in names for names in snapshots)
 
 
-def claim(session: Session, job_id: int, pid: int, pid_started: float) -> Job | None:
+def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float) -> Job | None:
     """Make the job this process's own and running, or return ``None``: it is another's turn or another has it."""
     job = next_queued(session)
     if job is None or job.id != job_id:
         return None
     job.status, job.phase, job.error = JobStatus.RUNNING, "starting", None
-    job.pid, job.pid_started = pid, pid_started
+    job.host, job.pid, job.pid_started = host, pid, pid_started
     job.started = utc_now()
     job.ended = None
     return job

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from db.models import Setting
 
 CHECKPOINT_IN_USE = "checkpoint_in_use"  # the id of the checkpoint that answers
+TRAINING_BACKEND = "training_backend"  # where jobs run that name no backend; see studio.backends
 INDEXED = "indexed"  # the dialogue up to which turns of older databases are indexed for search; -1: all are
 
 

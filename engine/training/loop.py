@@ -380,7 +380,7 @@ class _Run:
 
     def _result(self, status: str) -> dict[str, Any]:
         seconds = time.monotonic() - self.started
-        return self.processes.on_first(lambda: self.folder.write_result(status, seconds)) or {}
+        return self.processes.gather(self.processes.on_first(lambda: self.folder.write_result(status, seconds)))[0] or {}
 
 
 def _identity(recipe: Recipe, dialogues: Sequence[Dialogue], base: Path | None) -> dict[str, str]:

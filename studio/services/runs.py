@@ -3,12 +3,13 @@
 runs/<job id>/train/      the engine's own: metrics.jsonl, resume/, checkpoint/, result.json
 runs/<job id>/log.txt     everything the job's processes said
 runs/<job id>/stop        somebody asked it to end
+runs/<job id>/heartbeat   touched by the job's process as long as it lives
 """
 
 from __future__ import annotations
 
 import json
-import os
+import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 
 import psutil
 
+HEARTBEAT = "heartbeat"
+SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
 _CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
 
 
@@ -99,21 +102,12 @@ def alive(pid: int | None, started: float | None) -> bool:
         return False
 
 
-def end_orphans(pid: int, folder: Path) -> None:
-    """End what a dead job process left running: members of its process group that work in the job's folder."""
-    orphans = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != pid and os.getpgid(process.pid) == pid and _works_in(process, folder):
-                process.kill()
-                orphans.append(process)
-        except (psutil.Error, OSError):
-            continue
-    psutil.wait_procs(orphans, timeout=10)
-
-
-def _works_in(process: psutil.Process, folder: Path) -> bool:
-    return any(argument.startswith(str(folder) + os.sep) for argument in process.cmdline())
+def heard_from(folder: Path) -> bool:
+    """Whether the job's process gave a sign of life lately, wherever it is."""
+    try:
+        return time.time() - (folder / HEARTBEAT).stat().st_mtime < SILENCE
+    except FileNotFoundError:
+        return False
 
 
 def _tail(path: Path, size: int) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from socket import gethostname
 
 from sqlalchemy.orm import Session
 
 from db.models import Job, JobStatus, utc_now
 from db.repositories import jobs
+from studio import backends
+from studio.backends import local
+from studio.errors import StudioError
 from studio.services import runs
 from studio.workspace import Workspace, disk_errors
 
@@ -22,12 +26,15 @@ def reconcile(ws: Workspace) -> list[int]:
     Returns the ids of the jobs that were found interrupted.
     """
     with ws.read() as session:
-        lost = _lost(session)
+        lost = _lost(ws, session)
     for job in lost:
-        runs.end_orphans(cast(int, job.pid), ws.path(job.folder))
+        if job.pid is not None and job.pid_started is not None and job.host == gethostname():
+            local.end_marked(job.pid, job.pid_started)
+        with suppress(StudioError):  # a cluster that cannot be reached now is asked again when the job is resumed
+            backends.end_left(ws.path(job.folder))
     if lost:
         with ws.write() as session:
-            for job in _lost(session):
+            for job in _lost(ws, session):
                 jobs.end(job, JobStatus.INTERRUPTED, "Its process was killed or the machine went down: resume it.")
     start_next(ws)
     return [job.id for job in lost]
@@ -36,7 +43,7 @@ def reconcile(ws: Workspace) -> list[int]:
 def look_after(ws: Workspace) -> None:
     """Go on with the queue where a process died or came to nothing: nobody but those who look at jobs watches them."""
     with ws.read() as session:
-        lost, overlooked = _lost(session), jobs.overlooked(session)
+        lost, overlooked = _lost(ws, session), jobs.overlooked(session)
     if lost:
         reconcile(ws)
     elif overlooked:
@@ -73,11 +80,18 @@ def environment(ws: Workspace) -> dict[str, str]:
     package_root = str(Path(__file__).parents[2])
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"DST_STUDIO_HOME": str(ws.home), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
-    return os.environ | own
+    return {key: value for key, value in os.environ.items() if key != local.MARK} | own
 
 
-def _lost(session: Session) -> list[Job]:
-    return [job for job in jobs.active(session) if not runs.alive(job.pid, job.pid_started)]
+def _lost(ws: Workspace, session: Session) -> list[Job]:
+    return [job for job in jobs.active(session) if not _lives(ws, job)]
+
+
+def _lives(ws: Workspace, job: Job) -> bool:
+    """Whether the job's process is there; one of another machine (with a database of both) is known by its heartbeat."""
+    if job.host in (None, gethostname()):
+        return runs.alive(job.pid, job.pid_started)
+    return runs.heard_from(ws.path(job.folder))
 
 
 def is_whole(ws: Workspace, job: Job) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from db.models import Checkpoint, Job, JobStatus, Project
-from db.repositories import jobs
+from db.repositories import jobs, settings
+from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints
 from studio.services.job_views import JobView, find_job, job_view, list_jobs, metrics, resumable
@@ -33,6 +34,7 @@ __all__ = [
     "recipes",
     "reconcile",
     "resume_job",
+    "set_backend",
     "start_job",
     "start_next",
     "stop_job",
@@ -46,17 +48,21 @@ def start_job(
     recipe: str,
     overrides: Sequence[str] = (),
     use_when_finished: bool = True,
+    backend: str | None = None,
 ) -> JobView:
     """Freeze the corrections, queue a fine-tune on them and start it if no other job runs.
 
     ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``. With ``use_when_finished``
-    the new checkpoint becomes the one in use as soon as it is there.
+    the new checkpoint becomes the one in use as soon as it is there. ``backend`` names where it runs (``studio.backends``);
+    else the workspace's setting does.
 
     Raises:
-        StudioError: nothing is corrected, no such recipe or checkpoint, or the disk is full.
+        StudioError: nothing is corrected, no such recipe, checkpoint or backend, or the disk is full.
     """
     check_recipe(recipe, overrides)
     with ws.write() as session:
+        backend = backend or settings.get(session, settings.TRAINING_BACKEND, backends.LOCAL)
+        backends.named(backend)
         base = session.get(Checkpoint, base_checkpoint_id)
         if session.get(Project, project_id) is None or base is None:
             raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
@@ -69,6 +75,7 @@ def start_job(
             recipe=recipe,
             overrides=list(overrides),
             use_when_finished=use_when_finished,
+            backend=backend,
         )
         session.add(job)
         session.flush()
@@ -82,6 +89,17 @@ def start_job(
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
+
+
+def set_backend(ws: Workspace, backend: str) -> None:
+    """Choose where jobs run that name no backend.
+
+    Raises:
+        StudioError: there is none such.
+    """
+    backends.named(backend)
+    with ws.write() as session:
+        settings.put(session, settings.TRAINING_BACKEND, backend)
 
 
 def stop_job(ws: Workspace, job_id: int) -> JobView:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from socket import gethostname
 
 import psutil
 import pytest
@@ -252,7 +253,7 @@ def test_a_trainer_that_does_not_hear_is_ended_and_resumes_from_an_earlier_step(
     monkeypatch.setattr(training, "start_next", lambda ws: None)
     job = start(steps=500, FAKE_ENGINE="deaf", **SLOW)
     with ws.write() as session:
-        jobs.claim(session, job.id, os.getpid(), runs.started_at(psutil.Process()))
+        jobs.claim(session, job.id, gethostname(), os.getpid(), runs.started_at(psutil.Process()))
     threading.Timer(1.5, training.stop_job, (ws, job.id)).start()
     worker._Run(ws, job.id).run()
     stopped = training.job_view(ws, job.id)

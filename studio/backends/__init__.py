@@ -1,0 +1,103 @@
+"""Where a job's engine runs: on this machine, in several processes under a launcher, or on a Ray cluster.
+
+A backend starts one command of the engine and says how it ended; states, log, metrics, stop and resume are the same for all,
+because they are files of the job's folder. It is named by a text, in the settings or of a job: ``local``; ``torchrun:2`` or
+``accelerate:2`` (two processes); ``ray@http://head:8265`` (one CPU), ``ray:4gpu@http://head:8265`` (four processes, a GPU each).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from studio.errors import StudioError
+
+LOCAL = "local"
+_NAME = re.compile(
+    r"(?P<kind>local)|(?P<launcher>torchrun|accelerate):(?P<processes>[1-9]\d{0,2})"
+    r"|ray(:(?P<several>[1-9]\d{0,2})(?P<gpu>gpu)?)?@(?P<address>https?://\S+)"
+)
+
+
+class Running(Protocol):
+    """A started command."""
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; ``None`` while it runs.
+
+        Raises:
+            StudioError: nobody can say any more.
+        """
+
+    def end(self) -> None:
+        """End it with all its processes, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A place to run; ``address`` is that of Ray's dashboard, of which ``gpu`` asks a GPU for each process, not a CPU."""
+
+    kind: str = LOCAL
+    processes: int = 1
+    gpu: bool = False
+    address: str = ""
+
+    def start(self, arguments: Sequence[str], folder: Path) -> Running:
+        """Run the engine with ``arguments``; what it says goes where this process's output goes, or to the job's log.
+
+        Raises:
+            StudioError: it cannot be started there.
+        """
+        command = [*launcher(self.kind, self.processes), *engine_command(), *arguments]
+        if self.kind == "ray":
+            from studio.backends import ray
+
+            needs = {"gpus" if self.gpu else "cpus": self.processes}
+            return ray.start(self.address, command, folder, **needs)
+        from studio.backends import local
+
+        return local.start(command)
+
+
+def named(text: str) -> Backend:
+    """The backend of that name.
+
+    Raises:
+        StudioError: there is none such.
+    """
+    match = _NAME.fullmatch(text.strip())
+    if match is None:
+        raise StudioError(f"There is no backend {text!r}: name local, torchrun:2, accelerate:2 or ray@http://HEAD:8265.")
+    kind, processes = match["kind"] or match["launcher"] or "ray", int(match["processes"] or match["several"] or 1)
+    return Backend(kind, processes, bool(match["gpu"]), match["address"] or "")
+
+
+def launcher(kind: str, processes: int) -> list[str]:
+    """What comes before the engine's command to run it in several processes of one machine."""
+    if kind == "accelerate":
+        # Said in full: else it would ask a configuration file of the user's
+        where = ["--multi_gpu"] if any(Path("/dev").glob("nvidia[0-9]*")) else ["--cpu"]
+        settings = {"num_machines": 1, "num_processes": processes, "num_cpu_threads_per_process": 1, "mixed_precision": "no"}
+        options = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
+        return [sys.executable, "-m", "accelerate.commands.launch", *where, *options, "--dynamo_backend", "no", "--no_python"]
+    if kind == "torchrun" or processes > 1:
+        return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--no-python"]
+    return []
+
+
+def engine_command() -> list[str]:
+    """How the engine is called; ``DST_STUDIO_ENGINE`` names another program with the same arguments (tests do)."""
+    return shlex.split(os.environ.get("DST_STUDIO_ENGINE", "")) or [sys.executable, "-m", "engine"]
+
+
+def end_left(folder: Path) -> None:
+    """End what a dead job process left running elsewhere."""
+    from studio.backends import ray
+
+    ray.end_left(folder)

@@ -1,0 +1,119 @@
+"""On a Ray cluster (extra ``ray``), through the Jobs API of its dashboard.
+
+Every node sees the workspace and this program's environment under the same paths: the engine reads its snapshot, writes its
+log and metrics, and hears a wish to stop in the job's folder, as anywhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from studio.errors import StudioError
+
+POLL_SECONDS = 1.0  # how often the cluster is asked
+PATIENCE = 120.0  # seconds that it may be out of reach before the job is given up
+RECORD = "ray.json"  # which job of which cluster runs for the folder
+
+
+class RayJob:
+    """A submitted job."""
+
+    def __init__(self, address: str, client: Any, submission: str) -> None:
+        self._address, self._client, self._submission = address, client, submission
+        self._asked = self._heard = time.monotonic()
+
+    def poll(self) -> int | None:
+        if time.monotonic() - self._asked < POLL_SECONDS:
+            return None
+        self._asked = time.monotonic()
+        try:
+            info = self._client.get_job_info(self._submission)
+        except Exception as error:  # its HTTP client's, and RuntimeError for what the dashboard answers
+            if time.monotonic() - self._heard > PATIENCE:
+                raise StudioError(
+                    f"The Ray cluster at {self._address} has not answered for {PATIENCE:.0f} s ({_first_line(error)}): start it "
+                    "again, then resume the job."
+                ) from error
+            return None
+        self._heard = self._asked
+        if not info.status.is_terminal():
+            return None
+        if info.status.value == "SUCCEEDED":
+            return 0
+        return info.driver_exit_code or (-15 if info.status.value == "STOPPED" else 1)
+
+    def end(self) -> None:
+        with suppress(Exception):  # a cluster that cannot be reached has nothing left to end
+            _stop(self._client, self._submission)
+
+
+def start(address: str, command: Sequence[str], folder: Path, *, cpus: int = 0, gpus: int = 0) -> RayJob:
+    """Submit the command, to run where that many CPUs or GPUs are free.
+
+    Raises:
+        StudioError: no Ray here, or no cluster there.
+    """
+    client = _client(address)
+    end_left(folder)
+    kept = {key: value for key, value in os.environ.items() if key in ("PYTHONPATH", "PYTHONUNBUFFERED")}
+    kept |= {key: value for key, value in os.environ.items() if key.startswith("DST_STUDIO_") and key != "DST_STUDIO_DATABASE"}
+    submission = f"dst-studio-{folder.name}-{time.time_ns()}"
+    (folder / RECORD).write_text(json.dumps({"address": address, "submission": submission}), encoding="utf-8")
+    try:
+        client.submit_job(
+            entrypoint=f"{shlex.join(command)} >> {shlex.quote(str(folder / 'log.txt'))} 2>&1",
+            submission_id=submission,
+            runtime_env={"env_vars": kept},
+            entrypoint_num_cpus=cpus,
+            entrypoint_num_gpus=gpus,
+        )
+    except Exception as error:
+        raise StudioError(f"The Ray cluster at {address} refused the job: {_first_line(error)}.") from error
+    return RayJob(address, client, submission)
+
+
+def end_left(folder: Path) -> None:
+    """Stop the job that was submitted for the folder, if there is one and its cluster can be reached."""
+    try:
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        _stop(_client(record["address"]), record["submission"])
+    except FileNotFoundError:
+        return
+    except Exception as error:
+        raise StudioError(f"What Ray still runs for {folder.name} cannot be stopped ({_first_line(error)}).") from error
+    (folder / RECORD).unlink(missing_ok=True)
+
+
+def _client(address: str) -> Any:
+    try:
+        from ray.job_submission import JobSubmissionClient
+    except ModuleNotFoundError as error:
+        raise StudioError("Ray is not installed here: pip install 'spoken-dst-studio[ray]'.") from error
+    try:
+        return JobSubmissionClient(address)
+    except Exception as error:
+        raise StudioError(
+            f"There is no Ray cluster at {address} ({_first_line(error)}): start one with ray start --head, or choose another "
+            "backend."
+        ) from error
+
+
+def _stop(client: Any, submission: str) -> None:
+    """Stop a job and wait until its processes are gone."""
+    if submission not in {job.submission_id for job in client.list_jobs()}:
+        return
+    client.stop_job(submission)
+    deadline = time.monotonic() + 30
+    while not client.get_job_status(submission).is_terminal() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().split("\n")[0] or type(error).__name__)[:200].rstrip(".")
