@@ -23,14 +23,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from engine.json_text import FileError, parse, read_text
 
+T = TypeVar("T")
 Value = str | list[str]
 State = dict[str, dict[str, Value]]
 SPEAKERS = ("user", "agent")
@@ -98,13 +99,15 @@ class Ontology:
 
     ``built_from`` states which splits the values come from: ``train``, ``train+dev`` or ``all``. ``all`` is an oracle: scores
     made with it must say so. ``descriptions`` (optional) say in words what a slot holds, ``types`` (optional) are of
-    `VALUE_TYPES`; both by domain and slot.
+    `VALUE_TYPES`; both by domain and slot. ``synonyms`` (optional) are other spellings that stand for a known value:
+    ``{domain: {slot: {value: [spelling, ...]}}}``.
     """
 
     values: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     built_from: str = "train"
     descriptions: dict[str, dict[str, str]] = field(default_factory=dict)
     types: dict[str, dict[str, str]] = field(default_factory=dict)
+    synonyms: dict[str, dict[str, dict[str, list[str]]]] = field(default_factory=dict)
 
     @classmethod
     def from_dialogues(cls, dialogues: Iterable[Dialogue], built_from: str = "train") -> Ontology:
@@ -135,10 +138,25 @@ class Ontology:
             {domain: first.get(domain, {}) | second.get(domain, {}) for domain in first | second}
             for first, second in ((self.descriptions, other.descriptions), (self.types, other.types))
         )
-        return Ontology(values, max(self.built_from, other.built_from, key=BUILT_FROM.index), descriptions, types)
+        synonyms = {
+            domain: {slot: {value: list(forms) for value, forms in found.items()} for slot, found in slots.items()}
+            for domain, slots in self.synonyms.items()
+        }
+        for domain, slot, found in iterate_slots(other.synonyms):
+            known_ = synonyms.setdefault(domain, {}).setdefault(slot, {})
+            for value, forms in found.items():
+                known_[value] = sorted({*known_.get(value, ()), *forms})
+        return Ontology(values, max(self.built_from, other.built_from, key=BUILT_FROM.index), descriptions, types, synonyms)
+
+    def spellings(self, domain: str, slot: str) -> dict[str, str]:
+        """Every way of writing a slot's known values, with the value it stands for; the values come first."""
+        values = {value: value for value in self.values.get(domain, {}).get(slot, ())}
+        for value, forms in self.synonyms.get(domain, {}).get(slot, {}).items():
+            values |= {form: value for form in forms if form not in values}
+        return values
 
     def to_json(self) -> dict[str, Any]:
-        optional = {"descriptions": self.descriptions, "types": self.types}
+        optional = {"descriptions": self.descriptions, "types": self.types, "synonyms": self.synonyms}
         return {"built_from": self.built_from, "values": self.values} | {key: value for key, value in optional.items() if value}
 
     @classmethod
@@ -147,16 +165,20 @@ class Ontology:
 
         Raises:
             KeyError: there are no ``values``.
-            ValueError: a description is no text, or a type none of `VALUE_TYPES`.
+            ValueError: a description is no text, a type none of `VALUE_TYPES`, or synonyms are no lists of texts by value.
         """
-        descriptions, types = data.get("descriptions", {}), data.get("types", {})
+        descriptions, types, synonyms = data.get("descriptions", {}), data.get("types", {}), data.get("synonyms", {})
         for domain, slot, text in iterate_slots(descriptions):
             if not isinstance(text, str):
                 raise ValueError(f"the description of {domain}-{slot} must be text, not {text!r}")
         for domain, slot, kind in iterate_slots(types):
             if kind not in VALUE_TYPES:
                 raise ValueError(f"the type of {domain}-{slot} must be one of {', '.join(VALUE_TYPES)}, not {kind!r}")
-        return cls(data["values"], data.get("built_from", "train"), descriptions, types)
+        for domain, slot, found in iterate_slots(synonyms):
+            forms = found.values() if isinstance(found, dict) else [None]
+            if not all(isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in forms):
+                raise ValueError(f"the synonyms of {domain}-{slot} must be lists of texts by value, not {found!r}")
+        return cls(data["values"], data.get("built_from", "train"), descriptions, types, synonyms)
 
 
 def accepted(value: Value) -> list[str]:
@@ -169,8 +191,8 @@ def canonical(state: State) -> dict[str, dict[str, str]]:
     return {domain: {slot: accepted(value)[0] for slot, value in slots.items()} for domain, slots in state.items()}
 
 
-def iterate_slots(state: State) -> Iterator[tuple[str, str, Value]]:
-    """Yield ``(domain, slot, value)`` in the state's own order."""
+def iterate_slots(state: Mapping[str, Mapping[str, T]]) -> Iterator[tuple[str, str, T]]:
+    """Yield ``(domain, slot, value)`` in the order of a state, or of whatever is held by domain and slot."""
     for domain, slots in state.items():
         for slot, value in slots.items():
             yield domain, slot, value

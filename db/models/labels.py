@@ -89,6 +89,11 @@ class LabelVersion(Base):
     turns: Mapped[int]
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
+    @property
+    def title(self) -> str:
+        """How a score names it: number, day, and the beginning of its hash, by which projects differ too."""
+        return f"v{self.number} of {self.created.astimezone():%Y-%m-%d} ({self.sha256[:7]})"
+
 
 class SlotMark(Base):
     """A value somebody confirmed or wrote: it never moves by itself. ``value`` is ``None`` for a slot that has to be absent."""

@@ -47,6 +47,11 @@ class Evaluation(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
     labels: Mapped[LabelVersion | None] = relationship()
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What was printed, and under ``labels`` which labels that was measured on, where it is known."""
+        return self.scores | ({"labels": self.labels.title} if self.labels is not None else {})
+
 
 class Snapshot(Base):
     """The frozen corrections of a run. ``sha256`` is the manifest's, which names every recording by its hash."""

@@ -25,9 +25,10 @@ def demo(session: Session) -> Checkpoint | None:
 
 def scores(session: Session, checkpoint_id: int, manifest_sha256: str) -> dict[str, Any] | None:
     """How the checkpoint scored on that manifest, if it was evaluated."""
-    return session.scalar(
-        select(Evaluation.scores).where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.manifest_sha256 == manifest_sha256)
+    found = session.scalar(
+        select(Evaluation).where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.manifest_sha256 == manifest_sha256)
     )
+    return found.told if found is not None else None
 
 
 def compare(session: Session, checkpoint: Checkpoint) -> Both:
@@ -36,8 +37,8 @@ def compare(session: Session, checkpoint: Checkpoint) -> Both:
         for evaluation in reversed(checkpoint.evaluations):
             before = scores(session, checkpoint.parent_id, evaluation.manifest_sha256)
             if before is not None:
-                return evaluation.scores, before
-    return checkpoint.evaluations[-1].scores if checkpoint.evaluations else None, None
+                return evaluation.told, before
+    return checkpoint.evaluations[-1].told if checkpoint.evaluations else None, None
 
 
 def of_job(session: Session, job: Job) -> Both:

@@ -1,13 +1,17 @@
-"""Versions of labels, and who unlocked them."""
+"""Versions of labels, who unlocked them, and which turns hold what."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVarTuple
 
-from sqlalchemy import exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, Select, exists, func, select
+from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db.models import EventKind, LabelVersion, Turn, TurnEvent
+from db.models import LABELLED, Dialogue, EventKind, LabelVersion, Turn, TurnEvent, TurnSlot
+
+Columns = TypeVarTuple("Columns")
 
 
 def by_hash(session: Session, project_id: int, sha256: str) -> LabelVersion | None:
@@ -28,3 +32,39 @@ def event_since(session: Session, dialogue_id: int, kind: EventKind, author: str
         TurnEvent.turn_id.in_(of_dialogue), TurnEvent.kind == kind, TurnEvent.author == author, TurnEvent.created >= since
     )
     return bool(session.scalar(select(happened)))
+
+
+def holding(session: Session, project_id: int, domain: str, slot: str = "") -> Sequence[Row[int, str, str]]:
+    """Turn id, slot and value (in lower case) of every labelled turn whose state has the domain, or one slot of it."""
+    query = _labelled_slots(select(TurnSlot.turn_id, TurnSlot.slot, TurnSlot.value), project_id)
+    query = query.where(TurnSlot.domain == domain).order_by(Dialogue.id, Turn.turn_id)
+    return session.execute(query.where(TurnSlot.slot == slot) if slot else query).all()
+
+
+def turns(session: Session, ids: Sequence[int]) -> Sequence[Turn]:
+    """Turns with their revisions and dialogues, in the order they were spoken."""
+    query = select(Turn).where(Turn.id.in_(ids)).order_by(Turn.dialogue_id, Turn.turn_id)
+    return session.scalars(query.options(selectinload(Turn.revisions), joinedload(Turn.dialogue))).all()
+
+
+def slot_counts(session: Session, project_id: int) -> dict[tuple[str, str], int]:
+    """How many labelled turns have a value in each slot."""
+    query = _labelled_slots(select(TurnSlot.domain, TurnSlot.slot, func.count()), project_id)
+    rows = session.execute(query.group_by(TurnSlot.domain, TurnSlot.slot))
+    return {(domain, slot): number for domain, slot, number in rows}
+
+
+def value_counts(session: Session, project_id: int, domain: str, slot: str) -> dict[str, int]:
+    """How many labelled turns hold each value of a slot, by the value in lower case."""
+    query = _labelled_slots(select(TurnSlot.value, func.count()), project_id)
+    rows = session.execute(query.where(TurnSlot.domain == domain, TurnSlot.slot == slot).group_by(TurnSlot.value))
+    return dict(rows.all())
+
+
+def _labelled_slots(query: Select[*Columns], project_id: int) -> Select[*Columns]:
+    """A query of ``TurnSlot``, of a project's labelled turns only."""
+    return (
+        query.join(Turn, Turn.id == TurnSlot.turn_id)
+        .join(Dialogue, Dialogue.id == Turn.dialogue_id)
+        .where(Dialogue.project_id == project_id, Turn.status.in_(LABELLED))
+    )

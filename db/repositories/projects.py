@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import LABELLED, Dialogue, Ontology, Project, Speaker, Turn
+from db.models import LABELLED, Dialogue, EntityTable, Ontology, Project, Speaker, Turn
 
 
 def by_name(session: Session, name: str) -> Project | None:
@@ -24,6 +26,21 @@ def counts(session: Session) -> list[tuple[Project, int, int]]:
         .order_by(Project.id)
     )
     return [(project, dialogues, turns) for project, dialogues, turns in session.execute(query)]
+
+
+def ontologies(session: Session, project_id: int) -> Sequence[Ontology]:
+    """Every version of a project's ontology, newest first."""
+    return session.scalars(select(Ontology).where(Ontology.project_id == project_id).order_by(Ontology.version.desc())).all()
+
+
+def ontology_of(session: Session, project_id: int, version: int) -> Ontology | None:
+    """One version."""
+    return session.scalar(select(Ontology).where(Ontology.project_id == project_id, Ontology.version == version))
+
+
+def entity_tables(session: Session, ids: Collection[int]) -> Sequence[EntityTable]:
+    """The entity tables of these ids, by domain."""
+    return session.scalars(select(EntityTable).where(EntityTable.id.in_(ids)).order_by(EntityTable.domain)).all()
 
 
 def newest_ontology(session: Session, project_id: int) -> Ontology | None:

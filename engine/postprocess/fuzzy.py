@@ -86,9 +86,9 @@ class FuzzyMatcher:
         self.normalise = normalise and mode == "typed"
         self._domains = {normalise_slot(domain): domain for domain in ontology.values}
         self._slots = {domain: {normalise_slot(slot): slot for slot in slots} for domain, slots in ontology.values.items()}
-        extra = [DONTCARE] if mode == "paper" and not lists_dontcare else []
+        extra = {DONTCARE: DONTCARE} if mode == "paper" and not lists_dontcare else {}
         self._entries = {
-            (domain, slot): self._prepare([*values, *extra], slot)
+            (domain, slot): self._prepare(self._spellings(domain, slot) | extra, slot)
             for domain, slots in ontology.values.items()
             for slot, values in slots.items()
             if values and self._is_matched(slot)
@@ -147,11 +147,17 @@ class FuzzyMatcher:
     def _is_matched(self, slot: str) -> bool:
         return slot not in paper.EXEMPT if self.mode == "paper" else slot_type(slot) in _THRESHOLD
 
-    def _prepare(self, values: Iterable[str], slot: str) -> dict[str, str]:
+    def _spellings(self, domain: str, slot: str) -> dict[str, str]:
+        """What a value may look like, with the entry it then is; the authors know no synonyms."""
+        if self.mode == "typed":
+            return self.ontology.spellings(domain, slot)
+        return {value: value for value in self.ontology.values[domain][slot]}
+
+    def _prepare(self, spellings: Mapping[str, str], slot: str) -> dict[str, str]:
         """Entries by the form they are compared in; of two that look alike the first stands for both."""
         entries: dict[str, str] = {}
-        for value in values:
-            entries.setdefault(wratio.simplify(value) if self.mode == "paper" else normalise_value(value, slot), value)
+        for spelling, value in spellings.items():
+            entries.setdefault(wratio.simplify(spelling) if self.mode == "paper" else normalise_value(spelling, slot), value)
         return entries
 
     def _repair(self, state: State) -> dict[str, dict[str, Any]]:
@@ -218,8 +224,12 @@ class FuzzyMatcher:
         kind = slot_type(slot)
         normal = [normalise_value(value, slot) for value in values]
         scores = _typed_scores(normal, forms, kind)
+        known = list(dict.fromkeys(entries.values()))
+        if len(known) < len(forms):  # an entry is as close as the closest of its spellings
+            mine = [[place for place, form in enumerate(forms) if entries[form] == value] for value in known]
+            scores = np.stack([scores[:, places].max(1) for places in mine], axis=1)
         return [
-            _typed_match(heard, form, entries, row, _THRESHOLD[kind])
+            _typed_match(heard, form, known, row, _THRESHOLD[kind])
             for heard, form, row in zip(values, normal, scores, strict=True)
         ]
 
@@ -241,8 +251,7 @@ def _paper_match(heard: str, entries: dict[str, str], found: Sequence[tuple[int,
     return Match(heard, known[best], float(score), runner_up, float(second), accepted=True)
 
 
-def _typed_match(heard: str, normal: str, entries: dict[str, str], scores: np.ndarray, threshold: float) -> Match:
-    known = list(entries.values())
+def _typed_match(heard: str, normal: str, known: Sequence[str], scores: np.ndarray, threshold: float) -> Match:
     order = np.argsort(-scores, kind="stable")
     best, second = (float(scores[order[index]]) for index in (0, min(1, len(order) - 1)))
     alone = len(order) == 1

@@ -50,7 +50,7 @@ def read_value_lists(path: str | Path, built_from: str | None = None) -> tuple[O
     if built_from not in (None, *BUILT_FROM):
         raise FileError(f"values cannot be built from {built_from!r}; say {', '.join(BUILT_FROM)}")
     if "values" in data and isinstance(data["values"], dict):
-        ontology = Ontology(data["values"], built_from or data.get("built_from", "all"))
+        ontology = Ontology(data["values"], built_from or data.get("built_from", "all"), synonyms=_synonyms(path, text, data))
         if ontology.built_from not in BUILT_FROM:
             line = line_of(text, "built_from")
             raise FileError(
@@ -82,6 +82,15 @@ def _with_schema(values: dict[str, dict[str, list[str]]], schema: Any) -> dict[s
         domain: {slot: [] if slot in EXEMPT else values.get(domain, {}).get(slot, []) for slot in slots}
         for domain, slots in schema.items()
     }
+
+
+def _synonyms(path: str | Path, text: str, data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return Ontology.from_json({"values": {}, "synonyms": data.get("synonyms", {})}).synonyms
+    except (ValueError, AttributeError) as error:
+        raise FileError(
+            f"{path}, line {line_of(text, 'synonyms')}: synonyms must be lists of texts by domain, slot and value"
+        ) from error
 
 
 def _check(path: str | Path, text: str, values: dict[str, Any], *above: str) -> None:

@@ -15,6 +15,7 @@ import gradio as gr
 from engine.dialogue import SPEAKERS, SPLITS
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.splits_panel import SplitsPanel
 from studio.services import calls, exchange, exports, imports, people
 from studio.workspace import Workspace
 
@@ -114,22 +115,28 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             notice = shared.block(NONE_YET, elem_id="data.export_notice", elem_classes="dst-panel")
             with gr.Accordion("What the format looks like", open=False, elem_id="data.export_example"):
                 out_example = shared.block(example_html(exchange.MANIFEST), elem_id="data.export_example_text")
+            moving = SplitsPanel(ws, head.project)
 
     @shared.reported
     def load(remembered: int | None) -> Any:
-        """Inputs: the browser's last project. Outputs: data.project, data.hint."""
+        """Inputs: the browser's last project. Outputs: data.project, data.hint, data.split_dialogue, data.moves."""
         selector, project_id = shared.choose_project(ws, remembered)
-        return {head.project: selector, head.hint: shared.hint(ws, project_id)}
+        return {head.project: selector, head.hint: shared.hint(ws, project_id)} | moving.shown(project_id)
 
     @shared.reported
     def switch_project(project_id: int) -> Any:
-        """Inputs: data.project. Outputs: the browser's last project, data.hint, data.plan, data.download, data.export_notice."""
+        """Inputs: data.project.
+
+        Outputs: the browser's last project, data.hint, data.plan, data.download, data.export_notice,
+        data.split_dialogue, data.moves.
+        """
         return {
             head.remembered: project_id,
             head.hint: shared.hint(ws, project_id),
             result: LOOK,
             notice: NONE_YET,
             download: gr.update(value=None, interactive=False),
+            **moving.shown(project_id),
         }
 
     def planned(
@@ -226,11 +233,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         calls.store(ws, project_id, recording, table.values.tolist(), title, part, shared.author(request))
         return f"{shared.saved()}: <a href='correct'>open it on Correct</a>."
 
-    demo.load(load, head.remembered, [head.project, head.hint], **shared.LIGHT)
-    head.project.input(switch_project, head.project, [head.remembered, head.hint, result, notice, download], **shared.LIGHT)
+    demo.load(load, head.remembered, [head.project, head.hint, *moving.parts], **shared.LIGHT)
+    switched = [head.remembered, head.hint, result, notice, download, *moving.parts]
+    head.project.input(switch_project, head.project, switched, **shared.LIGHT)
     form = [head.project, incoming, upload, path, only, rename]
     look.click(dry_run, form, result, **LONG)
-    bring.click(import_, form, [result, head.hint], **LONG)
+    imported = bring.click(import_, form, [result, head.hint], **LONG)
+    imported.then(moving.find, [head.project, moving.search], moving.dialogue, **shared.LIGHT)
     incoming.input(example_html, incoming, in_example, **shared.LIGHT)
     outgoing.input(example_html, outgoing, out_example, **shared.LIGHT)
     pack.click(export, [head.project, outgoing, splits, status, text], [download, notice], **LONG)

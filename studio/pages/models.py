@@ -87,4 +87,5 @@ def table_html(found: list[CheckpointView]) -> str:
         ]
         for item in found
     ]
-    return shared.table(("Checkpoint", "Trained from", "Made", *shared.SCORES), rows)
+    warning = shared.other_labels_html(item.scores for item in found)
+    return shared.table(("Checkpoint", "Trained from", "Made", *shared.SCORES), rows) + warning

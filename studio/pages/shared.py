@@ -16,6 +16,7 @@ import gradio as gr
 from engine.dialogue import State, Value, accepted, iterate_slots
 from studio.errors import StudioError
 from studio.services import dialogues, projects, training
+from studio.services import labels as label_versions
 from studio.workspace import Workspace
 
 # Gradio makes every handler a public endpoint unless told otherwise, and lets one run at a time unless told otherwise.
@@ -255,11 +256,17 @@ def scores_html(before: dict[str, Any] | None, after: dict[str, Any] | None) -> 
             kind = "better" if (new > old) == more_is_better else "worse"
             verdict = f"<span class='dst-{kind}'>{new - old:+.1f} ({kind})</span>"
         rows.append([name, percent(old), percent(new), verdict])
-    labels = [f"{name} {escape(after[name])}" for name in ("profile", "ontology") if after.get(name)]
+    labels = [f"{name} {escape(after[name])}" for name in ("profile", "ontology", "labels") if after.get(name)]
     if after.get("oracle"):
         labels.append("oracle: values of the test split are known")
     caption = f"{count(after.get('dialogues', 0), 'held-out dialogue')} <small>{' · '.join(labels)}</small>"
-    return table(("Score", "Before", "After", ""), rows, caption)
+    return table(("Score", "Before", "After", ""), rows, caption) + other_labels_html([before, after])
+
+
+def other_labels_html(scores: Iterable[dict[str, Any] | None]) -> str:
+    """A warning where scores that stand beside each other were measured on different labels."""
+    warning = label_versions.difference(scores)
+    return alert(warning) if warning else ""
 
 
 def percent(figure: float | None) -> str:

@@ -134,7 +134,7 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
     """The keys of the slot in focus: right as it is, what it may be instead, no value at all, type it, leave it for now."""
     name = shared.escape("-".join(place))
     value = accepted((turn.state or {})[place[0]][place[1]])[0]
-    values = [*known.values.get(place[0], {}).get(place[1], []), DONTCARE]
+    values = known.spellings(*place) | {DONTCARE: DONTCARE}
     found = [suggestion.value for suggestion in suggest([turn.transcript or "", value], values, place[1], CHIPS + 1)]
     near = [processed[place].value] if place in processed else []
     offered = [text for text in dict.fromkeys([*near, *found]) if text != value][:CHIPS]

@@ -14,7 +14,7 @@ from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
 from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label
-from studio.services import corrections, dialogues, ontology, postprocessing
+from studio.services import corrections, dialogues, hints, ontology, postprocessing
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -116,7 +116,7 @@ class TurnEditor:
         known = ontology.get_ontology(self.ws, around.project_id)
         shown: dict[Any, Any] = self.form(item, known, after) | {
             self.title: title_html(item),
-            self.hints: hints_html(item, known),
+            self.hints: hints_html(hints.hints(self.ws, around.project_id, item, known)),
             self.undo: gr.update(interactive=item.can_undo),
             self.redo: gr.update(interactive=item.can_redo),
             self.raw: shared.pretty(item.state),

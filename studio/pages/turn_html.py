@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from db.repositories.queue import Entry
-from engine.dialogue import Ontology, State, Value
+from engine.dialogue import State, Value
 from studio.errors import ConflictError
 from studio.pages import shared
-from studio.services.lint import lint
+from studio.services.lint import Hint
 from studio.services.propagation import Moved
 from studio.services.views import DialogueRow, RevisionView, TurnView
 
@@ -58,11 +58,8 @@ def heard_html(turn: TurnView) -> str:
     return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p></div>{shared.invalid_html(turn)}"
 
 
-def hints_html(turn: TurnView, ontology: Ontology) -> str:
+def hints_html(found: list[Hint]) -> str:
     """What looks wrong in the state."""
-    if turn.state is None:
-        return ""
-    found = lint(turn.state, turn.previous_state, turn.transcript or "", ontology)
     items = ((f"{hint.domain} {hint.slot}".strip(), hint.text) for hint in found)
     lines = "".join(f"<li><b>{shared.escape(name)}</b>: {shared.escape(text)}</li>" for name, text in items)
     return f"<ul class='dst-hints' aria-label='Hints'>{lines}</ul>" if lines else ""

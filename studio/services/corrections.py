@@ -7,7 +7,7 @@ A slot that somebody wrote or confirmed is marked: it never moves by itself when
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -190,6 +190,24 @@ def mark_slot(
     return edit.view
 
 
+def relabel(ws: Workspace, session: Session, turn: Turn, change: Callable[[State], State], author: str) -> bool:
+    """Put another state in place of a labelled one because the ontology names its slots or values differently now; whether
+    that changed it. Part of the caller's transaction; undone like any correction.
+
+    Raises:
+        HeldOutError: scores are measured on the turn's labels, and the author has not unlocked them.
+    """
+    edit = _Edit(ws, session, turn, turn_view(ws, session, turn), LABELS)
+    old = edit.view.corrected_state
+    new = change(old) if old is not None else None
+    if old is None or new is None or _plain(new) == _plain(old):
+        return False
+    edit.append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY)
+    session.flush()
+    search.index(turn, turn_view(ws, session, turn))
+    return True
+
+
 @dataclass
 class _Edit:
     """A turn under change. ``view`` is the turn as it stands, and after the block the turn as it was saved."""
@@ -216,7 +234,7 @@ class _Edit:
             self.check_prediction(prediction, new, old)
         if old is None or _plain(new) != _plain(old):
             self.append(RevisionKind.STATE, old, new, author, RevisionSource.USER)
-            ontology.remember(self.session, self.turn.dialogue, written)
+            ontology.remember(self.session, self.turn.dialogue, written, author)
         for domain, slot, value in iterate_slots(written):
             self.mark(domain, slot, value, author)  # choosing what stands already confirms it
 

@@ -121,11 +121,11 @@ def plan(
     """
     source, contents = _listened(source, progress)
     with ws.read() as session:
-        known = ontology.newest(session, project_id).values if project_id is not None else {}
+        known = ontology.from_row(ontology.newest(session, project_id)) if project_id is not None else Ontology()
         there = _There(ws, session, project_id, source.dialogues, contents)
         entries = [there.entry(dialogue, content, rename) for dialogue, content in zip(source.dialogues, contents, strict=True)]
         fresh = [entry.dialogue for entry in entries if entry.status == "new"]
-        additions = ontology.new_in(Ontology(known), fresh)
+        additions = ontology.new_in(known, fresh)
     return Plan(source, tuple(entries), additions)
 
 
@@ -150,11 +150,12 @@ def carry_out(
     for part in in_parts(new, WHOLE if len(new) <= WHOLE else PART):
         stored = store_audio(ws, part)
         with ws.write() as session:
-            row = ontology.newest(session, project_id)
+            known = ontology.from_row(ontology.newest(session, project_id))
             if taken := rows.names(session, project_id) & {dialogue.dialogue_id for dialogue in part}:
                 raise StudioError(f"Somebody imported dialogue {min(taken)!r} meanwhile: start the import again.")
             if done == 0 and planned.additions.values:
-                ontology.add_version(session, project_id, Ontology(row.values, row.built_from).merged(planned.additions))
+                told = f"{ontology.told(planned.additions.values)}, imported from {planned.source.path.name}"
+                ontology.add_version(session, project_id, known.merged(planned.additions), author, told)
             add_dialogues(session, project_id, part, stored, author)
         done += len(part)
         progress(done, len(new))

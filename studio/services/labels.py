@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -18,20 +18,6 @@ from studio.workspace import Workspace
 
 UNLOCKED_FOR = timedelta(hours=8)  # a day's work: tomorrow somebody is asked again
 CHANGES_SCORES = "held-out: changing this changes scores"
-
-
-@dataclass(frozen=True)
-class LabelsView:
-    """A version of a project's held-out labels. ``ontology`` is the ontology's version when they were first scored on."""
-
-    number: int
-    sha256: str
-    ontology: int
-    turns: int
-    created: datetime
-
-    def __str__(self) -> str:
-        return f"labels v{self.number} of {self.created.astimezone():%Y-%m-%d %H:%M}"
 
 
 def version(session: Session, project_id: int, rows: Sequence[Dialogue]) -> LabelVersion:
@@ -67,18 +53,15 @@ def version(session: Session, project_id: int, rows: Sequence[Dialogue]) -> Labe
     return found
 
 
-def view(row: LabelVersion | None) -> LabelsView | None:
-    """A version as pages show it; ``None`` for scores made before versions were kept."""
-    return LabelsView(row.number, row.sha256, row.ontology, row.turns, row.created) if row is not None else None
+def difference(scores: Iterable[dict[str, Any] | None]) -> str | None:
+    """The warning that these scores were measured on different labels, ``None`` if on the same.
 
-
-def difference(compared: Iterable[LabelsView | None]) -> str | None:
-    """The warning that scores were measured on different labels, ``None`` if they were on the same."""
-    found = {item.sha256 if item is not None else None: item for item in compared}
-    if len(found) < 2:
+    Scores from before versions were kept say nothing: those that are compared one by one share a manifest.
+    """
+    named = {str(found["labels"]) for found in scores if found is not None and "labels" in found}
+    if len(named) < 2:
         return None
-    named = sorted(str(item) if item is not None else "labels of a version nobody noted" for item in found.values())
-    return f"These scores do not compare: they were measured on different labels ({', '.join(named)})."
+    return f"These scores do not compare: they were measured on different labels, {' and '.join(sorted(named))}."
 
 
 def locked(session: Session, turn: Turn, author: str) -> bool:
@@ -107,13 +90,6 @@ def check(session: Session, turn: Turn, author: str) -> None:
         )
 
 
-def is_locked(ws: Workspace, turn_id: int, author: str) -> bool:
-    """Whether a change of this turn by this author would be refused now."""
-    with ws.read() as session:
-        turn = session.get(Turn, turn_id)
-        return turn is not None and locked(session, turn, author)
-
-
 def unlock(ws: Workspace, turn_id: int, author: str) -> None:
     """Let the author change labels of the turn's held-out dialogue for the next hours; the turn's events keep who and when.
 
@@ -125,4 +101,9 @@ def unlock(ws: Workspace, turn_id: int, author: str) -> None:
         turn = dialogues.lock_turn(session, turn_id)
         if turn is None:
             raise StudioError("This turn does not exist any more: open the dialogue again.")
-        turn.events.append(TurnEvent(kind=EventKind.UNLOCKED, text=CHANGES_SCORES, author=author))
+        note_unlocked(session, turn, author)
+
+
+def note_unlocked(session: Session, turn: Turn, author: str) -> None:
+    """Unlock the labels of the turn's dialogue for an author who said that this is meant."""
+    session.add(TurnEvent(turn_id=turn.id, kind=EventKind.UNLOCKED, text=CHANGES_SCORES, author=author))

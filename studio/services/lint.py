@@ -51,7 +51,11 @@ def _values(state: State, ontology: Ontology) -> Iterator[Hint]:
         elif known is None:
             yield Hint(domain, slot, "this slot is not in the ontology")
         elif known and normal != DONTCARE and normal not in {normalise_value(entry, slot) for entry in known}:
-            yield Hint(domain, slot, f'"{written}" is not in the ontology')
+            spellings = {normalise_value(form, slot): entry for form, entry in ontology.spellings(domain, slot).items()}
+            if normal in spellings:
+                yield Hint(domain, slot, f'"{written}" is another spelling of "{spellings[normal]}": write it so')
+            else:
+                yield Hint(domain, slot, f'"{written}" is not in the ontology')
 
 
 def _gone(state: State, previous: State, said: str) -> Iterator[Hint]:

@@ -1,15 +1,21 @@
-"""Slots and their known values, as the slot editor offers them. Every change makes a new version; old ones stay."""
+"""Slots and their known values, as the slot editor offers them. Every change makes a new version; old ones stay.
+
+`studio.services.ontology_changes` changes them on purpose; here they grow by what people write and what is imported.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue as DialogueRow
 from db.models import Ontology as OntologyRow
 from db.models import Split
-from db.repositories import projects
+from db.repositories import labels, projects
 from engine.dialogue import DONTCARE, Dialogue, Ontology, State, Value, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value
 from studio.errors import StudioError
@@ -21,8 +27,40 @@ BUILT_FROM = {Split.TRAIN: "train", Split.DEV: "train+dev", Split.TEST: "all"}  
 def get_ontology(ws: Workspace, project_id: int) -> Ontology:
     """The newest version of the project's ontology."""
     with ws.read() as session:
-        row = newest(session, project_id)
-        return Ontology(row.values, row.built_from)
+        return from_row(newest(session, project_id))
+
+
+def from_row(row: OntologyRow) -> Ontology:
+    """The ontology of a version."""
+    return Ontology(row.values, row.built_from, row.descriptions, row.types, row.synonyms)
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """A version as the history shows it; versions of older databases have no ``author`` and no ``change``."""
+
+    version: int
+    author: str
+    change: str
+    slots: int
+    values: int
+    created: datetime
+
+
+def versions(ws: Workspace, project_id: int) -> list[VersionView]:
+    """Every version, newest first."""
+    with ws.read() as session:
+        return [
+            VersionView(
+                row.version,
+                row.author,
+                row.change,
+                sum(len(slots) for slots in row.values.values()),
+                sum(len(known) for slots in row.values.values() for known in slots.values()),
+                row.created,
+            )
+            for row in projects.ontologies(session, project_id)
+        ]
 
 
 def slots(ws: Workspace, project_id: int) -> dict[str, list[str]]:
@@ -37,18 +75,35 @@ def choices(ws: Workspace, project_id: int, domain: str, slot: str) -> list[str]
     return [value for value in known if value != DONTCARE] + [DONTCARE]
 
 
-def remember(session: Session, dialogue: DialogueRow, state: State) -> None:
+def slot_counts(ws: Workspace, project_id: int) -> dict[tuple[str, str], int]:
+    """How many labelled turns have a value in each slot."""
+    with ws.read() as session:
+        return labels.slot_counts(session, project_id)
+
+
+def value_counts(ws: Workspace, project_id: int, domain: str, slot: str) -> dict[str, int]:
+    """How many labelled turns hold each value of a slot, by the value's normal form."""
+    counts: dict[str, int] = {}
+    with ws.read() as session:
+        for value, number in labels.value_counts(session, project_id, domain, slot).items():
+            normal = normalise_value(value, slot)
+            counts[normal] = counts.get(normal, 0) + number
+    return counts
+
+
+def remember(session: Session, dialogue: DialogueRow, state: State, author: str) -> None:
     """Have the values of a state that somebody wrote offered from now on, with their domains and slots.
 
-    A value that is a known one in another spelling ("Curry Garden", "curry garden") is no new one.
+    A value that is a known one in another spelling ("Curry Garden", "curry garden", a synonym) is no new one.
 
     The ontology then says that it holds values of the dialogue's split too.
     """
     row = newest(session, dialogue.project_id)
-    known = Ontology(row.values, row.built_from)
+    known = from_row(row)
     new = unknown(known, iterate_slots(state))
     if new:
-        add_version(session, dialogue.project_id, known.merged(Ontology(new, BUILT_FROM[dialogue.split])))
+        merged = known.merged(Ontology(new, BUILT_FROM[dialogue.split]))
+        add_version(session, dialogue.project_id, merged, author, f"{told(new)}, written in {dialogue.name}")
 
 
 def unknown(known: Ontology, slots: Iterable[tuple[str, str, Value]]) -> dict[str, dict[str, list[str]]]:
@@ -56,8 +111,12 @@ def unknown(known: Ontology, slots: Iterable[tuple[str, str, Value]]) -> dict[st
     new: dict[str, dict[str, list[str]]] = {}
     for domain, slot, value in slots:
         values = known.values.get(domain, {}).get(slot)
-        normal = {normalise_value(entry, slot) for entry in values or ()} | {DONTCARE, ""}
-        forms = [form for form in accepted(value) if normalise_value(form, slot) not in normal]
+        normal = {normalise_value(form, slot) for form in known.spellings(domain, slot)} | {DONTCARE, ""}
+        forms = []
+        for form in accepted(value):
+            if (written := normalise_value(form, slot)) not in normal:
+                normal.add(written)
+                forms.append(form)
         if forms or values is None:
             new.setdefault(domain, {})[slot] = forms
     return new
@@ -78,14 +137,36 @@ def new_in(known: Ontology, dialogues: Sequence[Dialogue]) -> Ontology:
     return Ontology(unknown(known, found))
 
 
-def add_version(session: Session, project_id: int, ontology: Ontology) -> OntologyRow:
-    """Make an ontology the project's newest."""
+def told(values: dict[str, dict[str, list[str]]], most: int = 5) -> str:
+    """Slots and values that came, in words."""
+    lines = [
+        f"{domain}-{slot}: {', '.join(found) or 'a new slot' if len(found) <= most else f'{len(found)} values'}"
+        for domain, slot, found in iterate_slots(values)
+    ]
+    return "added " + "; ".join(lines[:most]) + (f" and {len(lines) - most} slots more" if len(lines) > most else "")
+
+
+def add_version(
+    session: Session, project_id: int, ontology: Ontology, author: str, change: str, entities: dict[str, Any] | None = None
+) -> OntologyRow:
+    """Make an ontology the project's newest.
+
+    Args:
+        change: what is new, in words.
+        entities: the ids of its entity tables by domain; those of the version before if ``None``.
+    """
     last = projects.newest_ontology(session, project_id)
     row = OntologyRow(
         project_id=project_id,
         version=last.version + 1 if last else 1,
         built_from=ontology.built_from,
         values=ontology.values,
+        descriptions=ontology.descriptions,
+        types=ontology.types,
+        synonyms=ontology.synonyms,
+        entities=entities if entities is not None else dict(last.entities) if last else {},
+        author=author,
+        change=change,
     )
     session.add(row)
     session.flush()

@@ -29,8 +29,8 @@ def process(state: State, known: Ontology) -> dict[tuple[str, str], Processed]:
     found = {}
     for domain, slot, value in iterate_slots(state):
         heard = accepted(value)[0]
-        entries = tuple(known.values.get(domain, {}).get(slot, ()))
-        match = _matcher(domain, slot, entries).match(domain, slot, heard)
+        spellings = tuple(known.spellings(domain, slot).items())
+        match = _matcher(domain, slot, spellings).match(domain, slot, heard)
         if match is None:
             found[domain, slot] = Processed(normalise_value(heard, slot), None, None, 0.0, accepted=False)
         else:
@@ -40,6 +40,9 @@ def process(state: State, known: Ontology) -> dict[tuple[str, str], Processed]:
 
 
 @lru_cache(maxsize=512)
-def _matcher(domain: str, slot: str, entries: tuple[str, ...]) -> FuzzyMatcher:
+def _matcher(domain: str, slot: str, spellings: tuple[tuple[str, str], ...]) -> FuzzyMatcher:
     """Preparing an ontology of thousands of values takes longer than asking it: one slot at a time, and kept."""
-    return FuzzyMatcher(Ontology({domain: {slot: list(entries)}}), "typed")
+    synonyms: dict[str, list[str]] = {}
+    for spelling, value in spellings:
+        synonyms.setdefault(value, []).append(spelling)
+    return FuzzyMatcher(Ontology({domain: {slot: list(synonyms)}}, synonyms={domain: {slot: synonyms}}), "typed")

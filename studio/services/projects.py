@@ -54,7 +54,7 @@ def create_project(ws: Workspace, name: str, ontology: Ontology | None = None) -
         project = Project(name=name)
         session.add(project)
         session.flush()
-        add_version(session, project.id, ontology or _sample_ontology())
+        add_version(session, project.id, ontology or _sample_ontology(), "", "began with the project")
     return _project(ws, name)
 
 
@@ -71,7 +71,7 @@ def seed_sample(ws: Workspace) -> ProjectView:
                 project = Project(name=SAMPLE_NAME)
                 session.add(project)
                 session.flush()
-                add_version(session, project.id, _sample_ontology())
+                add_version(session, project.id, _sample_ontology(), "sample", "began with the project")
                 manifests.add_dialogues(session, project.id, dialogues, stored, author="sample")
     return _project(ws, SAMPLE_NAME)
 

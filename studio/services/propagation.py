@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from db.models import ErrorKind, RevisionKind, RevisionSource, SlotError
+from db.models import ErrorKind, RevisionKind, RevisionSource, SlotError, Split
 from db.repositories import dialogues, queue, revisions
 from engine.dialogue import State, Value, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value
@@ -128,10 +128,10 @@ def _judge(ws: Workspace, turn: TurnView, wrong: list[tuple[str, str]], on_right
 
 
 def _follow(ws: Workspace, before: TurnView) -> None:
-    """In a turn somebody corrected, let the slots nobody decided follow the model's new answer."""
+    """In a turn somebody corrected, let the slots nobody decided follow the model's new answer; held-out labels do not."""
     with ws.write() as session:
         row = dialogues.lock_turn(session, before.id)
-        if row is None:
+        if row is None or row.dialogue.split != Split.TRAIN:
             return
         view = turn_view(ws, session, row)
         old, new = view.corrected_state, view.predicted_state

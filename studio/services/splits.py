@@ -77,16 +77,10 @@ def moves(ws: Workspace, project_id: int) -> list[MoveView]:
         ]
 
 
-def spoiled(session: Session, project_id: int, names: Iterable[str]) -> list[str]:
-    """Of the dialogues of these names, those that runs were scored on and nobody moved to ``train`` since."""
-    scored = splits.scored(session, project_id)
-    freed = splits.freed(session, project_id)
-    return [name for name in names if name in scored and name not in freed]
-
-
 def refusal(session: Session, project_id: int, names: Iterable[str]) -> str | None:
-    """Why these dialogues cannot be trained on; ``None`` if they can."""
-    found = spoiled(session, project_id, names)
+    """Why the dialogues of these names cannot be trained on: runs were scored on some that nobody moved to ``train`` since."""
+    scored, freed = splits.scored(session, project_id), splits.freed(session, project_id)
+    found = [name for name in names if name in scored and name not in freed]
     if not found:
         return None
     listed = ", ".join(repr(name) for name in found[:3]) + (", ..." if len(found) > 3 else "")

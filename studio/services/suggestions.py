@@ -7,7 +7,7 @@ by their metaphone codes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import jellyfish
@@ -35,17 +35,18 @@ class Suggestion:
         return 0.7 * best + 0.3 * other
 
 
-def suggest(said: Sequence[str], values: Sequence[str], slot: str, limit: int = 5) -> list[Suggestion]:
+def suggest(said: Sequence[str], values: Sequence[str] | Mapping[str, str], slot: str, limit: int = 5) -> list[Suggestion]:
     """The closest values, best first.
 
     Args:
         said: what was said in this turn and what the model wrote into the slot; empty texts are skipped.
-        values: the slot's known values.
+        values: the slot's known values; or spellings, each with the value it stands for.
         slot: its name, which decides how values are written (`engine.postprocess.normalise`).
         limit: at most so many.
     """
-    known = {normal: value for value in reversed(values) if (normal := normalise_value(value, slot))}
-    longest = max((len(value.split()) for value in known), default=0)
+    spellings = values if isinstance(values, Mapping) else {value: value for value in values}
+    known = {normal: value for form, value in reversed(list(spellings.items())) if (normal := normalise_value(form, slot))}
+    longest = max((len(form.split()) for form in known), default=0)
     # A code is read out in groups of digits, so its stretches have more words than it has.
     length = longest + 1 if slot_type(slot) == "text" else 12
     heard = (stretch for text in said for stretch in _stretches(normalise_value(text), length))
@@ -62,8 +63,9 @@ def suggest(said: Sequence[str], values: Sequence[str], slot: str, limit: int = 
         Suggestion(value, float(looks), float(sounds), stretches[place])
         for value, looks, sounds, place in zip(known.values(), spelling[rows, best], sound[rows, best], best, strict=True)
     ]
-    close = [suggestion for suggestion in found if suggestion.score >= CLOSE]
-    return sorted(close, key=lambda suggestion: -suggestion.score)[:limit]
+    close = sorted((suggestion for suggestion in found if suggestion.score >= CLOSE), key=lambda suggestion: -suggestion.score)
+    best_of = {suggestion.value: suggestion for suggestion in reversed(close)}  # a value is offered once, however it is spelled
+    return [suggestion for suggestion in close if best_of[suggestion.value] is suggestion][:limit]
 
 
 def _stretches(text: str, longest: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright import sync_api
@@ -32,4 +33,35 @@ def test_a_held_out_label_is_changed_only_once_it_is_unlocked(studio: Studio, op
     view.field("correct.transcript").press("Enter")
     view.says("correct.notice", "saved")
     view.picture("held-out-unlocked")
+    view.clean()
+
+
+def choose(view: View, name: str, option: str) -> None:
+    view.field(name).click()
+    view.page.get_by_role("option", name=option, exact=True).first.click()
+
+
+def open_panel(view: View, name: str) -> None:
+    view.element(name).get_by_role("button").first.click()
+
+
+def test_a_slot_is_added_and_an_entity_table_feeds_it(studio: Studio, open_view: Callable[..., View], tmp_path: Path) -> None:
+    database = tmp_path / "restaurant_db.json"
+    database.write_text('[{"name": "curry garden", "area": "west", "stars": 3}, {"name": "the oak bistro", "area": "centre"}]')
+    view = open_view(studio, dark=True)
+    view.go("ontology")
+    view.element("ontology.action").get_by_label("Add").check()
+    view.element("ontology.kind").get_by_label("a slot").check()
+    view.field("ontology.new").fill("stars")
+    view.element("ontology.preview").click()
+    view.says("ontology.touched", "added the slot restaurant-stars")
+    view.element("ontology.save").click()
+    view.says("ontology.values", "An open slot")
+    open_panel(view, "ontology.entities_panel")
+    view.element("ontology.entities_file").locator('input[type="file"]').set_input_files(database)
+    view.says("ontology.entities_preview", "curry garden")
+    view.element("ontology.save_entities").click()
+    view.says("ontology.entities", "restaurant_db.json")
+    view.says("ontology.values", "3")
+    view.picture("ontology-entities-dark")
     view.clean()

@@ -45,7 +45,7 @@ def test_a_new_value_makes_a_new_version_and_a_known_one_does_not(ws: Workspace,
     west, west_again = {"restaurant": {"area": "west"}}, {"restaurant": {"area": " West"}}  # one value in two spellings
     for state in (west, west_again, {"hotel": {"stars": "4"}}):
         with ws.write() as session:
-            ontology.remember(session, session.get_one(Dialogue, dialogue.id), state)
+            ontology.remember(session, session.get_one(Dialogue, dialogue.id), state, "anna")
     with ws.read() as session:
         versions = [row.values for row in session.query(Ontology).order_by(Ontology.version)]
     assert len(versions) == 3

@@ -7,7 +7,7 @@ import pytest
 
 from db.models import ErrorKind
 from db.repositories import queue
-from studio.services import corrections, dialogues, propagation, review, understanding
+from studio.services import corrections, dialogues, propagation, review, splits, understanding
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
@@ -74,6 +74,14 @@ def test_a_corrected_turn_follows_in_the_slots_nobody_decided(ws: Workspace, tur
     assert (newest.source, newest.author) == ("propagated", "the model")
     view = corrections.undo(ws, turns[2].id, "ben", dialogues.get_turn(ws, turns[2].id).head)
     assert view.state == {"restaurant": {"area": "north", "food": "indian"}}
+
+
+def test_a_held_out_label_never_moves_by_itself(ws: Workspace, turns: list[TurnView]) -> None:
+    splits.move(ws, turns[0].dialogue_id, "test", "anna")
+    correct(ws, turns[2], "food", "indian")
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert state(ws, turns[2]) == {"area": "north", "food": "indian"}
 
 
 def test_a_new_value_heard_later_ends_what_was_settled(

@@ -213,3 +213,13 @@ def test_what_is_no_state_is_refused_by_its_place(mode, state, message):
 def test_an_audio_that_cannot_tell_leaves_the_value_alone():
     match = TYPED.match("restaurant", "name", "pizza hut", lambda *_: None)
     assert (match.accepted, match.by_audio, match.value) == (False, False, "pizza hut")
+
+
+def test_a_synonym_is_as_close_as_the_value_it_stands_for():
+    values = {"restaurant": {"name": ["Curry Garden", "The Gandhi"], "food": ["indian", "italian"]}}
+    synonyms = {"restaurant": {"name": {"The Gandhi": ["mahatma house", "mahatmas house"]}}}
+    matcher = FuzzyMatcher(Ontology(values, synonyms=synonyms))
+    match = matcher.match("restaurant", "name", "mahatma hous")
+    assert match is not None and (match.value, match.runner_up, match.tied) == ("The Gandhi", "Curry Garden", ())
+    assert FuzzyMatcher(Ontology(values)).match("restaurant", "name", "mahatma hous").value != "The Gandhi"
+    assert Ontology.from_json(Ontology(values, synonyms=synonyms).to_json()).synonyms == synonyms
