@@ -93,12 +93,12 @@ window.dstTalk = (() => {
   };
 
   // To the server as an upload: Gradio checks what comes by this way, and it works where there is no microphone.
+  const field = () => document.querySelector('[id="talk.upload_panel"] input[type="file"]');
   const handOver = (file) => {
-    const field = document.querySelector('[id="talk.upload_panel"] input[type="file"]');
     const files = new DataTransfer();
     files.items.add(file);
-    field.files = files.files;
-    field.dispatchEvent(new Event("change", { bubbles: true }));
+    field().files = files.files;
+    field().dispatchEvent(new Event("change", { bubbles: true }));
     now.turnEnded = performance.now();
   };
 
@@ -214,7 +214,12 @@ window.dstTalk = (() => {
 
   return {
     ready: () => { keep(); show(); drawn(); },
-    said: () => { now.waits += 1; show(); now.heard = drawn().then(heard); },
+    said: () => {
+      field().value = ""; // or the same file chosen again would be no change
+      now.waits += 1;
+      show();
+      now.heard = drawn().then(heard);
+    },
     answered: async () => {
       now.waits = Math.max(0, now.waits - 1);
       if (now.turnEnded && now.waits === 0) {
