@@ -22,7 +22,7 @@ from studio.pages.turn_html import history_html, json_problem
 from studio.services import corrections, dialogues, people
 from studio.workspace import Workspace
 
-PAGES = ("talk", "correct", "data", "train", "models", "team")
+PAGES = ("talk", "correct", "data", "ontology", "train", "models", "team")
 UNSEEN = ("state", "browserstate", "timer", "row", "column", "form", "group")
 
 
