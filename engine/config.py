@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from engine.connector_config import CONNECTOR_KINDS, CONNECTOR_SECTIONS, ConnectorConfig, Section, StackedTransformerConfig
-from engine.recipe_files import RecipeError, compose, nearest, override, packaged, read_recipe
+from engine.recipe_files import RecipeError, choose_stages, compose, nearest, override, packaged, read_recipe
 
 
 def _compiles(pattern: str) -> str:
@@ -279,10 +279,20 @@ def load_recipe(name: str, overrides: list[str] | None = None) -> Recipe:
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key or a bad value.
     """
+    return parse_recipe(recipe_content(name, overrides), name)
+
+
+def recipe_content(name: str, overrides: Sequence[str] | None = None, stages: Sequence[str] | None = None) -> dict[str, Any]:
+    """What `load_recipe` checks, as a dictionary: all that it extends and overrides in place, and only ``stages`` if given.
+
+    Raises:
+        RecipeError: no such recipe or stage, not TOML, or a key path that leads nowhere.
+    """
     data = compose(name, Recipe.model_fields)
     for text in overrides or []:
         override(data, text, Recipe.model_fields)
-    return parse_recipe(data, name)
+    choose_stages(data, stages, name)
+    return data
 
 
 def parse_recipe(data: dict[str, Any], where: str = "recipe") -> Recipe:

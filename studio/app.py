@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import correct, data, models, ontology, talk, team, train
-from studio.services import people, understanding
+from studio.services import people, trackers
 from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
@@ -84,7 +84,7 @@ def launch(
     if found != port:
         print(f"Port {port} is in use; the studio takes {found} instead.", flush=True)
     demo = build(ws).queue(max_size=64, default_concurrency_limit=4, api_open=False)
-    threading.Thread(target=_warm_up, args=(ws,), name="warm-up", daemon=True).start()
+    threading.Thread(target=trackers.keep_ready, args=(ws,), name="keep-ready", daemon=True).start()
     scheme = "https" if certificate else "http"
     print(f"Spoken DST Studio: {scheme}://{host}:{found}  (end it with Ctrl+C)", flush=True)
     demo.launch(
@@ -119,12 +119,6 @@ def _head() -> str:
     read = {name: (ASSETS / name).read_text(encoding="utf-8") for name in (*STYLES, *SCRIPTS)}
     styles, scripts = ("\n".join(read[name] for name in names) for names in (STYLES, SCRIPTS))
     return f"<style>{styles}</style><script>{scripts}</script>"
-
-
-def _warm_up(ws: Workspace) -> None:
-    """The first turn should not wait for the model to be read from disk; what fails here is told when a turn needs it."""
-    with suppress(StudioError):
-        understanding.warm_up(ws)
 
 
 def free_port(host: str, wanted: int) -> int:

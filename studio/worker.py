@@ -24,7 +24,7 @@ from studio import backends
 from studio.backends import Running, local
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
-from studio.services import checkpoints, runs, training
+from studio.services import checkpoints, promotion, provenance, runs, training
 from studio.services.runs import HEARTBEAT
 from studio.services.snapshots import HELD_OUT, TRAIN
 from studio.workspace import Workspace, attach
@@ -55,14 +55,18 @@ class _Run:
                     return self.end(JobStatus.STOPPED, "It did not save in time: resume goes on from an earlier step.")
                 return self.end(JobStatus.FAILED, runs.why_failed(self.folder, code))
         checkpoint_id, base_id = self.register()
-        failures = [
-            self.score(base_id, "scoring the base checkpoint"),
-            self.score(checkpoint_id, "scoring the new checkpoint"),
-        ]
         with self.ws.read() as session:
-            wanted = self.job(session).use_when_finished
-        if wanted:
-            checkpoints.use(self.ws, checkpoint_id)
+            wanted, used_id = self.job(session).use_when_finished, checkpoints.in_use_id(session)
+        phases = {
+            base_id: "scoring the base checkpoint",
+            used_id: "scoring the checkpoint in use",  # the gate compares with it
+            checkpoint_id: "scoring the new checkpoint",
+        }
+        failures = [self.score(*found) for found in phases.items()]
+        if wanted and used_id != checkpoint_id:  # else it was killed after that
+            said = promotion.promote_finished(self.ws, checkpoint_id, f"job {self.job_id}")
+            with self.ws.write() as session:
+                self.job(session).gate = said
         return self.end(JobStatus.FINISHED, next(filter(None, failures), None))
 
     def train(self) -> int:
@@ -71,9 +75,9 @@ class _Run:
             job = self.job(session)
             job.phase = "training"
             base = checkpoints.folder(self.ws, job.base)
-            command = ["train", job.recipe, "--manifest", str(self.folder / TRAIN), "--out", str(self.folder / "train")]
+            command = ["train", *provenance.recipe_arguments(self.folder, job)]
+            command += ["--manifest", str(self.folder / TRAIN), "--out", str(self.folder / "train")]
             command += ["--base", str(base), "--resume"]
-            command += [part for override in job.overrides for part in ("--set", override)]
             backend = backends.named(job.backend)
         (self.folder / "train" / "result.json").unlink(missing_ok=True)
         code = self.watch(backend.start(command, self.folder))
@@ -99,19 +103,14 @@ class _Run:
             if manifest_hash is None:
                 return None
             job.phase = phase
-            if checkpoint_rows.scores(session, checkpoint_id, manifest_hash) is not None:
+            known = checkpoint_rows.evaluation(session, checkpoint_id, manifest_hash)
+            if known is not None and known.predictions is not None:
                 return None
             path = checkpoints.folder(self.ws, session.get_one(Checkpoint, checkpoint_id))
         output = self.folder / f"scores-{checkpoint_id}.json"
-        command = [
-            *backends.engine_command(),
-            "evaluate",
-            "--checkpoint",
-            str(path),
-            "--manifest",
-            str(self.folder / HELD_OUT),
-            "--json",
-        ]
+        predictions = self.folder / f"predictions-{checkpoint_id}.jsonl"
+        command = [*backends.engine_command(), "evaluate", "--checkpoint", str(path)]
+        command += ["--manifest", str(self.folder / HELD_OUT), "--json", "--predictions", str(predictions), "--resume"]
         with output.open("wb") as file:
             code = self.watch(local.start(command, file))
         scores = _last_object(output)
@@ -122,10 +121,13 @@ class _Run:
             )
         with self.ws.write() as session:
             snapshot = self.job(session).snapshot
-            labels_id = snapshot.labels_id if snapshot is not None else None
-            session.add(
-                Evaluation(checkpoint_id=checkpoint_id, manifest_sha256=manifest_hash, scores=scores, labels_id=labels_id)
-            )
+            evaluation = checkpoint_rows.evaluation(session, checkpoint_id, manifest_hash)
+            if evaluation is None:
+                evaluation = Evaluation(checkpoint_id=checkpoint_id, manifest_sha256=manifest_hash)
+                session.add(evaluation)
+            evaluation.scores = scores
+            evaluation.predictions = predictions.relative_to(self.ws.home).as_posix()
+            evaluation.labels_id = snapshot.labels_id if snapshot is not None else None
         return None
 
     def watch(self, running: Running) -> int:

@@ -7,6 +7,7 @@ from db.models.kinds import (
     ErrorKind,
     EventKind,
     JobStatus,
+    PromotionKind,
     RevisionKind,
     RevisionSource,
     Role,
@@ -16,7 +17,7 @@ from db.models.kinds import (
 )
 from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import User
-from db.models.runs import Checkpoint, Evaluation, Job, Setting, Snapshot, SnapshotRevision
+from db.models.runs import Checkpoint, Evaluation, Job, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
@@ -34,6 +35,8 @@ __all__ = [
     "Ontology",
     "Prediction",
     "Project",
+    "Promotion",
+    "PromotionKind",
     "Recording",
     "Revision",
     "RevisionKind",

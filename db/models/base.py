@@ -8,7 +8,18 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, DateTime, Dialect, Enum, MetaData, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
 
-from db.models.kinds import ErrorKind, EventKind, JobStatus, RevisionKind, RevisionSource, Role, Speaker, Split, TurnStatus
+from db.models.kinds import (
+    ErrorKind,
+    EventKind,
+    JobStatus,
+    PromotionKind,
+    RevisionKind,
+    RevisionSource,
+    Role,
+    Speaker,
+    Split,
+    TurnStatus,
+)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -48,6 +59,17 @@ class Base(DeclarativeBase):
         list[dict[str, Any]]: JSON(none_as_null=True),
         **{
             kind: Enum(kind, native_enum=False, length=16, values_callable=lambda members: [member.value for member in members])
-            for kind in (Split, Speaker, TurnStatus, RevisionKind, RevisionSource, JobStatus, Role, EventKind, ErrorKind)
+            for kind in (
+                Split,
+                Speaker,
+                TurnStatus,
+                RevisionKind,
+                RevisionSource,
+                JobStatus,
+                Role,
+                EventKind,
+                ErrorKind,
+                PromotionKind,
+            )
         },
     }

@@ -87,3 +87,10 @@ class JobStatus(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+
+
+class PromotionKind(StrEnum):
+    """A rollback goes back to what was in use before the newest promotion that still stands."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, utc_now
-from db.models.kinds import JobStatus
+from db.models.kinds import JobStatus, PromotionKind
 
 if TYPE_CHECKING:
     from db.models.labels import LabelVersion
@@ -34,6 +34,7 @@ class Evaluation(Base):
     """What ``engine evaluate`` printed for a checkpoint on one manifest, which ``manifest_sha256`` identifies.
 
     ``labels`` are those that were scored on; ``None`` of scores made before that was kept.
+    ``predictions`` is the file with what it answered to every turn, by which two checkpoints are compared.
     """
 
     __tablename__ = "evaluations"
@@ -44,6 +45,7 @@ class Evaluation(Base):
     manifest_sha256: Mapped[str] = mapped_column(String(64))
     scores: Mapped[dict[str, Any]]
     labels_id: Mapped[int | None] = mapped_column(ForeignKey("label_versions.id"))
+    predictions: Mapped[str | None] = mapped_column(String(200))
     created: Mapped[datetime] = mapped_column(default=utc_now)
     labels: Mapped[LabelVersion | None] = relationship()
 
@@ -54,7 +56,10 @@ class Evaluation(Base):
 
 
 class Snapshot(Base):
-    """The frozen corrections of a run. ``sha256`` is the manifest's, which names every recording by its hash."""
+    """The frozen corrections of a run. ``sha256`` is the manifest's, which names every recording by its hash.
+
+    ``provenance`` is everything else the run follows from: recipe, code, libraries, base checkpoint, sounds.
+    """
 
     __tablename__ = "snapshots"
 
@@ -67,6 +72,7 @@ class Snapshot(Base):
     held_out: Mapped[list[str]]
     held_out_sha256: Mapped[str | None] = mapped_column(String(64))
     labels_id: Mapped[int | None] = mapped_column(ForeignKey("label_versions.id"))
+    provenance: Mapped[dict[str, Any] | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     revisions: Mapped[list[SnapshotRevision]] = relationship()
 
@@ -84,7 +90,8 @@ class Job(Base):
     """A job. Its process is known by ``host``, ``pid`` and ``pid_started`` (seconds after the machine's start) together:
     process ids are used again. ``called`` is when a process was last started for it. ``backend`` is where its engine runs.
 
-    ``phase`` says in plain words what it is doing. ``checkpoint_id`` is the result, ``base_id`` what it started from.
+    ``phase`` says in plain words what it is doing. ``checkpoint_id`` is the result, ``base_id`` what it started from, ``gate``
+    what the gate said when the result was to be put in use.
     """
 
     __tablename__ = "jobs"
@@ -105,6 +112,7 @@ class Job(Base):
     pid_started: Mapped[float | None]
     called: Mapped[datetime | None]
     error: Mapped[str | None]
+    gate: Mapped[str | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
@@ -116,6 +124,25 @@ class Job(Base):
     def folder(self) -> str:
         """The job's folder in the workspace."""
         return f"runs/{self.id}"
+
+
+class Promotion(Base):
+    """A change of the checkpoint in use: who, when, from which to which, and what the gate said; triggers refuse to change
+    or delete it. ``reason`` is why somebody put in use what the gate refused.
+    """
+
+    __tablename__ = "promotions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[PromotionKind]
+    from_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    to_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    author: Mapped[str] = mapped_column(String(100))
+    reason: Mapped[str] = mapped_column(default="")
+    verdict: Mapped[dict[str, Any] | None]
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+    source: Mapped[Checkpoint] = relationship(foreign_keys=[from_id])
+    target: Mapped[Checkpoint] = relationship(foreign_keys=[to_id])
 
 
 class Setting(Base):

@@ -25,10 +25,25 @@ def demo(session: Session) -> Checkpoint | None:
 
 def scores(session: Session, checkpoint_id: int, manifest_sha256: str) -> dict[str, Any] | None:
     """How the checkpoint scored on that manifest, if it was evaluated."""
-    found = session.scalar(
+    found = evaluation(session, checkpoint_id, manifest_sha256)
+    return found.told if found is not None else None
+
+
+def evaluation(session: Session, checkpoint_id: int, manifest_sha256: str) -> Evaluation | None:
+    """A checkpoint's evaluation on a manifest."""
+    return session.scalar(
         select(Evaluation).where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.manifest_sha256 == manifest_sha256)
     )
-    return found.told if found is not None else None
+
+
+def common(session: Session, first_id: int, second_id: int) -> tuple[Evaluation, Evaluation] | None:
+    """Evaluations of two checkpoints on the newest manifest that both were scored on; newest by the second's."""
+    of_second = select(Evaluation).where(Evaluation.checkpoint_id == second_id).order_by(Evaluation.id.desc())
+    for found in session.scalars(of_second):
+        other = evaluation(session, first_id, found.manifest_sha256)
+        if other is not None:
+            return other, found
+    return None
 
 
 def compare(session: Session, checkpoint: Checkpoint) -> Both:

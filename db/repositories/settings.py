@@ -11,6 +11,7 @@ from db.models import Setting
 CHECKPOINT_IN_USE = "checkpoint_in_use"  # the id of the checkpoint that answers
 TRAINING_BACKEND = "training_backend"  # where jobs run that name no backend; see studio.backends
 INDEXED = "indexed"  # the dialogue up to which turns of older databases are indexed for search; -1: all are
+GATE = "gate"  # the rules a checkpoint has to pass before it is put in use
 
 
 def get(session: Session, key: str, default: Any = None) -> Any:

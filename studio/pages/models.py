@@ -7,8 +7,11 @@ from typing import Any
 import gradio as gr
 
 from studio.pages import shared
-from studio.services import checkpoints, people
+from studio.pages.gate_panel import GatePanel
+from studio.services import checkpoints, gates, people, promotion
 from studio.services.checkpoints import CheckpointView
+from studio.services.gates import Rules
+from studio.services.promotion import PromotionView
 from studio.workspace import Workspace
 
 IN_USE = " <span class='dst-tag'>in use</span>"
@@ -21,12 +24,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=2, min_width=320):
             checkpoint = gr.Radio([], label="Checkpoint", elem_id="models.checkpoint", elem_classes="dst-list", interactive=True)
-            use = gr.Button("Use this checkpoint", variant="primary", elem_id="models.use")
             notice = shared.block(elem_id="models.notice", elem_classes="dst-notice")
+            gate = GatePanel(ws)
             scores = shared.block(elem_id="models.scores")
         with gr.Column(scale=3, min_width=340):
             card = gr.Markdown(elem_id="models.card", elem_classes="dst-panel dst-card")
-    view = [table, checkpoint, use, scores, card]
+    view = [table, checkpoint, scores, card, *gate.outputs]
 
     def shown(wanted: int | None) -> dict[Any, Any]:
         found = checkpoints.list_checkpoints(ws)
@@ -34,10 +37,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {
             table: table_html(found),
             checkpoint: gr.update(choices=[(label(item), item.id) for item in found], value=chosen.id),
-            use: gr.update(value="In use" if chosen.in_use else "Use this checkpoint", interactive=not chosen.in_use),
             scores: shared.scores_html(chosen.parent_scores, chosen.scores),
             card: checkpoints.model_card(ws, chosen.id) or "*This checkpoint has no model card.*",
-        }
+        } | gate.shown(chosen)
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
@@ -59,15 +61,40 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def put_in_use(checkpoint_id: int, request: gr.Request) -> Any:
         """Inputs: models.checkpoint. Outputs: models.notice and the view."""
         people.require(ws, shared.author(request), "trainer")
-        name = checkpoints.use(ws, checkpoint_id).name
-        return {notice: f"{shared.saved()}: {shared.escape(name)} answers from now on."} | shown(checkpoint_id)
+        return switched(promotion.promote(ws, checkpoint_id, shared.author(request)))
+
+    @shared.reported
+    def put_in_use_all_the_same(checkpoint_id: int, reason: str, request: gr.Request) -> Any:
+        """Inputs: models.checkpoint, models.reason. Outputs: models.notice and the view."""
+        people.require(ws, shared.author(request), "admin")
+        return switched(promotion.promote(ws, checkpoint_id, shared.author(request), reason))
+
+    @shared.reported
+    def go_back(request: gr.Request) -> Any:
+        """Inputs: none. Outputs: models.notice and the view."""
+        people.require(ws, shared.author(request), "trainer")
+        return switched(promotion.rollback(ws, shared.author(request)))
+
+    @shared.reported
+    def keep_rules(checkpoint_id: int, jga: float | None, wer: float | None, slot: float | None, request: gr.Request) -> Any:
+        """Inputs: models.checkpoint, the rules. Outputs: models.notice and the view."""
+        people.require(ws, shared.author(request), "trainer")
+        gates.set_rules(ws, Rules(jga, wer, slot))
+        return {notice: f"{shared.saved()}: the gate judges by these rules."} | shown(checkpoint_id)
+
+    def switched(step: PromotionView) -> dict[Any, Any]:
+        text = f"{shared.saved()}: {shared.escape(step.target)} answers from now on."
+        return {notice: text} | shown(None)
 
     everything = [head.project, head.hint, head.remembered, notice, *view]
     demo.load(load, head.remembered, everything, **shared.LIGHT)
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
-    use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
+    gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
+    gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.ACT)
+    gate.back.click(go_back, None, [notice, *view], **shared.ACT)
+    gate.keep.click(keep_rules, [checkpoint, *gate.limits], [notice, *view], **shared.ACT)
 
 
 def label(item: CheckpointView) -> str:

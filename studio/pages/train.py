@@ -58,7 +58,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                     elem_id="train.learning_rate",
                     min_width=130,
                 )
-            use = gr.Checkbox(True, label="Use the new checkpoint as soon as it is finished", elem_id="train.use_when_finished")
+            use = gr.Checkbox(
+                True,
+                label="Use the new checkpoint when it is finished and passes the gate",
+                elem_id="train.use_when_finished",
+            )
             with gr.Accordion("More settings", open=False, elem_id="train.more"):
                 overrides = gr.Textbox(
                     label="Overrides",
@@ -302,9 +306,10 @@ def progress_html(item: JobView) -> str:
     if item.checkpoint:
         facts.append(f"checkpoint <a href='models?checkpoint={item.checkpoint_id}'>{shared.escape(item.checkpoint)}</a>")
     problem = shared.alert(item.error) if item.error else ""
+    gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     phase = f": {shared.escape(item.phase)}" if item.active and item.phase else ""
     return (
         f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"
         f"<progress max='1' value='{share:.4f}' aria-label='progress'></progress>"
-        f"<small>{' · '.join(facts)}</small>{problem}"
+        f"<small>{' · '.join(facts)}</small>{problem}{gate}"
     )

@@ -52,21 +52,6 @@ def in_use(ws: Workspace) -> CheckpointView:
         return _view(ws, session, _checkpoint(session, used), used)
 
 
-def use(ws: Workspace, checkpoint_id: int) -> CheckpointView:
-    """Put a checkpoint in use; the next prediction is made with it.
-
-    Raises:
-        StudioError: no such checkpoint, or files of it are missing.
-    """
-    with ws.write() as session:
-        checkpoint = _checkpoint(session, checkpoint_id)
-        missing = missing_files(folder(ws, checkpoint))
-        if missing:
-            raise StudioError(f"{checkpoint.name} cannot be used, {missing[0]} is missing: choose another checkpoint.")
-        settings.put(session, settings.CHECKPOINT_IN_USE, checkpoint_id)
-        return _view(ws, session, checkpoint, checkpoint_id)
-
-
 def model_card(ws: Workspace, checkpoint_id: int) -> str:
     """The text of the checkpoint's ``MODEL_CARD.md``, empty where there is none.
 

@@ -25,7 +25,8 @@ Status = Literal["queued", "running", "saving", "finished", "stopped", "failed",
 class JobView:
     """A job as pages show it. ``phase`` is what it is doing in plain words; ``stage`` is the recipe's stage.
 
-    ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``scores_before`` and
+    ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
+    the checkpoint was to be put in use, ``None`` where it was not asked. ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
     """
 
@@ -46,6 +47,7 @@ class JobView:
     eta_seconds: float | None
     loss: float | None
     error: str | None
+    gate: str | None
     log_tail: str
     scores_before: dict[str, Any] | None
     scores_after: dict[str, Any] | None
@@ -127,6 +129,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         eta_seconds=newest.get("eta_seconds"),
         loss=newest.get("loss"),
         error=job.error,
+        gate=job.gate,
         log_tail=runs.log_tail(folder),
         scores_before=before,
         scores_after=after,

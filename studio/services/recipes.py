@@ -1,10 +1,11 @@
-"""Recipes that the studio offers."""
+"""Recipes that the studio offers, and the one a run is given: complete, as the TOML that the command line takes too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
+
+import tomlkit
 
 from studio.errors import StudioError
 
@@ -27,21 +28,26 @@ def recipes() -> list[RecipeView]:
     from engine.base_models import FIRST_START
     from engine.config import available_recipes, load_recipe
 
-    folder = resources.files("engine").joinpath("recipes")
     views = []
     for name, description in available_recipes().items():
         recipe = load_recipe(name)
         if not {recipe.model.encoder, recipe.model.llm} <= set(FIRST_START):
             continue
-        steps = sum(stage.steps for stage in recipe.stages)
-        views.append(RecipeView(name, description, steps, folder.joinpath(f"{name}.toml").read_text(encoding="utf-8")))
+        views.append(RecipeView(name, description, sum(stage.steps for stage in recipe.stages), recipe_toml(name)))
     return sorted(views, key=lambda view: (view.steps, view.name))
 
 
-def check_recipe(recipe: str, overrides: Sequence[str]) -> None:
-    from engine.config import RecipeError, load_recipe
+def recipe_toml(name: str, overrides: Sequence[str] = (), stages: Sequence[str] | None = None) -> str:
+    """A recipe as one TOML text: what it extends merged in, overrides applied, only ``stages`` (all of them if ``None``).
+
+    Raises:
+        StudioError: no such recipe or stage, an unknown key or a bad value.
+    """
+    from engine.config import RecipeError, parse_recipe, recipe_content
 
     try:
-        load_recipe(recipe, list(overrides))
+        content = recipe_content(name, list(overrides), stages)
+        parse_recipe(content, name)
     except RecipeError as error:
         raise StudioError(str(error)) from error
+    return tomlkit.dumps(content)

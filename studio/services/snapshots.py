@@ -7,17 +7,19 @@ runs/<job id>/held_out/manifest.jsonl, audio/     what is scored on; absent when
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
 from db.repositories import dialogues, revisions
-from engine.dialogue import write_manifest
+from engine.dialogue import iterate_slots, write_manifest
 from studio.errors import StudioError
-from studio.services import labels, splits
+from studio.services import labels, leaks, provenance, splits
 from studio.services.manifests import Label, manifest_dialogue
 from studio.services.ontology import newest
 from studio.services.views import TurnView, dialogue_view
@@ -30,13 +32,17 @@ NO_STATE = "Only transcripts are corrected yet: correct or accept the state of a
 
 @dataclass(frozen=True)
 class Preview:
-    """What a snapshot taken now would hold. ``problem`` is the sentence that says why training cannot start, if so."""
+    """What a snapshot taken now would hold; ``slots`` counts the turns in whose state a slot has a value.
+
+    ``problem`` is the sentence that says why training cannot start, if so.
+    """
 
     dialogues: int
     turns: int
     hours: float
     held_out_dialogues: int
     held_out_turns: int
+    slots: dict[tuple[str, str], int]
     problem: str | None
 
 
@@ -52,22 +58,27 @@ def preview(ws: Workspace, project_id: int) -> Preview:
             hours=sum(turn.seconds or 0.0 for turn in turns) / 3600,
             held_out_dialogues=len(held_out),
             held_out_turns=sum(len(dialogue.turns) for dialogue in held_out),
-            problem=_problem(train) or splits.refusal(session, project_id, [dialogue.row.name for dialogue in train]),
+            slots=dict(sorted(_slots(turns).items())),
+            problem=_problem(session, project_id, train, held_out),
         )
 
 
-def freeze(ws: Workspace, session: Session, job: Job) -> None:
+def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[str, Any]) -> None:
     """Write the project's corrections below the job's folder and give the (flushed) job its snapshot.
 
     Of a dialogue of the split ``train`` every corrected user turn is taken with its recording; other user turns keep
     only their text, as history. Held-out dialogues are never among them; they are written beside, to score on.
 
+    Args:
+        recipe: the complete recipe's text.
+        base: what `provenance.describe_checkpoint` says of the job's base.
+
     Raises:
-        StudioError: nothing is corrected, or runs were scored on what would be trained on.
+        StudioError: nothing is corrected, runs were scored on what would be trained on, or copies of it are.
     """
     train = _labelled(ws, session, job.project_id, Split.TRAIN)
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = _problem(train) or splits.refusal(session, job.project_id, [dialogue.row.name for dialogue in train])
+    problem = _problem(session, job.project_id, train, held_out) or leaks.inherited(session, job.base, held_out)
     if problem is not None:
         raise StudioError(problem)
     manifest, scored = ws.path(job.folder) / TRAIN, ws.path(job.folder) / HELD_OUT
@@ -86,6 +97,8 @@ def freeze(ws: Workspace, session: Session, job: Job) -> None:
         labels_id=labels.version(session, job.project_id, [dialogue.row for dialogue in held_out]).id if held_out else None,
         revisions=[SnapshotRevision(revision_id=revision.id) for revision in used],
     )
+    sounds = {"train": leaks.sounds(train), "held_out": leaks.sounds(held_out)}
+    provenance.write(ws.path(job.folder), job, job.snapshot, base, recipe, sounds)
 
 
 def to_train(view: TurnView) -> Label:
@@ -111,8 +124,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@dataclass(frozen=True)
-class _Labelled:
+class _Labelled(NamedTuple):
     """A dialogue and those of its turns that are trained or scored on."""
 
     row: Dialogue
@@ -134,11 +146,17 @@ def _is_labelled(view: TurnView) -> bool:
     return view.speaker == "user" and view.labelled and view.audio is not None
 
 
-def _problem(train: Sequence[_Labelled]) -> str | None:
+def _problem(session: Session, project_id: int, train: Sequence[_Labelled], held_out: Sequence[_Labelled]) -> str | None:
     if not train:
         return NOTHING
-    vouched = any(turn.corrected_state is not None for dialogue in train for turn in dialogue.turns)
-    return None if vouched else NO_STATE
+    if not any(turn.corrected_state is not None for dialogue in train for turn in dialogue.turns):
+        return NO_STATE
+    names = [dialogue.row.name for dialogue in train]
+    return splits.refusal(session, project_id, names) or leaks.refusal(train, held_out)
+
+
+def _slots(turns: Sequence[TurnView]) -> Counter[tuple[str, str]]:
+    return Counter((domain, slot) for turn in turns for domain, slot, _ in iterate_slots(turn.corrected_state or {}))
 
 
 def _write(ws: Workspace, found: Sequence[_Labelled], manifest: Path, label: Callable[[TurnView], Label]) -> None:

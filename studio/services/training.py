@@ -14,9 +14,9 @@ from db.models import Checkpoint, Job, JobStatus, Project
 from db.repositories import jobs, settings
 from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints
+from studio.services import checkpoints, provenance
 from studio.services.job_views import JobView, find_job, job_view, list_jobs, metrics, resumable
-from studio.services.recipes import RecipeView, check_recipe, recipes
+from studio.services.recipes import RecipeView, recipe_toml, recipes
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import is_whole, reconcile, start_next
 from studio.services.snapshots import Preview, freeze, preview
@@ -49,17 +49,22 @@ def start_job(
     overrides: Sequence[str] = (),
     use_when_finished: bool = True,
     backend: str | None = None,
+    stages: Sequence[str] | None = None,
 ) -> JobView:
     """Freeze the corrections, queue a fine-tune on them and start it if no other job runs.
 
-    ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``. With ``use_when_finished``
-    the new checkpoint becomes the one in use as soon as it is there. ``backend`` names where it runs (``studio.backends``);
-    else the workspace's setting does.
+    ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``; ``stages`` those of the recipe
+    that are run, ``None`` for all it runs. With ``use_when_finished`` the new checkpoint is put in use as soon as it is
+    there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing is corrected, no such recipe, checkpoint or backend, or the disk is full.
+        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe, checkpoint or backend, or
+            the disk is full.
     """
-    check_recipe(recipe, overrides)
+    text = recipe_toml(recipe, overrides, stages)
+    with ws.read() as session:
+        found = session.get(Checkpoint, base_checkpoint_id)
+        known = provenance.describe_checkpoint(checkpoints.folder(ws, found)) if found is not None else {}
     with ws.write() as session:
         backend = backend or settings.get(session, settings.TRAINING_BACKEND, backends.LOCAL)
         backends.named(backend)
@@ -82,7 +87,7 @@ def start_job(
         folder = ws.path(job.folder)
         _set_aside(folder)
         try:
-            freeze(ws, session, job)
+            freeze(ws, session, job, text, known)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

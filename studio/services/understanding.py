@@ -1,32 +1,28 @@
-"""What the model in use hears and understands. One tracker is kept, that of the checkpoint in use."""
+"""What the model in use hears and understands."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from db.models import LABELLED, Prediction
 from db.repositories import dialogues, revisions
 from engine.dialogue import State, Value
 from studio.errors import StudioError
-from studio.services import checkpoints, search
+from studio.services import search, trackers
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.views import DialogueView, TurnView, turn_view
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
-    from engine.tracking import HistoryTurn, Tracker, TurnPrediction
+    from engine.tracking import HistoryTurn, TurnPrediction
 
 Answer = TypeVar("Answer")
 Pins = dict[str, dict[str, Value | None]]  # values that are settled; None: the slot has none
 
-# The one thing a process keeps between calls: loading takes seconds. The lock also keeps turns from computing side by
-# side, which on one machine makes both slower.
-_lock = threading.Lock()
-_loaded: tuple[Path, Tracker] | None = None
+_lock = threading.Lock()  # turns that compute side by side on one machine are both slower
 
 
 def predict_turn(ws: Workspace, turn_id: int) -> TurnView:
@@ -59,16 +55,6 @@ def predict_dialogue(
     return get_dialogue(ws, dialogue_id)
 
 
-def warm_up(ws: Workspace) -> None:
-    """Load the checkpoint in use, so that the first turn does not wait for it. Safe to call from a background thread.
-
-    Raises:
-        StudioError: it cannot be loaded.
-    """
-    with _lock:
-        _tracker(checkpoints.in_use(ws).path)
-
-
 @dataclass(frozen=True)
 class Question:
     """A turn to be asked about once more: with the words that stand, and values that are settled (``None``: no value)."""
@@ -87,8 +73,7 @@ def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPre
     from engine.tracking import TurnRequest
 
     with _lock:
-        checkpoint = checkpoints.in_use(ws)
-        tracker = _tracker(checkpoint.path)
+        checkpoint_id, tracker = trackers.answering(ws)
         requests = []
         for question in questions:
             turn = get_turn(ws, question.turn_id)
@@ -96,7 +81,7 @@ def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPre
             known = TurnRequest(str(turn.audio), history, previous, transcript=question.transcript, pinned=question.pinned)
             requests.append(known)
         answers = _answered(lambda: tracker.turns(requests))
-    return checkpoint.id, answers
+    return checkpoint_id, answers
 
 
 def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction, pinned: Pins | None = None) -> None:
@@ -129,12 +114,11 @@ def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPredictio
 
 def _predict(ws: Workspace, turn: TurnView) -> None:
     with _lock:
-        checkpoint = checkpoints.in_use(ws)
-        tracker = _tracker(checkpoint.path)
+        checkpoint_id, tracker = trackers.answering(ws)
         # read behind the lock: the turn before may have been answered while this one waited
         history, previous = _before(ws, turn)
         answer = _answered(lambda: tracker.turn(str(turn.audio), history=history, previous=previous))
-        store(ws, turn.id, checkpoint.id, answer)
+        store(ws, turn.id, checkpoint_id, answer)
 
 
 def _before(ws: Workspace, turn: TurnView) -> tuple[list[HistoryTurn], State]:
@@ -151,16 +135,3 @@ def _answered(call: Callable[[], Answer]) -> Answer:
         return call()
     except Exception as error:  # whatever the model raises, the page needs a sentence and the rows stay as they were
         raise StudioError(f"The model could not answer this turn ({error}): try again or use another checkpoint.") from error
-
-
-def _tracker(folder: Path) -> Tracker:
-    """The tracker of a checkpoint; only with the lock held."""
-    global _loaded
-    if _loaded is None or _loaded[0] != folder:
-        from engine import tracking
-
-        try:
-            _loaded = (folder, tracking.Tracker.load(folder))
-        except Exception as error:
-            raise StudioError(f"The checkpoint in {folder} cannot be loaded: {error}") from error
-    return _loaded[1]

@@ -71,8 +71,14 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     view.picture(f"train-{kind}")
     made = view.element("train.progress").get_by_role("link").inner_text()
 
-    # The new checkpoint is in use and answers.
-    view.go("models")
+    # The gate had nothing to judge by, or 20 steps on one turn made it worse: it goes in use with a reason, and answers.
+    made_id = view.element("train.progress").get_by_role("link").get_attribute("href")
+    view.go(str(made_id))
+    use, reason = view.element("models.use"), view.field("models.reason")
+    use.get_by_text("In use").or_(view.element("models.override")).first.wait_for()
+    if reason.is_visible():
+        reason.fill("to hear what it learnt")
+        view.element("models.override").click()
     view.says("models.table", f"{made} in use")
     view.picture(f"models-{kind}")
     view.go("")

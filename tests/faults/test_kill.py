@@ -124,11 +124,11 @@ with exchange.opened(ws, {str(tmp_path / "m.jsonl")!r}) as source:
 @pytest.mark.usefixtures("fake_engine")
 def test_killed_while_a_snapshot_is_written_there_is_no_job_and_the_next_is_whole(ws: Workspace, run) -> None:
     correct(ws)
-    job = "training.start_job(ws, 1, 1, 'demo', ['stage2.steps=3'])"
+    job = "training.start_job(ws, 1, 1, 'adapt', ['adapt.steps=3'])"
     killed(run(f"checkpoints.missing_files = lambda folder: []; snapshots.sha256 = die; {job}"))
     again = open_workspace(ws.home)
     assert training.list_jobs(again) == []
-    started = training.start_job(again, 1, 1, "demo", ["stage2.steps=3"])
+    started = training.start_job(again, 1, 1, "adapt", ["adapt.steps=3"])
     assert wait(again, started.id).status == "finished"
 
 
@@ -136,7 +136,7 @@ def test_killed_while_a_snapshot_is_written_there_is_no_job_and_the_next_is_whol
 def test_a_job_does_not_notice_that_the_studio_was_killed(ws: Workspace, run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FAKE_STEP", "0.05")
     correct(ws)
-    job = "training.start_job(ws, 1, 1, 'demo', ['stage2.steps=30'])"
+    job = "training.start_job(ws, 1, 1, 'adapt', ['adapt.steps=30'])"
     killed(run(f"checkpoints.missing_files = lambda folder: []; {job}; die()"))
     again = open_workspace(ws.home)
     assert training.list_jobs(again)[0].status in ("queued", "running")

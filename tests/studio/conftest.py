@@ -115,7 +115,7 @@ class FakeTracker:
 def tracker(monkeypatch: pytest.MonkeyPatch) -> FakeTracker:
     """The tracker every checkpoint loads as."""
     from engine import tracking
-    from studio.services import understanding
+    from studio.services import trackers
 
     fake = FakeTracker(understood={"restaurant": {"area": "north"}})
 
@@ -124,7 +124,8 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> FakeTracker:
         return fake
 
     monkeypatch.setattr(tracking.Tracker, "load", load)
-    monkeypatch.setattr(understanding, "_loaded", None)
+    for name in ("_answering", "_next"):
+        monkeypatch.setattr(trackers, name, None)
     return fake
 
 

@@ -1,6 +1,7 @@
 """Stands in for ``python -m engine``: keeps the promises of docs/architecture.md about files and exit codes, learns nothing.
 
-``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash`` or ``deaf`` (does not hear a wish to stop);
+``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash``, ``deaf`` (does not hear a wish to stop), or
+``regress`` (the new checkpoint understands nothing);
 ``FAKE_STEP`` is the seconds a step takes.
 """
 
@@ -9,6 +10,7 @@ import json
 import os
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 MODE = os.environ.get("FAKE_ENGINE", "")
@@ -27,7 +29,7 @@ def train(arguments: argparse.Namespace) -> int:
     metrics = out / "metrics.jsonl"
     lines = metrics.read_text().splitlines() if metrics.exists() else []
     metrics.write_text("".join(line + "\n" for line in lines[:done]))
-    total = sum(int(setting.split("=")[1]) for setting in arguments.set if ".steps=" in setting)
+    total = sum(stage["steps"] for stage in tomllib.loads(Path(arguments.recipe).read_text())["stages"])
     for step in range(done + 1, total + 1):
         time.sleep(SECONDS)
         line = {"stage": "stage2", "step": step, "total_steps": total, "loss": 1 / step, "lr": 0.1, "grad_norm": 1.0}
@@ -56,7 +58,23 @@ def finish(out: Path, status: str, steps: int, error: str | None, code: int) -> 
 
 def evaluate(arguments: argparse.Namespace) -> int:
     print(f"a library says something about {arguments.checkpoint}")
-    print(json.dumps({"wer": 10.0, "jga": 50.0, "of": Path(arguments.checkpoint).name}))
+    name = Path(arguments.checkpoint).name
+    fails = MODE == "regress" and name != "demo"
+    lines = []
+    for dialogue in map(json.loads, Path(arguments.manifest).read_text().splitlines()):
+        for turn in dialogue["turns"]:
+            if turn["speaker"] == "user":
+                answer = {"dialogue_id": dialogue["dialogue_id"], "turn_id": turn["turn_id"], "transcript": turn["transcript"]}
+                answer |= {
+                    "state": {} if fails else turn["state"] or {},
+                    "confidence": {},
+                    "raw": "",
+                    "valid": True,
+                    "seconds": 0.1,
+                }
+                lines.append(json.dumps(answer) + "\n")
+    Path(arguments.predictions).write_text("".join(lines))
+    print(json.dumps({"wer": 10.0, "jga": 0.0 if fails else 50.0, "of": name}))
     return 4 if MODE == "unscored" else 0
 
 
@@ -75,6 +93,8 @@ def main() -> int:
     command.add_argument("--checkpoint", required=True)
     command.add_argument("--manifest", required=True)
     command.add_argument("--json", action="store_true")
+    command.add_argument("--predictions", required=True)
+    command.add_argument("--resume", action="store_true")
     command.set_defaults(run=evaluate)
     arguments = parser.parse_args()
     return arguments.run(arguments)

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from db.models import Checkpoint, Evaluation
-from studio.errors import StudioError
 from studio.services import checkpoints
 from studio.workspace import Workspace
 
@@ -38,21 +37,6 @@ def test_a_comparison_stays_when_the_checkpoint_is_scored_once_more_as_the_base_
         session.add(Evaluation(checkpoint_id=2, manifest_sha256="c", scores={"jga": 70.0}))
     newest, _ = checkpoints.list_checkpoints(ws)
     assert (newest.scores, newest.parent_scores) == ({"jga": 50.0}, {"jga": 40.0})
-
-
-def test_another_checkpoint_is_put_in_use_and_back(ws: Workspace, trained: Path) -> None:
-    assert checkpoints.use(ws, 2).in_use
-    assert [view.in_use for view in checkpoints.list_checkpoints(ws)] == [True, False]
-    assert checkpoints.in_use(ws).path == trained
-
-
-def test_a_checkpoint_without_its_files_is_not_put_in_use(ws: Workspace, trained: Path) -> None:
-    (trained / "connector.safetensors").unlink()
-    with pytest.raises(StudioError, match=r"connector\.safetensors is missing: choose another checkpoint"):
-        checkpoints.use(ws, 2)
-    with pytest.raises(StudioError, match="does not exist any more"):
-        checkpoints.use(ws, 9)
-    assert checkpoints.in_use(ws).name == "demo"
 
 
 def test_a_model_card_is_read_where_there_is_one(ws: Workspace, trained: Path) -> None:

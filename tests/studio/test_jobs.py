@@ -66,6 +66,7 @@ def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspa
     assert (job.status, job.step, job.total_steps, job.error) == ("finished", 5, 5, None)
     assert job.scores_before == {"wer": 10.0, "jga": 50.0, "of": "demo"}
     assert job.scores_after == {"wer": 10.0, "jga": 50.0, "of": "checkpoint"}
+    assert job.gate == "Passes the gate."
     used = checkpoints.in_use(ws)
     assert (used.name, used.parent, used.job_id) == ("run-1", "demo", job.id)
     assert used.path.is_dir()
@@ -73,6 +74,13 @@ def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspa
     with ws.read() as session:
         scored_on = {evaluation.labels for evaluation in session.scalars(select(Evaluation))}
         assert [(labels.number, labels.turns) for labels in scored_on] == [(1, 1)]
+
+
+def test_a_checkpoint_that_got_worse_is_not_put_in_use(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="regress").id)
+    assert (job.status, job.error, job.checkpoint) == ("finished", None, "run-1")
+    assert "Refused by the gate: Joint goal accuracy: 50.0 % → 0.0 %" in (job.gate or "")
+    assert checkpoints.in_use(ws).name == "demo"
 
 
 def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, start) -> None:
@@ -278,7 +286,7 @@ def test_a_snapshot_holds_what_was_corrected_and_never_what_is_held_out(ws: Work
     dialogues.create_dialogue(ws, project, "untouched")
     preview = training.preview(ws, project)
     assert (preview.dialogues, preview.turns, preview.held_out_dialogues, preview.problem) == (1, 1, 1, None)
-    job = wait(ws, training.start_job(ws, project, 1, "demo", ["stage2.steps=1"]).id)
+    job = wait(ws, training.start_job(ws, project, 1, "adapt", ["adapt.steps=1"]).id)
     (frozen,) = read_manifest(job.folder / "snapshot" / "manifest.jsonl")
     assert frozen.dialogue_id == "mixed"
     assert frozen.turns[0].state == {"restaurant": {"area": "north"}}
@@ -287,15 +295,15 @@ def test_a_snapshot_holds_what_was_corrected_and_never_what_is_held_out(ws: Work
 
 
 def test_nothing_a_model_said_is_taught_or_scored_as_right(ws: Workspace, project, corrected, sound, tracker) -> None:
-    for name, split in (("train", "train"), ("held out", "test")):
+    for name, split, seed in (("train", "train", 50), ("held out", "test", 60)):
         dialogue = corrected(name, split=split)
-        slot_only, words_only, _ = (dialogues.add_user_turn(ws, dialogue, sound(50 + number)) for number in range(3))
+        slot_only, words_only, _ = (dialogues.add_user_turn(ws, dialogue, sound(seed + number)) for number in range(3))
         understanding.predict_dialogue(ws, dialogue)
         corrections.save_slot(ws, slot_only.id, "restaurant", "area", "south", "anna", None)
         corrections.save_transcript(ws, words_only.id, "hello", "anna", None)
     preview = training.preview(ws, project)
     assert (preview.turns, preview.held_out_turns) == (3, 3)
-    job = wait(ws, training.start_job(ws, project, 1, "demo", ["stage2.steps=1"]).id)
+    job = wait(ws, training.start_job(ws, project, 1, "adapt", ["adapt.steps=1"]).id)
     north, south = ({"restaurant": {"area": area}} for area in ("north", "south"))
     heard = tracker.heard  # words beside a corrected state, and history
     assert frozen(job, "snapshot") == [("turn 0 of train", north), (heard, south), ("hello", None), (heard, None)]

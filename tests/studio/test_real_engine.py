@@ -23,10 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("base_models")]
 def base(ws: Workspace, project: int, tmp_path: Path) -> int:
     """A checkpoint that knows nothing: one step a stage on one corrected dialogue; a turn of another is held out."""
     sounds = sorted((projects.SAMPLE / "audio").glob("*.flac"))
-    splits: list[tuple[dialogues.Split, int]] = [("train", 3), ("test", 1)]
-    for split, turns in splits:
+    splits: list[tuple[dialogues.Split, list[Path]]] = [("train", sounds[:3]), ("test", sounds[3:4])]
+    for split, heard in splits:
         dialogue = dialogues.create_dialogue(ws, project, split, split)
-        for sound in sounds[:turns]:
+        for sound in heard:
             turn = dialogues.add_user_turn(ws, dialogue.id, sound)
             corrections.save_transcript(ws, turn.id, "a restaurant in the north", "anna", None)
             corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)

@@ -8,7 +8,7 @@ import pytest
 from db.models import Checkpoint
 from engine.tracking import HistoryTurn
 from studio.errors import StudioError
-from studio.services import checkpoints, corrections, dialogues, understanding
+from studio.services import checkpoints, corrections, dialogues, promotion, understanding
 from studio.workspace import Workspace
 
 
@@ -80,12 +80,11 @@ def test_a_recorded_agent_is_transcribed_but_has_no_state(ws: Workspace, dialogu
 def test_the_tracker_is_loaded_once_and_again_when_another_checkpoint_is_put_in_use(
     ws: Workspace, dialogue, tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    understanding.warm_up(ws)
     understanding.predict_dialogue(ws, dialogue.id)
     with ws.write() as session:
         session.add(Checkpoint(name="better", path="runs/1/train/checkpoint", parent_id=1))
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
-    checkpoints.use(ws, 2)
+    promotion.promote(ws, 2, "anna", "to see it answer")
     turn = understanding.predict_turn(ws, dialogue.turns[0].id)
     assert turn.checkpoint == "better"
     assert [folder.name for folder in tracker.loaded] == ["demo", "checkpoint"]

@@ -1,0 +1,26 @@
+"""Which checkpoint was in use when: promotions and rollbacks, only ever appended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Promotion, PromotionKind
+
+
+def load_many(session: Session) -> Sequence[Promotion]:
+    """All of them, newest first."""
+    return session.scalars(select(Promotion).order_by(Promotion.id.desc())).all()
+
+
+def standing(session: Session) -> Promotion | None:
+    """The newest promotion that no rollback has taken back."""
+    stack: list[Promotion] = []
+    for promotion in session.scalars(select(Promotion).order_by(Promotion.id)):
+        if promotion.kind == PromotionKind.PROMOTE:
+            stack.append(promotion)
+        elif stack:
+            stack.pop()
+    return stack[-1] if stack else None

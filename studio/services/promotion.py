@@ -1,0 +1,145 @@
+"""Putting a checkpoint in use, and going back: judged by the gate, recorded, and without a pause for who is speaking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import Checkpoint, Promotion, PromotionKind
+from db.repositories import promotions, settings
+from studio.errors import StudioError
+from studio.services import checkpoints, gates, trackers
+from studio.services.gates import Verdict
+from studio.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PromotionView:
+    """One change of the checkpoint in use; ``reason`` is why somebody went over the gate's verdict."""
+
+    id: int
+    kind: str
+    source: str
+    target: str
+    author: str
+    reason: str
+    verdict: dict[str, Any] | None
+    created: datetime
+
+
+def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "") -> PromotionView:
+    """Put a checkpoint in use; the next turn is answered by it. Its tracker is loaded beside the old one before the switch.
+
+    ``reason`` is asked for where the gate does not pass; who may go over it, the caller asks (`people.require`).
+
+    Raises:
+        StudioError: no such checkpoint, files of it are missing, it is in use, it cannot be loaded, or the gate refuses it
+            and no reason is given.
+    """
+    found = _usable(ws, checkpoint_id)
+    said = gates.verdict(ws, checkpoint_id)
+    if not said.passed and not reason.strip():
+        raise StudioError(f"{said.sentence} An admin may put it in use all the same, with a reason.")
+    trackers.prepare(checkpoint_id, found)
+    return _switch(ws, checkpoint_id, author, said, reason)
+
+
+def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
+    """Put a run's checkpoint in use if the gate lets it pass; what the gate says.
+
+    Nothing is loaded: it is another process that answers, and it follows.
+
+    Raises:
+        StudioError: files of the checkpoint are missing.
+    """
+    _usable(ws, checkpoint_id)
+    said = gates.verdict(ws, checkpoint_id)
+    if said.passed:
+        _switch(ws, checkpoint_id, author, said)
+    return said.sentence
+
+
+def previous(ws: Workspace) -> str | None:
+    """The name of the checkpoint that a rollback would put in use."""
+    with ws.read() as session:
+        last = promotions.standing(session)
+        return last.source.name if last is not None else None
+
+
+def rollback(ws: Workspace, author: str) -> PromotionView:
+    """Put back in use what was before the newest promotion that stands. Again: one further back.
+
+    Raises:
+        StudioError: there is nothing to go back to, or it cannot be loaded.
+    """
+    with ws.read() as session:
+        last = promotions.standing(session)
+        if last is None:
+            raise StudioError("There is nothing to go back to: no checkpoint was put in use since the first one.")
+        target = last.from_id
+    trackers.prepare(target, _usable(ws, target))
+    with ws.write() as session:
+        again = promotions.standing(session)
+        if again is None or again.id != last.id:
+            raise StudioError("Somebody else just changed the checkpoint in use: look again.")
+        return _record(session, PromotionKind.ROLLBACK, target, author, None, "")
+
+
+def history(ws: Workspace) -> list[PromotionView]:
+    """Every change of the checkpoint in use, newest first."""
+    with ws.read() as session:
+        return [_view(promotion) for promotion in promotions.load_many(session)]
+
+
+def _usable(ws: Workspace, checkpoint_id: int) -> Path:
+    """The folder of a checkpoint that may be put in use."""
+    with ws.read() as session:
+        checkpoint = session.get(Checkpoint, checkpoint_id)
+        if checkpoint is None:
+            raise StudioError("This checkpoint does not exist any more: choose another one.")
+        if checkpoints.in_use_id(session) == checkpoint_id:
+            raise StudioError(f"{checkpoint.name} is in use already.")
+        folder = checkpoints.folder(ws, checkpoint)
+        missing = checkpoints.missing_files(folder)
+        if missing:
+            raise StudioError(f"{checkpoint.name} cannot be used, {missing[0]} is missing: choose another checkpoint.")
+        return folder
+
+
+def _switch(ws: Workspace, checkpoint_id: int, author: str, said: Verdict, reason: str = "") -> PromotionView:
+    with ws.write() as session:
+        return _record(session, PromotionKind.PROMOTE, checkpoint_id, author, said, reason)
+
+
+def _record(
+    session: Session, kind: PromotionKind, checkpoint_id: int, author: str, said: Verdict | None, reason: str
+) -> PromotionView:
+    promotion = Promotion(
+        kind=kind,
+        from_id=checkpoints.in_use_id(session),
+        to_id=checkpoint_id,
+        author=author,
+        reason=reason.strip(),
+        verdict=said.to_json() if said is not None else None,
+    )
+    session.add(promotion)
+    settings.put(session, settings.CHECKPOINT_IN_USE, checkpoint_id)
+    session.flush()
+    return _view(promotion)
+
+
+def _view(promotion: Promotion) -> PromotionView:
+    return PromotionView(
+        id=promotion.id,
+        kind=promotion.kind.value,
+        source=promotion.source.name,
+        target=promotion.target.name,
+        author=promotion.author,
+        reason=promotion.reason,
+        verdict=promotion.verdict,
+        created=promotion.created,
+    )

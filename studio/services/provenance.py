@@ -1,0 +1,136 @@
+"""What a run follows from: written down when it is frozen, so that it can be read, compared and run again.
+
+runs/<job id>/recipe.toml        the complete recipe; what the trainer reads
+runs/<job id>/provenance.json    everything else; the snapshot's row has it too
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import engine
+from db.models import Job, Snapshot
+
+RECIPE, PROVENANCE = "recipe.toml", "provenance.json"
+LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "safetensors", "accelerate")
+PACKAGE = "spoken-dst-studio"
+
+
+def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], recipe: str, sounds: dict[str, list[str]]) -> None:
+    """Write the files above into the job's folder and give the snapshot its ``provenance``.
+
+    Args:
+        base: what `describe_checkpoint` says of the checkpoint the run starts from.
+        recipe: the complete recipe's text.
+        sounds: under ``train`` and ``held_out`` the hashes of the recordings.
+    """
+    (folder / RECIPE).write_text(recipe, encoding="utf-8")
+    snapshot.provenance = {
+        "recipe": {"name": job.recipe, "overrides": job.overrides, "sha256": text_hash(recipe)},
+        "base": {"name": job.base.name} | base,
+        "data": {
+            "manifest": snapshot.sha256,
+            "held_out": snapshot.held_out_sha256,
+            "ontology": snapshot.ontology_id,
+            "revisions": [used.revision_id for used in snapshot.revisions],
+            "sounds": sounds,
+        },
+        "code": code(),
+        "libraries": libraries(),
+        "machine": machine(),
+    }
+    (folder / PROVENANCE).write_text(json.dumps(snapshot.provenance, indent=1), encoding="utf-8")
+
+
+def recipe_arguments(folder: Path, job: Job) -> list[str]:
+    """How the command line is told the job's recipe; jobs of older versions have only its name and overrides."""
+    if (folder / RECIPE).is_file():
+        return [str(folder / RECIPE)]
+    return [job.recipe, *(part for override in job.overrides for part in ("--set", override))]
+
+
+def describe_checkpoint(folder: Path) -> dict[str, Any]:
+    """A checkpoint's hash, and the prints of the base models it belongs to."""
+    try:
+        head = json.loads((folder / "checkpoint.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # `missing_files` and the engine say what is wrong with it
+        head = {}
+    return {"sha256": weights_hash(folder), "base_models": head.get("base", {})}
+
+
+def weights_hash(folder: Path) -> str:
+    """One hash of all weights of a checkpoint: equal for two runs that came to the same."""
+    total = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as content:
+            total.update(f"{file.name} {hashlib.file_digest(content, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def text_hash(text: str) -> str:
+    """The sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@cache
+def code() -> dict[str, str | None]:
+    """Which program this is: its version, the commit where it is a checkout, and a hash of the engine's sources."""
+    root = Path(engine.__path__[0])
+    sources = hashlib.sha256()
+    for file in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".toml")):
+        sources.update(f"{file.relative_to(root).as_posix()} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    try:
+        version: str | None = metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        version = None
+    return {"version": version, "commit": _commit(root.parent), "engine": sources.hexdigest()}
+
+
+@cache
+def libraries() -> dict[str, str]:
+    """The versions of what computes."""
+    return {name: metadata.version(name) for name in LIBRARIES}
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """What it is computed on: figures of two kinds of processors differ in the last digits."""
+    import torch
+
+    return {
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit(root: Path) -> str | None:
+    if not (root / ".git").exists():
+        return None
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

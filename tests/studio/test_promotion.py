@@ -1,0 +1,163 @@
+"""Which checkpoint answers: the gate that judges, putting in use, going back, and what is recorded of it."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from db.models import Checkpoint, Evaluation, Promotion
+from engine import tracking
+from studio.errors import StudioError
+from studio.services import checkpoints, dialogues, gates, promotion, trackers, understanding
+from studio.services.gates import Rules
+from studio.workspace import Workspace
+
+GOOD = {"jga": 50.0, "wer": 10.0, "per_slot": {"hotel-area": {"slot_f1": 80.0}, "taxi-leaveat": {"slot_f1": None}}}
+
+
+def scored(ws: Workspace, name: str, **changes: object) -> int:
+    """A checkpoint scored on the same dialogues as the demo."""
+    with ws.write() as session:
+        checkpoint = Checkpoint(name=name, path=f"runs/{name}", parent_id=1)
+        session.add(checkpoint)
+        session.flush()
+        session.add(Evaluation(checkpoint_id=checkpoint.id, manifest_sha256="held out", scores=GOOD | changes))
+        return checkpoint.id
+
+
+@pytest.fixture(autouse=True)
+def demo(ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
+    with ws.write() as session:
+        session.add(Evaluation(checkpoint_id=1, manifest_sha256="held out", scores=GOOD))
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({}, []),
+        ({"wer": 11.0}, []),
+        ({"wer": 11.1}, ["Word error rate"]),
+        ({"jga": 49.9}, ["Joint goal accuracy"]),
+        ({"jga": 60.0, "per_slot": {"hotel-area": {"slot_f1": 77.9}}}, ["F1 of hotel-area"]),
+        ({"per_slot": {"hotel-area": {"slot_f1": 78.0}}, "wer": None}, []),
+    ],
+)
+def test_the_gate_refuses_what_got_worse_by_more_than_its_rules_allow(ws: Workspace, changes: dict, broken: list[str]) -> None:
+    said = gates.verdict(ws, scored(ws, "new", **changes))
+    assert [finding.rule for finding in said.findings if not finding.passed] == broken
+    assert said.passed == (not broken)
+    assert all(rule in said.sentence for rule in broken)
+
+
+def test_the_rules_are_the_users_own(ws: Workspace) -> None:
+    worse = scored(ws, "worse", jga=45.0)
+    assert not gates.verdict(ws, worse).passed
+    gates.set_rules(ws, Rules(jga_loss=5.0, wer_rise=None, slot_loss=0.0))
+    said = gates.verdict(ws, worse)
+    assert said.passed and [finding.rule for finding in said.findings] == ["Joint goal accuracy", "F1 of hotel-area"]
+    with pytest.raises(StudioError, match="slot loss is in points and not below 0"):
+        gates.set_rules(ws, Rules(slot_loss=-1.0))
+
+
+def test_a_regression_is_refused_and_only_goes_through_with_a_reason_that_is_kept(ws: Workspace) -> None:
+    worse = scored(ws, "worse", jga=45.0)
+    with pytest.raises(StudioError, match=r"Joint goal accuracy: 50\.0 % → 45\.0 %, 5\.0 points worse; may not be worse"):
+        promotion.promote(ws, worse, "anna", " ")
+    assert (checkpoints.in_use(ws).name, promotion.history(ws)) == ("demo", [])
+    promotion.promote(ws, worse, "anna", "the held-out labels are wrong")
+    (kept,) = promotion.history(ws)
+    assert (kept.source, kept.target, kept.author, kept.reason) == ("demo", "worse", "anna", "the held-out labels are wrong")
+    assert kept.verdict is not None and not kept.verdict["passed"]
+    assert [found["rule"] for found in kept.verdict["findings"] if not found["passed"]] == ["Joint goal accuracy"]
+
+
+def test_what_was_never_scored_on_the_same_dialogues_is_not_let_through(ws: Workspace) -> None:
+    with ws.write() as session:
+        session.add(Checkpoint(name="new", path="runs/new", parent_id=1))
+    with pytest.raises(StudioError, match="nothing to judge by"):
+        promotion.promote(ws, 2, "anna")
+    assert promotion.promote_finished(ws, 2, "job 1") == gates.UNJUDGED
+    assert checkpoints.in_use(ws).name == "demo"
+
+
+def test_rollbacks_go_back_one_promotion_each(ws: Workspace) -> None:
+    first, second = scored(ws, "first"), scored(ws, "second")
+    promotion.promote(ws, first, "anna")
+    promotion.promote(ws, second, "anna")
+    assert promotion.previous(ws) == "first"
+    assert promotion.rollback(ws, "ben").target == "first"
+    assert promotion.rollback(ws, "ben").target == "demo"
+    with pytest.raises(StudioError, match="nothing to go back to"):
+        promotion.rollback(ws, "ben")
+    steps = [(step.kind, step.source, step.target, step.author) for step in reversed(promotion.history(ws))]
+    assert steps[1:] == [
+        ("promote", "first", "second", "anna"),
+        ("rollback", "second", "first", "ben"),
+        ("rollback", "first", "demo", "ben"),
+    ]
+
+
+def test_what_is_recorded_can_be_neither_changed_nor_deleted(ws: Workspace) -> None:
+    promotion.promote(ws, scored(ws, "new"), "anna")
+    for change in (lambda row, session: setattr(row, "author", "eve"), lambda row, session: session.delete(row)):
+        with pytest.raises((IntegrityError, sqlite3.IntegrityError, StudioError), match="append-only"), ws.write() as session:
+            change(session.get_one(Promotion, 1), session)
+
+
+def test_the_checkpoint_in_use_answers_until_the_new_one_is_loaded_and_then_at_once(
+    ws: Workspace, project: int, tracker, sound: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound(1))
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
+    new, loading, go_on = scored(ws, "new"), threading.Event(), threading.Event()
+    load = tracking.Tracker.load
+
+    def slowly(folder) -> object:
+        loading.set()
+        assert go_on.wait(20)
+        return load(folder)
+
+    monkeypatch.setattr(tracking.Tracker, "load", slowly)
+    promoting = threading.Thread(target=promotion.promote, args=(ws, new, "anna"))
+    promoting.start()
+    assert loading.wait(20)
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
+    go_on.set()
+    promoting.join(20)
+    monkeypatch.setattr(tracking.Tracker, "load", lambda folder: pytest.fail("loaded again"))
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
+
+
+def test_a_switch_by_another_process_does_not_keep_who_speaks_waiting(
+    ws: Workspace, project: int, tracker, sound: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound(1))
+    understanding.predict_turn(ws, turn.id)
+    monkeypatch.setattr(trackers, "_following", True)
+    new = scored(ws, "new")
+    promotion.promote_finished(ws, new, "job 1")
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
+    trackers.prepare(new, checkpoints.in_use(ws).path)
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
+
+
+def test_a_checkpoint_that_cannot_be_loaded_or_is_not_there_leaves_the_old_one_in_use(
+    ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = scored(ws, "new")
+    monkeypatch.setattr(tracking.Tracker, "load", lambda folder: 1 / 0)
+    with pytest.raises(StudioError, match="cannot be loaded"):
+        promotion.promote(ws, new, "anna")
+    with pytest.raises(StudioError, match="does not exist any more"):
+        promotion.promote(ws, 9, "anna")
+    with pytest.raises(StudioError, match="in use already"):
+        promotion.promote(ws, 1, "anna")
+    monkeypatch.setattr(checkpoints, "missing_files", lambda folder: ["connector.safetensors"])
+    with pytest.raises(StudioError, match=r"connector\.safetensors is missing: choose another checkpoint"):
+        promotion.promote(ws, new, "anna")
+    assert checkpoints.in_use(ws).name == "demo"
