@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from engine.connector_config import CONNECTOR_KINDS, CONNECTOR_SECTIONS, ConnectorConfig, Section, StackedTransformerConfig
-from engine.recipe_files import RecipeError, choose_stages, compose, nearest, override, packaged, read_recipe
+from engine.recipe_files import RecipeError, compose, nearest, override, packaged, read_recipe
 
 
 def _compiles(pattern: str) -> str:
@@ -150,10 +150,10 @@ class AugmentConfig(Section):
     noise: str = Field("", description="folder of noise recordings, or a manifest whose turns are noise")
     noise_share: float = Field(1.0, gt=0, le=1, description="share of rows that get noise")
     noise_snr: tuple[float, float] = Field((5.0, 20.0), description="lowest and highest signal-to-noise ratio, decibels")
-    time_masks: int = Field(0, ge=0)
-    time_mask_frames: int = Field(10, ge=1)
-    feature_masks: int = Field(0, ge=0)
-    feature_mask_size: int = Field(32, ge=1)
+    time_masks: int = Field(0, ge=0, description="stretches of frames that are blanked")
+    time_mask_frames: int = Field(10, ge=1, description="frames in the longest of them")
+    feature_masks: int = Field(0, ge=0, description="bands of features that are blanked")
+    feature_mask_size: int = Field(32, ge=1, description="features in the widest of them")
 
     @property
     def changes_waveforms(self) -> bool:
@@ -191,15 +191,15 @@ class StageConfig(Section):
     ce_weight: float = Field(1.0, ge=0, description="cross-entropy through the LLM; 0 skips the LLM's forward pass")
     ctc_weight: float = Field(0.0, ge=0, description="CTC of the connector's outputs against the LLM's embedding table")
     matching: MatchingConfig = MatchingConfig()
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, description="optimiser steps; more fits the data more closely, too many forget the rest")
     batch: int = Field(16, ge=1, description="rows an optimiser step sees")
     max_positions: int = Field(4096, ge=64, description="padded positions one micro-batch may hold")
-    learning_rate: float = Field(5e-5, gt=0)
+    learning_rate: float = Field(5e-5, gt=0, description="lower it when the loss jumps")
     learning_rates: dict[Pattern, float] = Field({}, description="learning rate per regular expression, first match wins")
-    warmup: int = Field(0, ge=0)
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: int = Field(0, ge=0, description="steps in which the learning rate rises from 0")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="how the learning rate falls after that")
     betas: tuple[float, float] = Field((0.9, 0.999), description="AdamW's decay of the gradient's mean and of its square")
-    weight_decay: float = Field(1e-6, ge=0)
+    weight_decay: float = Field(1e-6, ge=0, description="AdamW's, of the weights a step")
     clip: float = Field(5.0, gt=0, description="gradient norm limit")
     augment: AugmentConfig = AugmentConfig()
     eval_every: int = Field(0, ge=0, description="steps between evaluations on the dev dialogues; the best weights are kept")
@@ -288,10 +288,9 @@ def recipe_content(name: str, overrides: Sequence[str] | None = None, stages: Se
     Raises:
         RecipeError: no such recipe or stage, not TOML, or a key path that leads nowhere.
     """
-    data = compose(name, Recipe.model_fields)
+    data = compose(name, Recipe.model_fields, stages)
     for text in overrides or []:
         override(data, text, Recipe.model_fields)
-    choose_stages(data, stages, name)
     return data
 
 

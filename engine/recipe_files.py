@@ -86,8 +86,8 @@ def read_recipe(name: str, children: tuple[str, ...] = ()) -> tuple[dict[str, An
     return data, variants
 
 
-def compose(name: str, sections: Collection[str]) -> dict[str, Any]:
-    """The recipe that ``recipe[:variant...]`` names, its stages those that it runs.
+def compose(name: str, sections: Collection[str], stages: Collection[str] | None = None) -> dict[str, Any]:
+    """The recipe that ``recipe[:variant...]`` names, its stages those that it runs, or ``stages`` in their place.
 
     Raises:
         RecipeError: no such recipe, variant or stage.
@@ -102,7 +102,7 @@ def compose(name: str, sections: Collection[str]) -> dict[str, Any]:
         for key, value in variants[variant].get("set", {}).items():
             assign(data, key, value, sections)
         run = variants[variant].get("run", run)
-    choose_stages(data, run, file)
+    choose_stages(data, run if stages is None else stages, file)
     if names:
         data["name"] = ":".join([str(data.get("name", file)), *names])
     return data

@@ -1,5 +1,5 @@
 """The command line: ``dst-studio [start]`` opens the studio, ``dst-studio setup`` prepares everything and opens nothing;
-``import`` and ``export`` bring dialogues in and out; ``users`` says who may log in.
+``import`` and ``export`` bring dialogues in and out; ``users`` says who may log in; ``jobs`` trains.
 
 What people can put right ends in one sentence on standard error and exit code 2.
 """
@@ -10,27 +10,21 @@ import ipaddress
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from engine import base_models
+from studio.cli_common import Home, ProjectName, project_named, say, sentences
+from studio.cli_jobs import jobs
 from studio.errors import StudioError
 from studio.workspace import DATABASE, Workspace, open_workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 users = typer.Typer(no_args_is_help=True, help="Who may log in. Without users there is no login, and this machine only.")
 app.add_typer(users, name="users")
-
-Home = Annotated[
-    Path | None,
-    typer.Option(help="The workspace folder; DST_STUDIO_HOME, or this platform's place for user data, if not given."),
-]
-
-ProjectName = Annotated[str | None, typer.Option("--project", help="The project's name; not needed where there is only one.")]
+app.add_typer(jobs, name="jobs")
 
 
 @app.command()
@@ -43,12 +37,12 @@ def start(
     key: Annotated[Path | None, typer.Option(help="The certificate's key, a PEM file.", exists=True, dir_okay=False)] = None,
 ) -> None:
     """Prepare what is missing and open the studio."""
-    with _sentences():
+    with sentences():
         if (certificate is None) != (key is None):
             raise StudioError("HTTPS takes both: give --certificate and --key.")
         _refuse_others(host, home)
         ws = prepare(home)
-        _say("Opening the studio")
+        say("Opening the studio")
         from studio.app import launch  # Gradio takes seconds to import
 
         launch(ws, host, port, browser, certificate, key)
@@ -57,8 +51,8 @@ def start(
 @app.command()
 def setup(home: Home = None) -> None:
     """Prepare base models, workspace, database and sample project."""
-    with _sentences():
-        _say(f"Ready: {prepare(home).home}")
+    with sentences():
+        say(f"Ready: {prepare(home).home}")
 
 
 @app.command("import")
@@ -77,7 +71,7 @@ def import_dialogues(
 
     What is there already, known by its content, is left out; an import that was killed goes on when it is started again.
     """
-    with _sentences():
+    with sentences():
         from studio.services import exchange, imports
 
         if formats:
@@ -89,7 +83,7 @@ def import_dialogues(
         ws = open_workspace(home)
         with exchange.opened(ws, place, name, split or ()) as opened:
             # A dry run makes no project; what it would be compared with is then empty
-            project_id = None if dry_run and _is_new(ws, project) else _project(ws, project, make=True)
+            project_id = None if dry_run and _is_new(ws, project) else project_named(ws, project, make=True)
             planned = imports.plan(ws, project_id, opened, rename)
             if as_json:
                 print(json.dumps(planned.to_json(), ensure_ascii=False, indent=2))
@@ -101,7 +95,7 @@ def import_dialogues(
             number = imports.carry_out(ws, project_id, planned, progress=_count)
             if not as_json:
                 there = len(planned.those("there"))
-                _say(f"{number} dialogues imported" + (f", {there} were there already" if there else ""))
+                say(f"{number} dialogues imported" + (f", {there} were there already" if there else ""))
 
 
 @app.command()
@@ -122,7 +116,7 @@ def export(
     home: Home = None,
 ) -> None:
     """Write a project's dialogues with their corrections into the folder OUT."""
-    with _sentences():
+    with sentences():
         from studio.services import exchange, exports
 
         if formats:
@@ -132,12 +126,12 @@ def export(
             raise StudioError("Name the folder to write: dst-studio export OUT.")
         chosen = exports.Selection(tuple(split or exports.TRAINING), status, text, tuple(dialogue or ()))
         ws = open_workspace(home)
-        written = exports.export(ws, _project(ws, project), out, to, chosen)
+        written = exports.export(ws, project_named(ws, project), out, to, chosen)
         for finding in written.findings:
             print(f"    {finding}")
         if written.held_out:
             print(f"    {written.held_out} held-out dialogues left out: name --split test to have them")
-        _say(f"{written.dialogues} dialogues written to {written.folder}")
+        say(f"{written.dialogues} dialogues written to {written.folder}")
 
 
 Password = Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for if not given.")]
@@ -149,7 +143,7 @@ def list_users(home: Home = None) -> None:
     """Print everybody's name and role."""
     from studio.services import people
 
-    with _sentences():
+    with sentences():
         for user in people.list_users(open_workspace(home)):
             print(f"{user.name}\t{user.role}" + ("" if user.active else "\tmay not log in"))
 
@@ -159,9 +153,9 @@ def add_user(name: str, password: Password, role: RoleName = "annotator", home: 
     """Let somebody log in; the first one has to be an admin. A running studio asks for logins when it is started again."""
     from studio.services import people
 
-    with _sentences():
+    with sentences():
         user = people.add_user(open_workspace(home), name, password, role)
-        _say(f"{user.name} may log in as {user.role}")
+        say(f"{user.name} may log in as {user.role}")
 
 
 @users.command("change")
@@ -175,10 +169,10 @@ def change_user(
     """Change somebody's role or password, or whether they may log in."""
     from studio.services import people
 
-    with _sentences():
+    with sentences():
         new = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if password else None
         user = people.change_user(open_workspace(home), name, password=new, role=role, active=active)
-        _say(f"{user.name}: {user.role}" + ("" if user.active else ", may not log in"))
+        say(f"{user.name}: {user.role}" + ("" if user.active else ", may not log in"))
 
 
 def prepare(home: Path | None) -> Workspace:
@@ -186,11 +180,11 @@ def prepare(home: Path | None) -> Workspace:
     if home is not None:
         os.environ["DST_STUDIO_HOME"] = str(home.expanduser().absolute())  # the engine and the jobs read it too
     for name in base_models.FIRST_START:
-        _say(f"Base model {name}")
+        say(f"Base model {name}")
         base_models.ensure(name, progress=lambda message: print(f"    {message}", flush=True))
-    _say(f"Workspace and database in {base_models.home()}")
+    say(f"Workspace and database in {base_models.home()}")
     ws = open_workspace()
-    _say("Sample project")
+    say("Sample project")
     from studio.services.projects import seed_sample
 
     seed_sample(ws)
@@ -221,19 +215,6 @@ def _refuse_others(host: str, home: Path | None) -> None:
         )
 
 
-def _project(ws: Workspace, name: str | None, make: bool = False) -> int:
-    from studio.services import projects
-
-    known = {project.name: project.id for project in projects.list_projects(ws)}
-    if name is None and len(known) == 1:
-        return next(iter(known.values()))
-    if name in known:
-        return known[name]
-    if name is not None and make:
-        return projects.create_project(ws, name).id
-    raise StudioError(f"Name the project with --project; there are: {', '.join(known) or 'none yet'}.")
-
-
 def _is_new(ws: Workspace, name: str | None) -> bool:
     from studio.services import projects
 
@@ -247,19 +228,6 @@ def _list(formats: dict[str, str]) -> None:
 
 def _count(done: int, total: int) -> None:
     print(f"    {done} of {total} dialogues", file=sys.stderr, flush=True)
-
-
-def _say(step: str) -> None:
-    print(f"==> {step}", flush=True)
-
-
-@contextmanager
-def _sentences() -> Iterator[None]:
-    try:
-        yield
-    except (StudioError, base_models.BaseModelError) as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(2) from error
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from studio import backends
 from studio.backends import Running, local
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
-from studio.services import checkpoints, promotion, provenance, runs, training
+from studio.services import checkpoints, promotion, provenance, reruns, runs, training
 from studio.services.runs import HEARTBEAT
 from studio.services.snapshots import HELD_OUT, TRAIN
 from studio.workspace import Workspace, attach
@@ -63,6 +63,7 @@ class _Run:
             checkpoint_id: "scoring the new checkpoint",
         }
         failures = [self.score(*found) for found in phases.items()]
+        reruns.judge(self.ws, self.job_id)
         if wanted and used_id != checkpoint_id:  # else it was killed after that
             said = promotion.promote_finished(self.ws, checkpoint_id, f"job {self.job_id}")
             with self.ws.write() as session:

@@ -36,12 +36,15 @@ def evaluation(session: Session, checkpoint_id: int, manifest_sha256: str) -> Ev
     )
 
 
-def common(session: Session, first_id: int, second_id: int) -> tuple[Evaluation, Evaluation] | None:
-    """Evaluations of two checkpoints on the newest manifest that both were scored on; newest by the second's."""
+def common(session: Session, first_id: int, second_id: int, answered: bool = False) -> tuple[Evaluation, Evaluation] | None:
+    """Evaluations of two checkpoints on the newest manifest that both were scored on; newest by the second's.
+
+    With ``answered`` only those whose answers were kept.
+    """
     of_second = select(Evaluation).where(Evaluation.checkpoint_id == second_id).order_by(Evaluation.id.desc())
     for found in session.scalars(of_second):
         other = evaluation(session, first_id, found.manifest_sha256)
-        if other is not None:
+        if other is not None and not (answered and None in (other.predictions, found.predictions)):
             return other, found
     return None
 

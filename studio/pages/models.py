@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from studio.pages import shared
+from studio.pages.compare_panel import ComparePanel
 from studio.pages.gate_panel import GatePanel
 from studio.services import checkpoints, gates, people, promotion
 from studio.services.checkpoints import CheckpointView
@@ -28,18 +29,24 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             gate = GatePanel(ws)
             scores = shared.block(elem_id="models.scores")
         with gr.Column(scale=3, min_width=340):
-            card = gr.Markdown(elem_id="models.card", elem_classes="dst-panel dst-card")
-    view = [table, checkpoint, scores, card, *gate.outputs]
+            side = ComparePanel(ws)
+            with gr.Accordion("Model card", open=False, elem_id="models.card_panel"):
+                card = gr.Markdown(elem_id="models.card", elem_classes="dst-card")
+    view = [table, checkpoint, scores, card, *gate.outputs, *side.outputs]
 
     def shown(wanted: int | None) -> dict[Any, Any]:
         found = checkpoints.list_checkpoints(ws)
         chosen = next((item for item in found if item.id == wanted), next(item for item in found if item.in_use))
-        return {
-            table: table_html(found),
-            checkpoint: gr.update(choices=[(label(item), item.id) for item in found], value=chosen.id),
-            scores: shared.scores_html(chosen.parent_scores, chosen.scores),
-            card: checkpoints.model_card(ws, chosen.id) or "*This checkpoint has no model card.*",
-        } | gate.shown(chosen)
+        return (
+            {
+                table: table_html(found),
+                checkpoint: gr.update(choices=[(label(item), item.id) for item in found], value=chosen.id),
+                scores: shared.scores_html(chosen.parent_scores, chosen.scores),
+                card: checkpoints.model_card(ws, chosen.id) or "*This checkpoint has no model card.*",
+            }
+            | gate.shown(chosen)
+            | side.shown(chosen, found)
+        )
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
@@ -82,6 +89,23 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         gates.set_rules(ws, Rules(jga, wer, slot))
         return {notice: f"{shared.saved()}: the gate judges by these rules."} | shown(checkpoint_id)
 
+    @shared.reported
+    def choose_baseline(baseline_id: int, checkpoint_id: int) -> Any:
+        """Inputs: models.baseline, models.checkpoint. Outputs: the comparison."""
+        found = checkpoints.list_checkpoints(ws)
+        chosen = next((item for item in found if item.id == checkpoint_id), None)
+        return side.shown(chosen, found, baseline_id) if chosen is not None else gr.skip()
+
+    @shared.reported
+    def choose_turns(baseline_id: int | None, checkpoint_id: int, slot: str | None, kind: str) -> Any:
+        """Inputs: models.baseline, models.checkpoint, models.compare_slot, models.compare_kind. Outputs: the turns."""
+        return side.listed(baseline_id, checkpoint_id, slot, kind)
+
+    @shared.reported
+    def make_report(baseline_id: int, checkpoint_id: int) -> Any:
+        """Inputs: models.baseline, models.checkpoint. Outputs: models.download_report."""
+        return side.reported(baseline_id, checkpoint_id)
+
     def switched(step: PromotionView) -> dict[Any, Any]:
         text = f"{shared.saved()}: {shared.escape(step.target)} answers from now on."
         return {notice: text} | shown(None)
@@ -95,6 +119,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.ACT)
     gate.back.click(go_back, None, [notice, *view], **shared.ACT)
     gate.keep.click(keep_rules, [checkpoint, *gate.limits], [notice, *view], **shared.ACT)
+    pair = [side.baseline, checkpoint]
+    side.baseline.input(choose_baseline, pair, side.outputs, **shared.LIGHT)
+    for choice in (side.slot, side.kind):
+        choice.input(choose_turns, [*pair, side.slot, side.kind], side.turns, **shared.LIGHT)
+    side.make.click(make_report, pair, [side.download], **shared.LIGHT)
 
 
 def label(item: CheckpointView) -> str:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import checkpoints, people, propagation, training
+from studio.services import checkpoints, people, propagation, provenance, training
+from studio.services.provenance import UsedCorrection
 from studio.services.training import JobView, Preview
 from studio.workspace import Workspace
 
@@ -77,6 +78,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             progress = shared.block(elem_id="train.progress", elem_classes="dst-panel")
             with gr.Row(elem_classes="dst-bar"):
                 stop = gr.Button("Stop and save", elem_id="train.stop", size="sm", interactive=False, scale=0, min_width=130)
+                again = gr.Button("Run again", elem_id="train.rerun", size="sm", interactive=False, scale=0, min_width=130)
                 resume = gr.Button("Resume", elem_id="train.resume", size="sm", interactive=False, scale=0, min_width=130)
             plot = gr.LinePlot(
                 x="step",
@@ -89,6 +91,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 buttons=[],
             )
             scores = shared.block(elem_id="train.scores")
+            with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
+                used = shared.block(elem_id="train.used")
             with gr.Accordion("Log", open=False, elem_id="train.log_panel"):
                 log = gr.Textbox(
                     show_label=False,
@@ -100,7 +104,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 )
     points = gr.State([])  # [step, stage, loss] of what is plotted: a tick asks only for what is newer
     timer = gr.Timer(2)
-    live = [points, plot, progress, stop, resume, scores, log, job]
+    live = [points, plot, progress, stop, resume, again, used, scores, log, job]
 
     def plotted(known: list[list[Any]], job_id: int) -> dict[Any, Any]:
         fresh = training.metrics(ws, job_id, after_step=known[-1][0] if known else 0, max_points=POINTS)
@@ -116,6 +120,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             progress: progress_html(item),
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
+            again: gr.update(interactive=item.checkpoint is not None and not item.active),
             scores: "" if item.active else shared.scores_html(item.scores_before, item.scores_after),
             log: item.log_tail,
         }
@@ -127,8 +132,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 "Correct some turns, then start: the loss appears here, and training goes on without this page.",
             )
             nothing: dict[Any, Any] = {progress: text, points: [], plot: gr.update(visible=False), scores: "", log: ""}
-            return nothing | {stop: gr.update(interactive=False), resume: gr.update(interactive=False)}
-        return shown(training.job_view(ws, job_id)) | plotted([], job_id)
+            return nothing | {used: ""} | {button: gr.update(interactive=False) for button in (stop, resume, again)}
+        trained_on = {used: used_html(provenance.corrections_of(ws, job_id))}
+        return shown(training.job_view(ws, job_id)) | plotted([], job_id) | trained_on
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
         jobs = training.list_jobs(ws, project_id)
@@ -155,7 +161,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             by_address = None
         selector, project_id = shared.choose_project(ws, by_address or remembered)
         known = checkpoints.list_checkpoints(ws)
-        recipes = training.recipes()
+        recipes = [item for item in training.recipes() if item.fits]
         choices, chosen = listed(project_id, wanted)
         form = {
             head.project: selector,
@@ -232,6 +238,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported
+    def run_again(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
+        """Inputs: train.project, train.job. Outputs: the jobs and the new one."""
+        people.require(ws, shared.author(request), "trainer")
+        if job_id is None:
+            return gr.skip()
+        item = training.rerun_job(ws, job_id)
+        return listed(project_id, item.id)[0] | opened(item.id)
+
+    @shared.reported
     def tick(job_id: int | None, known: list[list[Any]], project_id: int | None) -> Any:
         """Inputs: train.job, the points plotted, train.project. Outputs: the job."""
         if job_id is None:
@@ -248,6 +263,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
+    again.click(run_again, [head.project, job], live, **shared.ACT)
     timer.tick(tick, [job, points, head.project], live, trigger_mode="once", **shared.LIGHT)
 
 
@@ -290,6 +306,20 @@ def errors_html(errors: dict[tuple[str, str], tuple[int, int]]) -> str:
     return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, "Why the model was wrong") + f"<p>{advice}</p>"
 
 
+def used_html(found: list[UsedCorrection]) -> str:
+    """Every correction of a run, each a link to its turn."""
+    rows = [
+        [
+            f"<a href='correct?turn={used.turn_id}'>{shared.escape(f'{used.dialogue}, turn {used.number + 1}')}</a>",
+            used.kind,
+            shared.escape(used.author),
+            shared.day_clock(used.created),
+        ]
+        for used in found
+    ]
+    return shared.table(("Turn", "What", "Who", "When"), rows, shared.count(len(rows), "correction"))
+
+
 def progress_html(item: JobView) -> str:
     """How far a job is, in words, numbers and a bar."""
     total = item.total_steps or 0
@@ -307,6 +337,7 @@ def progress_html(item: JobView) -> str:
         facts.append(f"checkpoint <a href='models?checkpoint={item.checkpoint_id}'>{shared.escape(item.checkpoint)}</a>")
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
+    gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""
     phase = f": {shared.escape(item.phase)}" if item.active and item.phase else ""
     return (
         f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"

@@ -14,7 +14,7 @@ from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
 from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label
-from studio.services import corrections, dialogues, hints, ontology, postprocessing
+from studio.services import corrections, dialogues, hints, ontology, postprocessing, provenance
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -121,7 +121,7 @@ class TurnEditor:
             self.redo: gr.update(interactive=item.can_redo),
             self.raw: shared.pretty(item.state),
             self.raw_problem: "",
-            self.history: history_html(corrections.history(self.ws, item.id)),
+            self.history: history_html(corrections.history(self.ws, item.id), provenance.runs_of(self.ws, item.id)),
             **self.review.shown(item),
             **self.guard.shown(around),
             self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),

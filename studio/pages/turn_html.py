@@ -81,12 +81,25 @@ def moved_html(moved: list[Moved]) -> str:
     return f"<div class='dst-moved' role='status'><b>Decoded again with your correction</b><ul>{''.join(rows)}</ul></div>"
 
 
-def history_html(revisions: list[RevisionView]) -> str:
-    """Every change of the turn, newest first."""
+def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> str:
+    """Every change of the turn, newest first, with the runs that were trained on it (``runs``: job ids by revision)."""
     if not revisions:
         return shared.empty("Nothing changed yet", "Every change is kept here with its time and author; nothing is overwritten.")
-    rows = [[shared.clock(item.created), shared.escape(item.author), item.source, _change_html(item)] for item in revisions]
-    return shared.table(("Time", "Who", "Source", "Change"), rows)
+    rows = [
+        [
+            shared.clock(item.created),
+            shared.escape(item.author),
+            item.source,
+            _change_html(item),
+            _runs_html(runs.get(item.id, [])),
+        ]
+        for item in revisions
+    ]
+    return shared.table(("Time", "Who", "Source", "Change", "Trained on in"), rows)
+
+
+def _runs_html(jobs: list[int]) -> str:
+    return ", ".join(f"<a href='train?job={job}'>job {job}</a>" for job in jobs)
 
 
 def _change_html(revision: RevisionView) -> str:

@@ -26,7 +26,8 @@ class JobView:
     """A job as pages show it. ``phase`` is what it is doing in plain words; ``stage`` is the recipe's stage.
 
     ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
-    the checkpoint was to be put in use, ``None`` where it was not asked. ``scores_before`` and
+    the checkpoint was to be put in use, ``None`` where it was not asked.
+    ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
     """
 
@@ -48,6 +49,7 @@ class JobView:
     loss: float | None
     error: str | None
     gate: str | None
+    reproduction: dict[str, Any] | None
     log_tail: str
     scores_before: dict[str, Any] | None
     scores_after: dict[str, Any] | None
@@ -130,6 +132,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         loss=newest.get("loss"),
         error=job.error,
         gate=job.gate,
+        reproduction=runs.reproduction(folder),
         log_tail=runs.log_tail(folder),
         scores_before=before,
         scores_after=after,

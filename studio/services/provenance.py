@@ -11,6 +11,8 @@ import json
 import os
 import platform
 import subprocess
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any
 
 import engine
 from db.models import Job, Snapshot
+from db.repositories import snapshots
+from studio.workspace import Workspace
 
 RECIPE, PROVENANCE = "recipe.toml", "provenance.json"
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "safetensors", "accelerate")
@@ -47,6 +51,11 @@ def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], reci
         "libraries": libraries(),
         "machine": machine(),
     }
+    save(folder, snapshot)
+
+
+def save(folder: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot's ``provenance`` into its job's folder."""
     (folder / PROVENANCE).write_text(json.dumps(snapshot.provenance, indent=1), encoding="utf-8")
 
 
@@ -55,6 +64,40 @@ def recipe_arguments(folder: Path, job: Job) -> list[str]:
     if (folder / RECIPE).is_file():
         return [str(folder / RECIPE)]
     return [job.recipe, *(part for override in job.overrides for part in ("--set", override))]
+
+
+@dataclass(frozen=True)
+class UsedCorrection:
+    """A correction that a run was trained on."""
+
+    revision_id: int
+    turn_id: int
+    dialogue: str
+    number: int
+    kind: str
+    author: str
+    created: datetime
+
+
+def corrections_of(ws: Workspace, job_id: int) -> list[UsedCorrection]:
+    """Every correction a job was trained on, in the order of dialogues and turns."""
+    with ws.read() as session:
+        job = session.get(Job, job_id)
+        if job is None or job.snapshot_id is None:
+            return []
+        return [
+            UsedCorrection(
+                revision.id, turn.id, dialogue.name, turn.turn_id, str(revision.kind), revision.author, revision.created
+            )
+            for revision, turn, dialogue in snapshots.revisions(session, job.snapshot_id)
+        ]
+
+
+def runs_of(ws: Workspace, turn_id: int) -> dict[int, list[int]]:
+    """The jobs that were trained on a turn's revisions: their ids, by the revision's."""
+    with ws.read() as session:
+        found = snapshots.jobs_of_turn(session, turn_id)
+        return {revision: [job.id for job in jobs] for revision, jobs in found.items()}
 
 
 def describe_checkpoint(folder: Path) -> dict[str, Any]:

@@ -1,44 +1,59 @@
-"""Recipes that the studio offers, and the one a run is given: complete, as the TOML that the command line takes too."""
+"""Recipes that the studio offers, what can be set in them, and the one a run is given: complete, as TOML."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import types
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
 
 import tomlkit
+from pydantic import BaseModel
 
 from studio.errors import StudioError
 
 
 @dataclass(frozen=True)
 class RecipeView:
-    """A recipe one can start: its name, one line about it, its steps over all stages, and its TOML text."""
+    """A recipe: its name, one line about it, the names of all its stages, those that it runs and their steps, its TOML text.
+
+    ``fits`` says whether it goes with the embedded base models; the papers' recipes take others and days of a large GPU.
+    """
 
     name: str
     description: str
+    stages: tuple[str, ...]
+    run: tuple[str, ...]
     steps: int
     toml: str
+    fits: bool
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key of a recipe as a form shows it. ``kind`` is whole, number, choice, switch or toml (anything else, as text)."""
+
+    key: str
+    kind: Literal["whole", "number", "choice", "switch", "toml"]
+    value: Any
+    help: str
+    choices: tuple[str, ...] = ()
 
 
 def recipes() -> list[RecipeView]:
-    """The engine's recipes for the embedded base models, the quickest first: those are the ones to adapt a checkpoint with.
-
-    The papers' recipes take other base models and days of a large GPU: they are started from the command line.
-    """
-    from engine.base_models import FIRST_START
-    from engine.config import available_recipes, load_recipe
+    """All recipes, and the variants of those for corrections. First what goes with the embedded base models, the quickest first."""
+    from engine.config import available_recipes, load_recipe, recipe_variants
 
     views = []
     for name, description in available_recipes().items():
-        recipe = load_recipe(name)
-        if not {recipe.model.encoder, recipe.model.llm} <= set(FIRST_START):
-            continue
-        views.append(RecipeView(name, description, sum(stage.steps for stage in recipe.stages), recipe_toml(name)))
-    return sorted(views, key=lambda view: (view.steps, view.name))
+        views.append(_view(name, description))
+        if load_recipe(name).needs_base:
+            views += [_view(f"{name}:{variant}", change) for variant, change in recipe_variants(name).items()]
+    return sorted(views, key=lambda view: (not view.fits, view.steps, view.name))
 
 
 def recipe_toml(name: str, overrides: Sequence[str] = (), stages: Sequence[str] | None = None) -> str:
-    """A recipe as one TOML text: what it extends merged in, overrides applied, only ``stages`` (all of them if ``None``).
+    """A recipe as one TOML text: what it extends merged in, overrides applied, only ``stages`` (``None``: those it runs).
 
     Raises:
         StudioError: no such recipe or stage, an unknown key or a bad value.
@@ -51,3 +66,56 @@ def recipe_toml(name: str, overrides: Sequence[str] = (), stages: Sequence[str] 
     except RecipeError as error:
         raise StudioError(str(error)) from error
     return tomlkit.dumps(content)
+
+
+def settings(toml: str) -> list[Setting]:
+    """What can be set in a complete recipe besides its model and prompts: each stage's keys, then the run's own."""
+    from engine.config import Recipe
+
+    recipe = Recipe.model_validate(tomlkit.parse(toml).unwrap())
+    found = [setting for stage in recipe.stages for setting in _settings(stage, f"{stage.name}.")]
+    return found + [_setting(recipe, key, key) for key in ("seed", "threads", "checkpoint_every")]
+
+
+def _settings(section: BaseModel, prefix: str) -> Iterator[Setting]:
+    for key in type(section).model_fields:
+        if key != "name":
+            inner = getattr(section, key)
+            if isinstance(inner, BaseModel):
+                yield from _settings(inner, f"{prefix}{key}.")
+            else:
+                yield _setting(section, key, prefix + key)
+
+
+def _setting(section: BaseModel, key: str, path: str) -> Setting:
+    field, value = type(section).model_fields[key], getattr(section, key)
+    kind = field.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(part for part in get_args(kind) if part is not type(None))
+    text = field.description or ""
+    if get_origin(kind) is Literal:
+        return Setting(path, "choice", value, text, get_args(kind))
+    if kind in (bool, int, float):
+        return Setting(path, {bool: "switch", int: "whole", float: "number"}[kind], value, text)  # type: ignore[arg-type,index]
+    return Setting(path, "toml", _toml_value(value), text)
+
+
+def _toml_value(value: Any) -> str:
+    """A value as it stands behind the equals sign."""
+    if isinstance(value, dict):
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table.as_string()
+    return tomlkit.item(list(value) if isinstance(value, tuple) else value).as_string()
+
+
+def _view(name: str, description: str) -> RecipeView:
+    from engine.base_models import FIRST_START
+    from engine.config import load_recipe
+    from engine.recipe_files import read_recipe
+
+    recipe = load_recipe(name)
+    every = tuple(stage["name"] for stage in read_recipe(name.partition(":")[0])[0]["stages"])
+    run = tuple(stage.name for stage in recipe.stages)
+    fits = {recipe.model.encoder, recipe.model.llm} <= set(FIRST_START)
+    return RecipeView(name, description, every, run, sum(stage.steps for stage in recipe.stages), recipe_toml(name), fits)

@@ -19,6 +19,7 @@ import psutil
 
 HEARTBEAT = "heartbeat"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
+REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first run
 _CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
 
 
@@ -68,6 +69,14 @@ def result(folder: Path) -> dict[str, Any]:
         return json.loads((folder / "train" / "result.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+
+
+def reproduction(folder: Path) -> dict[str, Any] | None:
+    """Whether a rerun came to the same; ``None`` where it is no rerun or has not finished."""
+    try:
+        return json.loads((folder / REPRODUCTION).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
 
 
 def why_failed(folder: Path, exit_code: int) -> str:

@@ -17,6 +17,7 @@ from studio.errors import StudioError
 from studio.services import checkpoints, provenance
 from studio.services.job_views import JobView, find_job, job_view, list_jobs, metrics, resumable
 from studio.services.recipes import RecipeView, recipe_toml, recipes
+from studio.services.reruns import rerun_job
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import is_whole, reconcile, start_next
 from studio.services.snapshots import Preview, freeze, preview
@@ -31,8 +32,10 @@ __all__ = [
     "list_jobs",
     "metrics",
     "preview",
+    "recipe_toml",
     "recipes",
     "reconcile",
+    "rerun_job",
     "resume_job",
     "set_backend",
     "start_job",

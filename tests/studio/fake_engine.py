@@ -1,7 +1,7 @@
 """Stands in for ``python -m engine``: keeps the promises of docs/architecture.md about files and exit codes, learns nothing.
 
-``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash``, ``deaf`` (does not hear a wish to stop), or
-``regress`` (the new checkpoint understands nothing);
+``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash``, ``deaf`` (does not hear a wish to stop),
+``regress`` (the new checkpoint understands nothing) or ``another`` (another result than otherwise);
 ``FAKE_STEP`` is the seconds a step takes.
 """
 
@@ -32,7 +32,14 @@ def train(arguments: argparse.Namespace) -> int:
     total = sum(stage["steps"] for stage in tomllib.loads(Path(arguments.recipe).read_text())["stages"])
     for step in range(done + 1, total + 1):
         time.sleep(SECONDS)
-        line = {"stage": "stage2", "step": step, "total_steps": total, "loss": 1 / step, "lr": 0.1, "grad_norm": 1.0}
+        line = {
+            "stage": "stage2",
+            "step": step,
+            "total_steps": total,
+            "loss": 1.0 if MODE == "another" else 1 / step,
+            "lr": 0.1,
+            "grad_norm": 1.0,
+        }
         line |= {"tokens": 10, "seconds": SECONDS, "eta_seconds": SECONDS * (total - step)}
         with metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -47,7 +54,7 @@ def train(arguments: argparse.Namespace) -> int:
             return finish(out, "stopped", step, None, 3)
     for name in ("checkpoint.json", "connector.safetensors", "ontology.json"):
         (out / "checkpoint").mkdir(exist_ok=True)
-        (out / "checkpoint" / name).write_text("{}")
+        (out / "checkpoint" / name).write_text("{}" if MODE != "another" else "{ }")
     return finish(out, "finished", total, None, 0)
 
 
@@ -74,7 +81,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
                 }
                 lines.append(json.dumps(answer) + "\n")
     Path(arguments.predictions).write_text("".join(lines))
-    print(json.dumps({"wer": 10.0, "jga": 0.0 if fails else 50.0, "of": name}))
+    print(json.dumps({"wer": 10.0, "jga": 0.0 if fails else 60.0 if MODE == "another" else 50.0, "of": name}))
     return 4 if MODE == "unscored" else 0
 
 

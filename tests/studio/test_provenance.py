@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from studio.errors import StudioError
-from studio.services import checkpoints, corrections, dialogues, training
+from studio.services import checkpoints, corrections, dialogues, provenance, training
 from studio.workspace import Workspace
 from tests.studio.test_jobs import wait
 
@@ -34,6 +34,58 @@ def test_a_run_keeps_what_it_follows_from(ws: Workspace, project: int, corrected
     recipe = tomllib.loads((job.folder / "recipe.toml").read_text())
     assert (recipe["name"], recipe["seed"], [stage["steps"] for stage in recipe["stages"]]) == ("adapt", 1, [2])
     wait(ws, job.id)
+
+
+def test_from_a_correction_one_sees_its_runs_and_from_a_run_its_corrections(ws: Workspace, project: int, corrected) -> None:
+    corrected("train", turns=2)
+    first = start(ws, project)
+    words, state = sorted(revision.id for revision in corrections.history(ws, 1))
+    turn = dialogues.get_turn(ws, 1)
+    corrections.save_transcript(ws, 1, "other words", "ben", turn.transcript_head)
+    newest = max(revision.id for revision in corrections.history(ws, 1))
+    second = start(ws, project)
+    assert provenance.runs_of(ws, 1) == {words: [first.id], state: [first.id, second.id], newest: [second.id]}
+    used = provenance.corrections_of(ws, second.id)
+    of_turn = [(one.revision_id, one.dialogue, one.number, one.author) for one in used if one.turn_id == 1]
+    assert of_turn == [(state, "train", 0, "anna"), (newest, "train", 0, "ben")]
+    for job in (first, second):
+        wait(ws, job.id)
+
+
+def test_a_rerun_comes_to_the_same_or_says_what_differs(
+    ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corrected("train", turns=2)
+    corrected("held out", split="test")
+    first = wait(ws, start(ws, project, use_when_finished=False).id)
+    corrected("later")  # a rerun is of what was frozen, not of what is corrected now
+    again = wait(ws, training.rerun_job(ws, first.id).id)
+    assert again.reproduction is not None and again.reproduction["identical"], again.log_tail
+    assert again.reproduction["sentence"] == "Identical to job 1: loss curve, weights and scores."
+    assert (again.folder / "snapshot/manifest.jsonl").read_bytes() == (first.folder / "snapshot/manifest.jsonl").read_bytes()
+    monkeypatch.setenv("FAKE_ENGINE", "another")
+    monkeypatch.setattr(provenance, "libraries", lambda: {"torch": "0.1"})
+    other = wait(ws, training.rerun_job(ws, first.id).id).reproduction
+    assert other is not None and not other["identical"]
+    assert (other["curve"]["from_step"], other["weights"], list(other["scores"])) == (2, False, ["jga"])
+    assert "libraries.torch" in other["causes"] and "code.engine" not in other["causes"]
+    assert "the loss from step 2 on, by 0.5 at most and the weights and scores (jga)" in other["sentence"]
+
+
+def test_what_is_no_longer_what_it_was_is_not_run_again(ws: Workspace, project: int, corrected) -> None:
+    corrected("train")
+    job = wait(ws, start(ws, project).id)
+    recipe = job.folder / "recipe.toml"
+    text = recipe.read_text()
+    recipe.write_text(text.replace("steps = 2", "steps = 3"))
+    with pytest.raises(StudioError, match="was changed or is not complete"):
+        training.rerun_job(ws, job.id)
+    recipe.write_text(text)
+    (sound,) = (job.folder / "snapshot" / "audio").iterdir()
+    sound.unlink()
+    with pytest.raises(StudioError, match="was changed or is not complete"):
+        training.rerun_job(ws, job.id)
+    assert len(training.list_jobs(ws)) == 1
 
 
 @pytest.fixture

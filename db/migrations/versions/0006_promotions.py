@@ -33,10 +33,11 @@ def upgrade() -> None:
             )
     else:
         op.execute(
-            "CREATE FUNCTION refuse_change_of_promotions() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'promotions are append-only'; END $$"
+            "CREATE FUNCTION refuse_change_of_promotions() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            "RAISE EXCEPTION 'promotions are append-only' USING ERRCODE = 'integrity_constraint_violation'; END $$"
         )
-        op.execute(
-            "CREATE TRIGGER promotions_no_change BEFORE UPDATE OR DELETE ON promotions "
-            "FOR EACH ROW EXECUTE FUNCTION refuse_change_of_promotions()"
-        )
+        for change, each in (("UPDATE OR DELETE", "ROW"), ("TRUNCATE", "STATEMENT")):
+            op.execute(
+                f"CREATE TRIGGER promotions_no_change_of_{each.lower()}s BEFORE {change} ON promotions "
+                f"FOR EACH {each} EXECUTE FUNCTION refuse_change_of_promotions()"
+            )

@@ -57,7 +57,7 @@ def test_what_people_say_is_never_html(ws: Workspace, project: int) -> None:
     turn = dialogues.add_agent_turn(ws, dialogue.id, "<script>alert(1)</script>")
     corrections.save_transcript(ws, turn.id, "<img src=x>", "<b>", turn.transcript_head)
     shown = conversation_html(dialogues.get_dialogue(ws, dialogue.id), thinking=False)
-    shown += history_html(corrections.history(ws, turn.id))
+    shown += history_html(corrections.history(ws, turn.id), {})
     assert "<script" not in shown and "<img" not in shown and "&lt;b&gt;" in shown
 
 

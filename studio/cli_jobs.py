@@ -1,0 +1,210 @@
+"""``dst-studio jobs``: fine-tuning from the shell, by the same services as the Train and Models pages.
+
+With ``--json`` every command prints one JSON document.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from studio.cli_common import Home, ProjectName, project_named, say, sentences
+from studio.errors import StudioError
+from studio.workspace import Workspace, open_workspace
+
+jobs = typer.Typer(no_args_is_help=True, help="Fine-tuning jobs: start, watch, compare, put in use.")
+
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's number, as jobs list shows it.")]
+CheckpointName = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint's name, such as run-3.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+KEPT_BACK = ("log_tail",)  # of a job in lists
+
+
+@jobs.command("list")
+def list_jobs(project: ProjectName = None, as_json: AsJson = False, home: Home = None) -> None:
+    """Print the jobs, newest first."""
+    from studio.services import training
+
+    with sentences():
+        ws = open_workspace(home)
+        found = training.list_jobs(ws, project_named(ws, project) if project is not None else None)
+        if as_json:
+            _print_json([{key: value for key, value in asdict(job).items() if key not in KEPT_BACK} for job in found])
+            return
+        for job in found:
+            print(_line(job))
+
+
+@jobs.command()
+def start(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")] = "adapt",
+    project: ProjectName = None,
+    base: Annotated[str | None, typer.Option(help="The checkpoint to start from; the one in use if not given.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance adapt.steps=20")] = None,
+    stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
+    use: Annotated[bool, typer.Option(help="Put the checkpoint in use when it is finished and passes the gate.")] = True,
+    backend: Annotated[str | None, typer.Option(help="Where it runs: local, torchrun:2 and others; as set if not given.")] = None,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Freeze a project's corrections and train on them; the job goes on without this command."""
+    from studio.services import checkpoints, training
+
+    with sentences():
+        ws = open_workspace(home)
+        base_id = checkpoints.in_use(ws).id if base is None else _checkpoint(ws, base)
+        job = training.start_job(ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages)
+        _show(job, as_json)
+
+
+@jobs.command()
+def stop(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+    """Ask a job to save and end."""
+    from studio.services import training
+
+    with sentences():
+        _show(training.stop_job(open_workspace(home), job), as_json)
+
+
+@jobs.command()
+def resume(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+    """Go on with a stopped, failed or interrupted job."""
+    from studio.services import training
+
+    with sentences():
+        _show(training.resume_job(open_workspace(home), job), as_json)
+
+
+@jobs.command()
+def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+    """Run a finished job again from its frozen snapshot; jobs log then says whether it came to the same."""
+    from studio.services import training
+
+    with sentences():
+        _show(training.rerun_job(open_workspace(home), job), as_json)
+
+
+@jobs.command()
+def log(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+    """Print how a job stands and the end of its log; with --json everything about it."""
+    from studio.services import provenance, training
+
+    with sentences():
+        ws = open_workspace(home)
+        found = training.job_view(ws, job)
+        if as_json:
+            used = [asdict(correction) for correction in provenance.corrections_of(ws, job)]
+            _print_json(asdict(found) | {"corrections": used})
+            return
+        print(_line(found))
+        for sentence in (found.error, found.gate, found.reproduction and found.reproduction["sentence"]):
+            if sentence:
+                print(sentence)
+        print(found.log_tail)
+
+
+@jobs.command()
+def compare(
+    baseline: CheckpointName,
+    checkpoint: CheckpointName,
+    report: Annotated[bool, typer.Option("--report", help="Also write the HTML page of the turns; its path.")] = False,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Compare two checkpoints on the same held-out dialogues."""
+    from studio.services import comparison
+
+    with sentences():
+        ws = open_workspace(home)
+        pair = _checkpoint(ws, baseline), _checkpoint(ws, checkpoint)
+        found = comparison.compare(ws, *pair)
+        page = comparison.report(ws, *pair) if report else None
+        if as_json:
+            _print_json(found.to_json() | ({"report": page} if page is not None else {}))
+            return
+        for name, score in found.figures["scores"].items():
+            low, high = score["interval"]
+            print(
+                f"{name:8} {score['baseline']:.2f} % -> {score['system']:.2f} %, {score['difference']:+.2f} "
+                f"({low:+.2f} to {high:+.2f}), p = {score['p_value']:.4f}"
+            )
+        for slot, changes in found.figures["per_slot"].items():
+            print(f"{slot:32} " + ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in changes.items()))
+        if page is not None:
+            print(page)
+
+
+@jobs.command()
+def promote(
+    checkpoint: CheckpointName,
+    reason: Annotated[str, typer.Option(help="Why it is put in use although the gate refuses it.")] = "",
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Put a checkpoint in use, if the gate lets it pass."""
+    from studio.services import promotion
+
+    with sentences():
+        ws = open_workspace(home)
+        _show_step(promotion.promote(ws, _checkpoint(ws, checkpoint), _who(), reason), as_json)
+
+
+@jobs.command()
+def rollback(as_json: AsJson = False, home: Home = None) -> None:
+    """Put back in use what was before the newest promotion."""
+    from studio.services import promotion
+
+    with sentences():
+        _show_step(promotion.rollback(open_workspace(home), _who()), as_json)
+
+
+def _checkpoint(ws: Workspace, name: str) -> int:
+    from studio.services import checkpoints
+
+    known = {item.name: item.id for item in checkpoints.list_checkpoints(ws)}
+    if name not in known:
+        raise StudioError(f"There is no checkpoint {name!r}; there are: {', '.join(known)}.")
+    return known[name]
+
+
+def _who() -> str:
+    """Whoever has the shell may do everything; the record says by what name."""
+    return f"{getpass.getuser()} (shell)"
+
+
+def _line(job: Any) -> str:
+    steps = f", step {job.step} of {job.total_steps}" if job.total_steps else ""
+    made = f" -> {job.checkpoint}" if job.checkpoint else ""
+    return f"{job.id:>4}  {job.status:12} {job.recipe} from {job.base_checkpoint}{made}{steps}"
+
+
+def _show(job: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(asdict(job))
+    else:
+        print(_line(job))
+
+
+def _show_step(step: Any, as_json: bool) -> None:
+    if as_json:
+        _print_json(asdict(step))
+    else:
+        say(f"{step.target} answers from now on; before: {step.source}")
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
