@@ -41,7 +41,7 @@ class Setting:
 
 
 def recipes() -> list[RecipeView]:
-    """All recipes, and the variants of those for corrections. First what goes with the embedded base models, the quickest first."""
+    """All recipes, and the variants of those for corrections. First those of the embedded base models, the quickest first."""
     from engine.config import available_recipes, load_recipe, recipe_variants
 
     views = []

@@ -13,7 +13,7 @@ from studio.services.job_views import JobView
 from studio.workspace import Workspace
 from tests.studio.test_jobs import wait
 
-pytestmark = pytest.mark.usefixtures("fake_engine")
+pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
 
 
 @pytest.fixture
@@ -25,6 +25,7 @@ def regress(ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPa
     return wait(ws, training.start_job(ws, project, 1, "adapt", ["adapt.steps=1"]).id)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_what_was_broken_leads_to_the_turns_and_their_recordings(ws: Workspace, regress: JobView) -> None:
     found = comparison.compare(ws, 1, 2)
     assert (found.baseline, found.system, found.wer) == ("demo", "run-1", (10.0, 10.0))

@@ -11,7 +11,7 @@ from studio.services import checkpoints, corrections, dialogues, provenance, tra
 from studio.workspace import Workspace
 from tests.studio.test_jobs import wait
 
-pytestmark = pytest.mark.usefixtures("fake_engine")
+pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
 
 
 def start(ws: Workspace, project: int, **options) -> training.JobView:
@@ -36,6 +36,7 @@ def test_a_run_keeps_what_it_follows_from(ws: Workspace, project: int, corrected
     wait(ws, job.id)
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_from_a_correction_one_sees_its_runs_and_from_a_run_its_corrections(ws: Workspace, project: int, corrected) -> None:
     corrected("train", turns=2)
     first = start(ws, project)
