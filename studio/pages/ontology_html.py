@@ -52,7 +52,7 @@ def values_html(known: Ontology, domain: str, slot: str, used: Mapping[str, int]
 
 def touched_html(change: Change, found: Sequence[Touched]) -> str:
     """The labels a change touches, each leading to its turn."""
-    text = shared.escape(str(change))
+    text = shared.escape(change.wish[0].upper() + change.wish[1:])
     if not found:
         return f"<p><b>{text}</b>: no label holds it.</p>" if change.action != "add" else f"<p><b>{text}</b>.</p>"
     rows = [

@@ -33,12 +33,19 @@ class Change:
         """What is changed."""
         return "value" if self.value else "slot" if self.slot else "domain"
 
+    @property
+    def wish(self) -> str:
+        """The change in words before it is made; as a text it is what was done."""
+        return self._told(self.action)
+
     def __str__(self) -> str:
+        return self._told({"add": "added", "rename": "renamed", "remove": "removed"}[self.action])
+
+    def _told(self, verb: str) -> str:
         name = "-".join(filter(None, (self.domain, self.slot)))
         if self.value:
             name += ": " + ", ".join(f'"{value}"' for value in self.value.splitlines())
-        done = {"add": "added", "rename": "renamed", "remove": "removed"}[self.action]
-        return f"{done} the {self.kind} {name}" + (f' to "{self.new}"' if self.action == "rename" else "")
+        return f"{verb} the {self.kind} {name}" + (f' to "{self.new}"' if self.action == "rename" else "")
 
 
 def tidy(change: Change) -> Change:

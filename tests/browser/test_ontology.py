@@ -45,6 +45,36 @@ def open_panel(view: View, name: str) -> None:
     view.element(name).get_by_role("button").first.click()
 
 
+def test_a_renamed_value_is_shown_in_the_turns_that_hold_it_and_changed_there(
+    studio: Studio, open_view: Callable[..., View]
+) -> None:
+    view = open_view(studio)
+    view.go("ontology")
+    view.says("ontology.values", "centre3")  # two labels say "center", which is the same
+    choose(view, "ontology.value", "centre")
+    view.field("ontology.new").fill("city centre")
+    view.element("ontology.preview").click()
+    view.says("ontology.touched", 'to "city centre" touches 3 labelled turns, 1 of them held out')
+    turn = view.element("ontology.touched").get_by_role("link", name="first, turn 2")
+    address = turn.get_attribute("href")
+    view.element("ontology.relabel").get_by_role("checkbox").check()
+    view.picture("ontology-rename")
+    view.element("ontology.save").click()
+    view.says("ontology.notice", "2 labels renamed, 1 left as they were")
+    view.says("ontology.values", "city centre")
+    open_panel(view, "ontology.history_panel")
+    view.says("ontology.history", 'renamed the value restaurant-area: "centre" to "city centre", in 2 labels too')
+    view.picture("ontology-renamed")
+    view.go(str(address))
+    view.has("correct.slot.restaurant-area", "city centre")
+    open_panel(view, "correct.history_panel")
+    view.says("correct.history", "ontology")
+    view.element("correct.undo").click()
+    view.has("correct.slot.restaurant-area", "center")
+    view.picture("ontology-undone")
+    view.clean()
+
+
 def test_a_slot_is_added_and_an_entity_table_feeds_it(studio: Studio, open_view: Callable[..., View], tmp_path: Path) -> None:
     database = tmp_path / "restaurant_db.json"
     database.write_text('[{"name": "curry garden", "area": "west", "stars": 3}, {"name": "the oak bistro", "area": "centre"}]')
@@ -54,7 +84,7 @@ def test_a_slot_is_added_and_an_entity_table_feeds_it(studio: Studio, open_view:
     view.element("ontology.kind").get_by_label("a slot").check()
     view.field("ontology.new").fill("stars")
     view.element("ontology.preview").click()
-    view.says("ontology.touched", "added the slot restaurant-stars")
+    view.says("ontology.touched", "Add the slot restaurant-stars")
     view.element("ontology.save").click()
     view.says("ontology.values", "An open slot")
     open_panel(view, "ontology.entities_panel")
