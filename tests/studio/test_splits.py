@@ -66,7 +66,7 @@ def test_what_was_scored_on_is_trained_on_only_once_it_was_moved(ws: Workspace, 
         session.get_one(Dialogue, first).split = Split.TRAIN
     assert "Runs were scored on 'd1'" in (snapshots.preview(ws, project).problem or "")
     with pytest.raises(StudioError, match="Runs were scored on 'd1'"), ws.write() as session:
-        snapshots.freeze(ws, session, Job(id=9, project_id=project))
+        snapshots.freeze(ws, session, Job(id=9, project_id=project), "", {})
     splits.move(ws, first, "test", "anna")
     splits.move(ws, first, "train", "anna", "scored once, no longer needed")
     assert snapshots.preview(ws, project).problem is None
