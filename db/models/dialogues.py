@@ -6,7 +6,7 @@ import random
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint, false
+from sqlalchemy import Connection, ForeignKey, Index, String, UniqueConstraint, event, false, inspect, select
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, utc_now
@@ -123,19 +123,21 @@ class SplitMove(Base):
 class Turn(Base):
     """A turn. ``turn_id`` is its number in the dialogue, as in manifests.
 
-    Kept beside what they follow from, so that lists and the queue need not read it: ``status``; ``doubt``, how unsure the
-    model is (0 to 1); ``words``, what was said, in lower case. ``lottery`` is drawn once, for the queue's random share.
+    Kept beside what they follow from, so that lists and the queue need not read it: ``project_id``, the dialogue's; ``status``;
+    ``doubt``, how unsure the model is (0 to 1); ``words``, what was said, in lower case, and behind a line break
+    the values of the state. ``lottery`` is drawn once, for the queue's random share.
     ``submitted`` is when somebody sent the turn to review.
     """
 
     __tablename__ = "turns"
     __table_args__ = (
         UniqueConstraint("dialogue_id", "turn_id"),
-        Index("ix_turns_queue", "status", "doubt"),
-        Index("ix_turns_lottery", "lottery"),
+        Index("ix_turns_queue", "project_id", "speaker", "status", "doubt"),
+        Index("ix_turns_lottery", "project_id", "speaker", "status", "lottery"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    project_id: Mapped[int] = mapped_column(server_default="0")
     dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"))
     turn_id: Mapped[int]
     speaker: Mapped[Speaker]
@@ -155,6 +157,14 @@ class Turn(Base):
     marks: Mapped[list[SlotMark]] = relationship(cascade="all, delete-orphan")
     events: Mapped[list[TurnEvent]] = relationship(order_by="TurnEvent.id")
     errors: Mapped[list[SlotError]] = relationship(cascade="all, delete-orphan")
+
+
+@event.listens_for(Turn, "before_insert")
+def _of_its_project(_mapper: Any, connection: Connection, turn: Turn) -> None:
+    known = inspect(turn).dict.get("dialogue")  # reading the attribute would load it, once for every turn
+    if known is None:
+        known = connection.execute(select(Dialogue.project_id).where(Dialogue.id == turn.dialogue_id)).one()
+    turn.project_id = known.project_id
 
 
 class TurnSlot(Base):

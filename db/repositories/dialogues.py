@@ -173,6 +173,15 @@ def counts(
     return [DialogueCounts(*row) for row in session.execute(query)]
 
 
+def has_turn(session: Session, project_id: int, statuses: Sequence[TurnStatus] = ()) -> bool:
+    """Whether a project has a turn at all; with ``statuses``, a user turn of the split ``train`` that has one of them."""
+    query = select(Turn.id).where(Turn.project_id == project_id)
+    if statuses:
+        query = query.join(Dialogue, Dialogue.id == Turn.dialogue_id)
+        query = query.where(Turn.status.in_(statuses), Turn.speaker == Speaker.USER, Dialogue.split == Split.TRAIN)
+    return session.scalar(query.limit(1)) is not None
+
+
 def _said(words: str) -> ColumnElement[bool]:
     """Whether the words occur in what the model heard or somebody wrote in a turn of the dialogue."""
     turn = aliased(Turn)  # the outer query counts turns of its own

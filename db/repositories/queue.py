@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus
@@ -42,16 +42,18 @@ class Entry:
     status: TurnStatus
     doubt: float | None
     words: str
+    lottery: float
 
 
-def most_doubtful(session: Session, project_id: int, filters: Filters, limit: int, offset: int = 0) -> list[Entry]:
-    """The model's least sure answers first; turns it has not answered come last."""
-    return _entries(session, project_id, filters, (Turn.doubt.desc().nulls_last(), Turn.id), limit, offset)
+def most_doubtful(session: Session, project_id: int, filters: Filters, limit: int) -> list[Entry]:
+    """The model's least sure answers first; turns it has not answered come last, as they were spoken."""
+    doubt = (Turn.doubt.desc().nulls_last(), Turn.id.desc())  # one direction: the index is read backwards
+    return _first(session, project_id, filters, doubt, lambda entry: -(entry.doubt or 0.0), limit)
 
 
-def by_lot(session: Session, project_id: int, filters: Filters, limit: int, offset: int = 0) -> list[Entry]:
+def by_lot(session: Session, project_id: int, filters: Filters, limit: int) -> list[Entry]:
     """The same turns in an order drawn once for all."""
-    return _entries(session, project_id, filters, (Turn.lottery, Turn.id), limit, offset)
+    return _first(session, project_id, filters, (Turn.lottery, Turn.id), lambda entry: entry.lottery, limit)
 
 
 def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -> list[int]:
@@ -59,15 +61,14 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
     query = select(Dialogue.id).where(Dialogue.project_id == project_id).order_by(Dialogue.id.desc()).limit(limit)
     if filters != Filters(speaker=filters.speaker):
         matching = _conditions(filters)
+        if filters.statuses:
+            matching.append(Turn.status.in_(filters.statuses))
+        if filters.speaker:
+            matching.append(Turn.speaker == filters.speaker)
         some_turn = exists().where(Turn.dialogue_id == Dialogue.id, *matching)
         named = Dialogue.name.icontains(filters.text.strip(), autoescape=True)
         query = query.where(or_(some_turn, named) if filters.text.strip() else some_turn)
     return list(session.scalars(query))
-
-
-def count(session: Session, project_id: int, filters: Filters) -> int:
-    """How many turns there are."""
-    return session.scalar(_filtered(select(func.count(Turn.id)), project_id, filters)) or 0
 
 
 def error_counts(session: Session, project_id: int) -> dict[tuple[str, str], dict[ErrorKind, int]]:
@@ -85,24 +86,24 @@ def error_counts(session: Session, project_id: int) -> dict[tuple[str, str], dic
     return found
 
 
-def _entries(session: Session, project_id: int, filters: Filters, order: Sequence[Any], limit: int, offset: int) -> list[Entry]:
-    columns = (Turn.id, Turn.dialogue_id, Dialogue.name, Turn.turn_id, Turn.status, Turn.doubt, Turn.words)
-    query = _filtered(select(*columns), project_id, filters).order_by(*order).limit(limit).offset(offset)
-    return [Entry(*row) for row in session.execute(query)]
-
-
-def _filtered(query: Select, project_id: int, filters: Filters) -> Select:
-    query = query.join(Dialogue, Dialogue.id == Turn.dialogue_id).where(Dialogue.project_id == project_id)
-    return query.where(*_conditions(filters))
+def _first(
+    session: Session, project_id: int, filters: Filters, order: Sequence[Any], key: Callable[[Entry], float], limit: int
+) -> list[Entry]:
+    """The first turns in an order. Each speaker and status has its own stretch of the index, so each is asked by itself."""
+    columns = (Turn.id, Turn.dialogue_id, Dialogue.name, Turn.turn_id, Turn.status, Turn.doubt, Turn.words, Turn.lottery)
+    query = select(*columns).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*_conditions(filters))
+    found: list[Entry] = []
+    for speaker in (filters.speaker,) if filters.speaker else Speaker:
+        for status in filters.statuses or TurnStatus:
+            stretch = query.where(Turn.project_id == project_id, Turn.speaker == speaker, Turn.status == status)
+            by = (Turn.doubt, Turn.id) if status == TurnStatus.NEW and order[0] is not Turn.lottery else order
+            found += [Entry(*row) for row in session.execute(stretch.order_by(*by).limit(limit))]
+    return sorted(found, key=lambda entry: (key(entry), entry.turn_id))[:limit]
 
 
 def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     """What is asked of a turn and its dialogue."""
     wanted: list[ColumnElement[bool]] = []
-    if filters.statuses:
-        wanted.append(Turn.status.in_(filters.statuses))
-    if filters.speaker is not None:
-        wanted.append(Turn.speaker == filters.speaker)
     if filters.split is not None:
         wanted.append(Dialogue.split == filters.split)
     if filters.submitted is not None:
@@ -114,8 +115,7 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.domain or filters.slot:
         wanted.append(_some_slot(*_named(filters.domain, filters.slot)))
     if text := filters.text.strip().lower():
-        value = _some_slot(TurnSlot.value.contains(text, autoescape=True))
-        wanted.append(or_(Turn.words.contains(text, autoescape=True), value))
+        wanted.append(Turn.words.contains(text, autoescape=True))
     if filters.error is not None:
         wanted.append(exists().where(SlotError.turn_id == Turn.id, SlotError.kind == filters.error))
     return wanted

@@ -104,7 +104,7 @@ class Finder:
             self.queue: gr.update(
                 choices=[(label, id_) for id_, label in entries.items()],
                 value=turn_id if turn_id in entries else None,
-                label=f"Next: {f'first {LISTED} of {page.total}' if page.total > LISTED else shared.count(page.total, 'turn')}",
+                label=f"Next: {_how_many(page.total)}",
             ),
             self.dialogue: gr.update(
                 choices=[(label, id_) for id_, label in listed.items()],
@@ -131,6 +131,12 @@ def filters_of(text: str, status: str, slot: str, speaker: str, error: str) -> F
         slot=name,
         error=ErrorKind(error) if error else None,
     )
+
+
+def _how_many(total: int) -> str:
+    if total <= LISTED:
+        return shared.count(total, "turn")
+    return f"the first {LISTED} of {total}{' or more' if total == search.COUNTED else ''}"
 
 
 def address_of(search_part: str) -> dict[str, str]:

@@ -73,12 +73,11 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     """One sentence that says what to do next in this project, with a link to where it is done."""
     if project_id is None:
         return "Create a project on the Talk page to begin."
-    rows = dialogues.list_dialogues(ws, project_id)
-    trainable = [row for row in rows if row.split == "train"]
-    if not any(row.turns for row in rows):
+    far = projects.progress(ws, project_id)
+    if not far.turns:
         return "<b>Start here:</b> record or upload what a user says. Transcript and dialogue state appear beside it."
-    if not any(row.corrected for row in trainable):
-        if any(row.predicted for row in trainable):
+    if not far.corrected:
+        if far.predicted:
             return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."
         return "<b>Start here:</b> speak below, or <a href='correct'>open a dialogue</a>, ask the model and correct it."
     if not training.list_jobs(ws, project_id, limit=1):

@@ -31,7 +31,8 @@ def dialogue_label(row: DialogueRow) -> str:
 def entry_label(entry: Entry, drawn: bool) -> str:
     """One line of the queue: how doubtful, its first words, where it is; whether it came by lot."""
     doubt = "new" if entry.doubt is None else f"{entry.doubt:.0%}".replace("%", " %")
-    words = entry.words if len(entry.words) <= 48 else f"{entry.words[:48]}…"
+    said = entry.words.partition("\n")[0]
+    words = said if len(said) <= 48 else f"{said[:48]}…"
     where = f"{entry.dialogue} {entry.number + 1}{' · by lot' if drawn else ''}"
     return f"{MARKS[entry.status]} {doubt} · {words or '(not transcribed)'} · {where}"
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from db.models import Project
-from db.repositories import projects
+from db.models import LABELLED, Project, TurnStatus
+from db.repositories import dialogues, projects
 from engine.dialogue import Ontology
 from studio.errors import StudioError
 from studio.services import manifests
@@ -56,6 +56,25 @@ def create_project(ws: Workspace, name: str, ontology: Ontology | None = None) -
         session.flush()
         add_version(session, project.id, ontology or _sample_ontology(), "", "began with the project")
     return _project(ws, name)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a project is. ``predicted`` and ``corrected``: at least one user turn that may be trained on is."""
+
+    turns: bool
+    predicted: bool
+    corrected: bool
+
+
+def progress(ws: Workspace, project_id: int) -> Progress:
+    """How far a project is."""
+    with ws.read() as session:
+        return Progress(
+            dialogues.has_turn(session, project_id),
+            dialogues.has_turn(session, project_id, tuple(status for status in TurnStatus if status != TurnStatus.NEW)),
+            dialogues.has_turn(session, project_id, LABELLED),
+        )
 
 
 def seed_sample(ws: Workspace) -> ProjectView:

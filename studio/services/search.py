@@ -16,12 +16,16 @@ from studio.workspace import Workspace
 
 OPEN = (TurnStatus.NEW, TurnStatus.PREDICTED)  # what nobody has corrected yet
 TO_CORRECT = Filters(statuses=OPEN, recorded=True, demos=False)
+COUNTED = 1000  # turns are counted up to here
 RANDOM_EVERY = 5  # every fifth turn of the queue is drawn by lot: what the model is sure of can be wrong too
 
 
 @dataclass(frozen=True)
 class QueuePage:
-    """A part of the queue, and how many turns match in all. ``drawn`` are the ids of those that came by lot."""
+    """A part of the queue, and how many turns match in all (``COUNTED`` stands for more).
+
+    ``drawn`` are the ids of those that came by lot.
+    """
 
     entries: list[Entry]
     total: int
@@ -31,9 +35,12 @@ class QueuePage:
 def doubtful(ws: Workspace, project_id: int, filters: Filters, limit: int = 50) -> QueuePage:
     """The beginning of the queue: the most doubtful turns, every fifth place drawn by lot from all that match."""
     with ws.read() as session:
-        doubtful_first = queue.most_doubtful(session, project_id, filters, limit)
-        by_lot = queue.by_lot(session, project_id, filters, limit)
-        total = queue.count(session, project_id, filters)
+        doubtful_first = queue.most_doubtful(session, project_id, filters, COUNTED)
+        if len(doubtful_first) < COUNTED:  # these are all there are
+            by_lot = sorted(doubtful_first, key=lambda entry: entry.lottery)
+        else:
+            by_lot = queue.by_lot(session, project_id, filters, limit)
+    total = len(doubtful_first)
     entries: dict[int, Entry] = {}
     drawn: set[int] = set()
     certain, lots = iter(doubtful_first), iter(by_lot)
@@ -90,9 +97,9 @@ def index_labels(
     turn: Turn, transcript: str | None, state: State | None, confidence: dict[str, dict[str, float]] | None = None
 ) -> None:
     """As ``index``, for a turn that nobody has asked the model about."""
-    turn.words = (transcript or "").lower()
     kept = {(row.domain, row.slot): row for row in turn.slots}
     wanted = {(domain, slot): accepted(value)[0].lower() for domain, slot, value in iterate_slots(state or {})}
+    turn.words = "\n".join(filter(None, ((transcript or "").lower(), " | ".join(sorted(set(wanted.values()))))))
     for place in kept.keys() - wanted.keys():
         turn.slots.remove(kept[place])
     for (domain, slot), value in wanted.items():
