@@ -130,6 +130,7 @@ def test_domains_slots_and_values_are_added(ws: Workspace, project: int) -> None
     assert newest(ws, project).values["hotel"] == {"stars": ["4", "5"]}
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -252,6 +253,7 @@ def test_an_entity_table_feeds_slots_of_its_columns_names(ws: Workspace, project
     assert len(entities.tables(ws, project)) == 1, "an older version has its tables again"
 
 
+@pytest.mark.databases("sqlite")
 @pytest.mark.parametrize(
     ("slots", "told"),
     [
