@@ -24,7 +24,7 @@ from studio import backends
 from studio.backends import Running, local
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
-from studio.services import checkpoints, promotion, provenance, reruns, runs, training
+from studio.services import checkpoints, lease, promotion, provenance, reruns, runs, training
 from studio.services.runs import HEARTBEAT
 from studio.services.snapshots import HELD_OUT, TRAIN
 from studio.workspace import Workspace, attach
@@ -81,6 +81,8 @@ class _Run:
             command += ["--base", str(base), "--resume"]
             backend = backends.named(job.backend)
         (self.folder / "train" / "result.json").unlink(missing_ok=True)
+        if backend.kind != "ray":
+            lease.take_for_job(self.ws, f"job {self.job_id}")
         code = self.watch(backend.start(command, self.folder))
         # A launcher's own exit code does not tell a stop from a failure
         return STOPPED if code and runs.result(self.folder).get("status") == "stopped" else code
@@ -108,6 +110,7 @@ class _Run:
             if known is not None and known.predictions is not None:
                 return None
             path = checkpoints.folder(self.ws, session.get_one(Checkpoint, checkpoint_id))
+        lease.take_for_job(self.ws, f"job {self.job_id}")
         output = self.folder / f"scores-{checkpoint_id}.json"
         predictions = self.folder / f"predictions-{checkpoint_id}.jsonl"
         command = [*backends.engine_command(), "evaluate", "--checkpoint", str(path)]
@@ -180,6 +183,7 @@ def main() -> int:
         run.end(JobStatus.FAILED, f"The job broke off ({error}): see the log, then resume it.")
         raise
     finally:
+        lease.release(ws)
         training.start_next(ws)
     return 0
 

@@ -17,7 +17,7 @@ from db.models.kinds import (
 )
 from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import User
-from db.models.runs import Checkpoint, Evaluation, Job, Promotion, Setting, Snapshot, SnapshotRevision
+from db.models.runs import Checkpoint, Evaluation, Job, Lease, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
@@ -32,6 +32,7 @@ __all__ = [
     "Job",
     "JobStatus",
     "LabelVersion",
+    "Lease",
     "Ontology",
     "Prediction",
     "Project",

@@ -145,6 +145,19 @@ class Promotion(Base):
     target: Mapped[Checkpoint] = relationship(foreign_keys=[to_id])
 
 
+class Lease(Base):
+    """Who computes on the GPU of a machine: a job or the live model, known by its process. ``wanted`` is who waits for it."""
+
+    __tablename__ = "leases"
+
+    host: Mapped[str] = mapped_column(String(200), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(100))
+    pid: Mapped[int]
+    pid_started: Mapped[float]
+    wanted: Mapped[str | None] = mapped_column(String(100))
+    since: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class Setting(Base):
     """One setting of the workspace, such as the checkpoint in use."""
 

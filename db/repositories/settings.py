@@ -10,6 +10,7 @@ from db.models import Setting
 
 CHECKPOINT_IN_USE = "checkpoint_in_use"  # the id of the checkpoint that answers
 TRAINING_BACKEND = "training_backend"  # where jobs run that name no backend; see studio.backends
+LIVE_WHILE_TRAINING = "live_while_training"  # what the live model does while a job has the GPU; see studio.services.lease
 INDEXED = "indexed"  # the dialogue up to which turns of older databases are indexed for search; -1: all are
 GATE = "gate"  # the rules a checkpoint has to pass before it is put in use
 

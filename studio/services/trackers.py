@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from studio.errors import StudioError
-from studio.services import checkpoints
+from studio.services import checkpoints, lease
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -26,29 +26,32 @@ class Loaded(NamedTuple):
 
 
 # What a process keeps between calls. ``_loading`` lets one load at a time; turns are answered meanwhile.
+computing = threading.Lock()  # held by whoever asks a tracker: turns side by side on one machine are both slower
 _loading = threading.Lock()
 _answering: Loaded | None = None
 _next: Loaded | None = None
+_device = "auto"  # where they are; `studio.services.lease` says where they may be
 _following = False  # whether `keep_ready` runs: then the old tracker answers until the new one is there
 _failed: int | None = None  # the checkpoint `keep_ready` could not load: whoever asks next is told why
 
 
 def answering(ws: Workspace) -> Loaded:
-    """The tracker of the checkpoint in use; while `keep_ready` still loads that, the one before. One caller at a time.
+    """The tracker of the checkpoint in use; while `keep_ready` still loads that, the one before. Call it while `computing`.
 
     Raises:
-        StudioError: it cannot be loaded.
+        StudioError: it cannot be loaded, or a job has the GPU and it is to wait for that.
     """
     global _answering, _next
+    _move(lease.device_for_live(ws, _leave_gpu))
     wanted = checkpoints.in_use(ws)
-    while _answering is None or _answering.checkpoint_id != wanted.id:
-        if _answering is not None and _following and not _is_ready(wanted.id) and wanted.id != _failed:
+    while (current := _answering) is None or current.checkpoint_id != wanted.id:  # which `keep_ready` may take away
+        if current is not None and _following and not _is_ready(wanted.id) and wanted.id != _failed:
             break
         prepare(wanted.id, wanted.path)
         with _loading:
             if _next is not None and _next.checkpoint_id == wanted.id:
                 _answering, _next = _next, None
-    return _answering
+    return current
 
 
 def prepare(checkpoint_id: int, folder: Path) -> None:
@@ -70,12 +73,33 @@ def keep_ready(ws: Workspace) -> None:
     while True:
         with suppress(StudioError):  # the database is busy: next time
             wanted = checkpoints.in_use(ws)
+            _move(lease.device_for_live(ws, _leave_gpu))
             if wanted.id != _failed:
                 try:
                     prepare(wanted.id, wanted.path)
                 except StudioError:
                     _failed = wanted.id
         time.sleep(FOLLOW_SECONDS)
+
+
+def _move(device: str) -> None:
+    """Let go of trackers that are elsewhere: they are loaded anew on the device."""
+    global _device, _answering, _next
+    if device == _device:  # without the lock: a turn does not wait for what another thread loads
+        return
+    with _loading:
+        _device, _answering, _next = device, None, None
+
+
+def _leave_gpu() -> None:
+    """Take the trackers off the GPU, once the turn under way is answered."""
+    global _answering, _next
+    with computing, _loading:
+        if _device != "cpu":
+            import torch
+
+            _answering = _next = None
+            torch.cuda.empty_cache()
 
 
 def _is_ready(checkpoint_id: int) -> bool:
@@ -86,6 +110,6 @@ def _load(folder: Path) -> Tracker:
     from engine import tracking
 
     try:
-        return tracking.Tracker.load(folder)
+        return tracking.Tracker.load(folder, _device)
     except Exception as error:
         raise StudioError(f"The checkpoint in {folder} cannot be loaded: {error}") from error

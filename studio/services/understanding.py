@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 Pins = dict[str, dict[str, Value | None]]  # values that are settled; None: the slot has none
-
-_lock = threading.Lock()  # turns that compute side by side on one machine are both slower
 
 
 def predict_turn(ws: Workspace, turn_id: int) -> TurnView:
@@ -72,7 +69,7 @@ def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPre
     """
     from engine.tracking import TurnRequest
 
-    with _lock:
+    with trackers.computing:
         checkpoint_id, tracker = trackers.answering(ws)
         requests = []
         for question in questions:
@@ -113,7 +110,7 @@ def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPredictio
 
 
 def _predict(ws: Workspace, turn: TurnView) -> None:
-    with _lock:
+    with trackers.computing:
         checkpoint_id, tracker = trackers.answering(ws)
         # read behind the lock: the turn before may have been answered while this one waited
         history, previous = _before(ws, turn)

@@ -93,6 +93,7 @@ class FakeTracker:
     on_words: dict[str, dict] = field(default_factory=dict)  # what it understands when it is told these words
     asked: list[SimpleNamespace] = field(default_factory=list)
     loaded: list[Path] = field(default_factory=list)
+    devices: list[str] = field(default_factory=list)
 
     def turns(self, requests: list) -> list[SimpleNamespace]:
         return [self.turn(r.audio, r.history, r.previous, r.transcript, r.pinned) for r in requests]
@@ -119,13 +120,15 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> FakeTracker:
 
     fake = FakeTracker(understood={"restaurant": {"area": "north"}})
 
-    def load(folder: Path) -> FakeTracker:
+    def load(folder: Path, device: str = "auto") -> FakeTracker:
         fake.loaded.append(folder)
+        fake.devices.append(device)
         return fake
 
     monkeypatch.setattr(tracking.Tracker, "load", load)
     for name in ("_answering", "_next"):
         monkeypatch.setattr(trackers, name, None)
+    monkeypatch.setattr(trackers, "_device", "auto")
     return fake
 
 

@@ -116,10 +116,10 @@ def test_the_checkpoint_in_use_answers_until_the_new_one_is_loaded_and_then_at_o
     new, loading, go_on = scored(ws, "new"), threading.Event(), threading.Event()
     load = tracking.Tracker.load
 
-    def slowly(folder) -> object:
+    def slowly(folder, device) -> object:
         loading.set()
         assert go_on.wait(20)
-        return load(folder)
+        return load(folder, device)
 
     monkeypatch.setattr(tracking.Tracker, "load", slowly)
     promoting = threading.Thread(target=promotion.promote, args=(ws, new, "anna"))
@@ -128,7 +128,7 @@ def test_the_checkpoint_in_use_answers_until_the_new_one_is_loaded_and_then_at_o
     assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
     go_on.set()
     promoting.join(20)
-    monkeypatch.setattr(tracking.Tracker, "load", lambda folder: pytest.fail("loaded again"))
+    monkeypatch.setattr(tracking.Tracker, "load", lambda folder, device: pytest.fail("loaded again"))
     assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
 
 
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_cannot_be_loaded_or_is_not_there_leaves_the_old_one_i
     ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new = scored(ws, "new")
-    monkeypatch.setattr(tracking.Tracker, "load", lambda folder: 1 / 0)
+    monkeypatch.setattr(tracking.Tracker, "load", lambda folder, device: 1 / 0)
     with pytest.raises(StudioError, match="cannot be loaded"):
         promotion.promote(ws, new, "anna")
     with pytest.raises(StudioError, match="does not exist any more"):

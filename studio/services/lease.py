@@ -1,0 +1,133 @@
+"""The GPU of this machine is lent to one at a time: to a job, or to the live model, which gives it up when a job wants it.
+
+The lease is a row of the database, one for each machine. Its holder is known by pid and start time, so that of a dead process
+is free at once and none ever expires under a living one. Without a GPU nothing is lent: there the system shares the processor
+between a job and the live model, and neither could go anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from socket import gethostname
+from typing import Literal
+
+import psutil
+
+from db.models import Lease, utc_now
+from db.repositories import settings
+from studio.errors import StudioError
+from studio.services import runs
+from studio.workspace import Workspace
+
+LIVE = "the live model"
+PATIENCE = 60.0  # seconds that the live model gets to finish its turn before a job takes the GPU from it
+POLL_SECONDS = 0.5
+WhileTraining = Literal["cpu", "wait"]
+
+
+def holder(ws: Workspace) -> str | None:
+    """Who has the GPU of this machine, in words; ``None``: nobody."""
+    with ws.read() as session:
+        lease = session.get(Lease, gethostname())
+        return lease.holder if lease is not None and _lives(lease) else None
+
+
+def take(ws: Workspace, who: str, force: bool = False) -> bool:
+    """Take the GPU for this process; ``False``: a living process has it, or a job waits for this one to give it up."""
+    if _is_undisturbed(ws):
+        return True
+    with ws.write() as session:
+        lease = session.get(Lease, gethostname())
+        if lease is not None and _lives(lease) and not force:
+            if not _is_mine(lease) and who != LIVE:
+                lease.wanted = who
+            return _is_mine(lease) and lease.wanted is None
+        own = psutil.Process()
+        mine = {"holder": who, "pid": own.pid, "pid_started": runs.started_at(own), "wanted": None, "since": utc_now()}
+        session.merge(Lease(host=gethostname(), **mine))
+        return True
+
+
+def release(ws: Workspace) -> None:
+    """Give the GPU back, if this process has it."""
+    with ws.write() as session:
+        lease = session.get(Lease, gethostname())
+        if lease is not None and _is_mine(lease):
+            session.delete(lease)
+
+
+def take_for_job(ws: Workspace, who: str) -> None:
+    """Wait until the live model has given the GPU up, and take it. One that does not in time loses it."""
+    deadline = time.monotonic() + PATIENCE
+    while has_gpu() and not take(ws, who, force=time.monotonic() > deadline):
+        time.sleep(POLL_SECONDS)
+
+
+def device_for_live(ws: Workspace, give_up: Callable[[], None]) -> str:
+    """Where the live model is to compute now: ``auto`` (the GPU, if there is one) or ``cpu``.
+
+    ``give_up`` is called from another thread when a job wants the GPU: it has to take the model off it.
+
+    Raises:
+        StudioError: a job has the GPU, and the live model is set to wait for it.
+    """
+    if not has_gpu() or take(ws, LIVE):
+        if has_gpu():
+            _watch(ws, give_up)
+        return "auto"
+    with ws.read() as session:
+        choice = settings.get(session, settings.LIVE_WHILE_TRAINING, "cpu")
+    if choice == "wait":
+        raise StudioError(
+            f"The GPU is taken by {holder(ws) or 'a job'}: ask again when it is done, or let the model use the CPU."
+        )
+    return "cpu"
+
+
+def set_while_training(ws: Workspace, choice: WhileTraining) -> None:
+    """Choose what the live model does while a job has the GPU: answer on the CPU, slower, or wait."""
+    with ws.write() as session:
+        settings.put(session, settings.LIVE_WHILE_TRAINING, choice)
+
+
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that CUDA can use; asked without loading torch."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+_watching = threading.Lock()
+
+
+def _watch(ws: Workspace, give_up: Callable[[], None]) -> None:
+    """Look now and then whether a job wants the GPU, until this process has given it up; one thread is enough."""
+
+    def watch() -> None:
+        with suppress(StudioError):  # the database went away: the next turn takes the GPU and watches again
+            while _is_undisturbed(ws):
+                time.sleep(POLL_SECONDS)
+            give_up()
+            release(ws)
+        _watching.release()
+
+    if _watching.acquire(blocking=False):
+        threading.Thread(target=watch, name="gpu-lease", daemon=True).start()
+
+
+def _is_undisturbed(ws: Workspace) -> bool:
+    """Whether this process has the GPU and nobody waits for it."""
+    with ws.read() as session:
+        lease = session.get(Lease, gethostname())
+        return lease is not None and _is_mine(lease) and lease.wanted is None
+
+
+def _is_mine(lease: Lease) -> bool:
+    return lease.pid == os.getpid() and _lives(lease)
+
+
+def _lives(lease: Lease) -> bool:
+    return runs.alive(lease.pid, lease.pid_started)
