@@ -15,7 +15,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 
 from studio.errors import StudioError
-from studio.pages import correct, data, models, ontology, talk, team, train
+from studio.pages import agreement, correct, data, models, ontology, talk, team, train
 from studio.services import people, trackers
 from studio.workspace import Workspace
 
@@ -54,7 +54,7 @@ def build(ws: Workspace) -> gr.Blocks:
     demo = gr.Blocks(title="Spoken DST Studio", analytics_enabled=False, delete_cache=(3600, 86400), fill_width=True)
     with demo:
         talk.page(ws, demo)
-    for page in (correct, data, ontology, train, models, team):
+    for page in (correct, agreement, data, ontology, train, models, team):
         name = page.__name__.rpartition(".")[2]
         with demo.route(name.capitalize(), f"/{name}"):
             page.page(ws, demo)

@@ -1,5 +1,6 @@
 """The command line: ``dst-studio [start]`` opens the studio, ``dst-studio setup`` prepares everything and opens nothing;
-``import`` and ``export`` bring dialogues in and out; ``users`` says who may log in; ``jobs`` trains.
+``import`` and ``export`` bring dialogues in and out; ``users`` says who may log in; ``agreement`` how far annotators agree;
+``jobs`` trains.
 
 What people can put right ends in one sentence on standard error and exit code 2.
 """
@@ -132,6 +133,28 @@ def export(
         if written.held_out:
             print(f"    {written.held_out} held-out dialogues left out: name --split test to have them")
         say(f"{written.dialogues} dialogues written to {written.folder}")
+
+
+@app.command()
+def agreement(
+    project: ProjectName = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON, week by week too.")] = False,
+    home: Home = None,
+) -> None:
+    """Print how far people agree who annotated the same turns blind: Krippendorff's alpha of every slot, and whole states."""
+    with sentences():
+        from studio.services import agreement as service
+
+        ws = open_workspace(home)
+        found = service.report(ws, project_named(ws, project))
+        if as_json:
+            print(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+            return
+        joint = found.overall.joint
+        print(f"{'turns':32} {found.overall.turns}")
+        print(f"{'same whole state':32} {'undefined' if joint is None else f'{joint:.1%}'}")
+        for slot in found.overall.slots:
+            print(f"{f'{slot.domain}-{slot.slot}':32} {'undefined' if slot.alpha is None else f'{slot.alpha:.3f}'}")
 
 
 Password = Annotated[str, typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for if not given.")]

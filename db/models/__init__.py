@@ -16,13 +16,14 @@ from db.models.kinds import (
     TurnStatus,
 )
 from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
-from db.models.people import User
+from db.models.people import Claim, User
 from db.models.runs import Checkpoint, Evaluation, Job, Lease, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
     "Base",
     "Checkpoint",
+    "Claim",
     "Dialogue",
     "Draft",
     "EntityTable",

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 
 class Project(Base):
-    """Dialogues of one task, with their ontology."""
+    """Dialogues of one task, with their ontology. ``double_share`` (0 to 1) of them two people annotate blind."""
 
     __tablename__ = "projects"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
+    double_share: Mapped[float] = mapped_column(default=0.0, server_default="0")
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
@@ -83,6 +84,7 @@ class Dialogue(Base):
 
     ``content`` is a hash of what was imported, by which the same dialogue is known again; ``None`` if it was recorded here.
     A ``demo`` stays out of the queue until somebody sends it there.
+    ``double`` says whether two people annotate it blind; ``None``: no lot was drawn yet.
     """
 
     __tablename__ = "dialogues"
@@ -97,6 +99,7 @@ class Dialogue(Base):
     licence: Mapped[str] = mapped_column(String(200), default="")
     content: Mapped[str | None] = mapped_column(String(64), index=True)
     demo: Mapped[bool] = mapped_column(default=False, server_default=false())
+    double: Mapped[bool | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     turns: Mapped[list[Turn]] = relationship(order_by="Turn.turn_id", back_populates="dialogue")
 

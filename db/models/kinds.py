@@ -40,6 +40,7 @@ class RevisionSource(StrEnum):
     """Where a new value came from.
 
     ``propagated``: an earlier turn was corrected and this one decoded again. ``ontology``: a slot or value was renamed.
+    ``adjudicated``: what two people annotated blind became the project's.
     """
 
     MODEL = "model"
@@ -49,6 +50,7 @@ class RevisionSource(StrEnum):
     REDO = "redo"
     PROPAGATED = "propagated"
     ONTOLOGY = "ontology"
+    ADJUDICATED = "adjudicated"
 
 
 class Role(StrEnum):
@@ -70,6 +72,7 @@ class EventKind(StrEnum):
     FINAL = "final"
     REOPENED = "reopened"
     UNLOCKED = "unlocked"
+    TAKEN_OVER = "taken over"
 
 
 class ErrorKind(StrEnum):

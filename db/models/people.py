@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.models.base import Base, utc_now
@@ -22,3 +22,13 @@ class User(Base):
     role: Mapped[Role]
     active: Mapped[bool] = mapped_column(default=True)
     created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Claim(Base):
+    """Somebody works on a dialogue, and the queue gives it to nobody else, until a moment that their work puts off."""
+
+    __tablename__ = "claims"
+
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(100), primary_key=True, index=True)
+    until: Mapped[datetime]

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus
+from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
+from db.repositories import claims
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Filters:
     """What is looked for; empty fields ask for nothing. ``text`` is searched in what was said and in the state's values.
 
     Without ``demos``, dialogues of the Talk page that nobody sent to annotation are passed by.
+    ``annotator`` leaves out what others hold, or what this person is not to annotate (`claims.free_for`).
     """
 
     text: str = ""
@@ -29,6 +31,7 @@ class Filters:
     submitted: bool | None = None
     recorded: bool = False
     demos: bool = True
+    annotator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         wanted.append(Turn.recording_id.is_not(None))
     if not filters.demos:
         wanted.append(Dialogue.demo.is_(False))
+    if filters.annotator is not None:
+        wanted.append(claims.free_for(filters.annotator, utc_now()))
     if filters.domain or filters.slot:
         wanted.append(_some_slot(*_named(filters.domain, filters.slot)))
     if text := filters.text.strip().lower():

@@ -88,7 +88,11 @@ def begin(turn: Turn, kind: RevisionKind, new: Any, author: str, source: Revisio
 
 def update_status(turn: Turn) -> None:
     """Set the status that follows from the turn's revisions and predictions; what was reviewed has to be reviewed again."""
-    if any(standing(turn, kind) for kind in RevisionKind):
-        turn.status = TurnStatus.CORRECTED
-    else:
-        turn.status = TurnStatus.PREDICTED if turn.predictions else TurnStatus.NEW
+    turn.status = status(turn)
+
+
+def status(turn: Turn, layer: str = LABELS) -> TurnStatus:
+    """How far a turn is by the revisions of a layer, and by its predictions."""
+    if any(standing(turn, kind, layer) for kind in RevisionKind):
+        return TurnStatus.CORRECTED
+    return TurnStatus.PREDICTED if turn.predictions else TurnStatus.NEW

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Setting
 
+CLAIM_MINUTES = "claim_minutes"  # how long a claim on a dialogue lasts without activity
 CHECKPOINT_IN_USE = "checkpoint_in_use"  # the id of the checkpoint that answers
 TRAINING_BACKEND = "training_backend"  # where jobs run that name no backend; see studio.backends
 LIVE_WHILE_TRAINING = "live_while_training"  # what the live model does while a job has the GPU; see studio.services.lease

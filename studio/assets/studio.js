@@ -38,7 +38,7 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     }
     const space = event.key === " " && !/^(button|a|summary)$/i.test(node.tagName);
     const control = space
-      ? document.querySelector('[id="correct.audio"] .play-pause-button')
+      ? document.querySelector('[id="correct.audio"] .play-pause-button, [id="agreement.audio"] .play-pause-button')
       : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled) return;
     event.preventDefault();

@@ -13,7 +13,8 @@ from studio.workspace import Workspace
 # One that met a conflict is kept, so that it can be saved once both versions were seen.
 Action = tuple[Any, ...]
 # What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.
-Seen = dict[str, int | None]
+# ``layer`` says whose labels were seen (`TurnView.layer`).
+Seen = dict[str, Any]
 
 # What a change of each kind looks at.
 LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any"), "state": ("state", "any", "prediction")}
@@ -27,27 +28,27 @@ def sight(item: TurnView) -> Seen:
         "state": item.state_head,
         "any": item.head,
         "prediction": item.prediction_id,
+        "layer": item.layer,
     }
 
 
 def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
     """Ask the service for one change of the turn that was seen."""
     people.require(ws, author, "annotator")  # who left may have a page open still
-    turn, answer = seen["turn"], seen["prediction"]
-    assert turn is not None
+    turn, answer, layer = seen["turn"], seen["prediction"], seen["layer"]
     match action:
         case ("transcript", text):
-            return corrections.save_transcript(ws, turn, text, author, seen["transcript"])
+            return corrections.save_transcript(ws, turn, text, author, seen["transcript"], layer=layer)
         case ("slot", domain, slot, value):
-            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"])
+            return corrections.save_slot(ws, turn, domain, slot, value, author, seen["state"], layer=layer)
         case ("state", state):
-            return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer)
+            return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer, layer=layer)
         case ("accept",):
-            return corrections.accept_turn(ws, turn, author, seen["any"], prediction=answer)
+            return corrections.accept_turn(ws, turn, author, seen["any"], prediction=answer, layer=layer)
         case ("mark", domain, slot):
-            return corrections.mark_slot(ws, turn, domain, slot, author)
+            return corrections.mark_slot(ws, turn, domain, slot, author, layer=layer)
         case ("undo",):
-            return corrections.undo(ws, turn, author, seen["any"])
+            return corrections.undo(ws, turn, author, seen["any"], layer=layer)
         case ("redo",):
-            return corrections.redo(ws, turn, author, seen["any"])
+            return corrections.redo(ws, turn, author, seen["any"], layer=layer)
     raise ValueError(f"no such action: {action}")

@@ -17,11 +17,11 @@ from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import moved_html
 from studio.pages.turn_saving import TurnSaving
-from studio.services import dialogues, ontology, propagation, search, splits, understanding
+from studio.services import dialogues, double, ontology, propagation, search, splits, understanding
 from studio.workspace import Workspace
 
 PROGRESS = gr.Progress()
-NEVER = "Nothing is left to correct here: every recorded turn that the filters let through has been."
+NEVER = "Nothing is left to correct here: every recorded turn that the filters let through has been, or others work on it."
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -40,7 +40,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def first_open(dialogue_id: int | None) -> int | None:
         """Where to begin in a dialogue: the first user turn nobody corrected."""
-        turns = dialogues.get_dialogue(ws, dialogue_id).turns if dialogue_id is not None else ()
+        if dialogue_id is None:
+            return None
+        turns = dialogues.get_dialogue(ws, dialogue_id, double.layer_of(ws, dialogue_id, shared.reader())).turns
         todo = (item.id for item in turns if item.speaker == "user" and not item.labelled)
         return next(todo, next((item.id for item in turns), None))
 
@@ -188,7 +190,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         turn_id = now.get("turn")
         if turn_id is None or again is None or turn_id != again[0]:
             return gr.skip()
-        return answered(now, typed) if again[1] else {seen: sight(dialogues.get_turn(ws, turn_id))}
+        return answered(now, typed) if again[1] else {seen: sight(dialogues.get_turn(ws, turn_id, now["layer"]))}
 
     @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:

@@ -97,7 +97,7 @@ class Finder:
         entries = {entry.turn_id: entry_label(entry, entry.turn_id in page.drawn) for entry in page.entries}
         of_dialogues = filters_of(*wanted)
         if wanted[1] == TO_DO:  # a list to look around in: what is done stays in it
-            of_dialogues = replace(of_dialogues, statuses=(), recorded=False, demos=True)
+            of_dialogues = replace(of_dialogues, statuses=(), recorded=False, demos=True, annotator=None)
         rows, more = search.dialogues(self.ws, project_id, of_dialogues, LISTED, dialogue_id)
         listed = {row.id: dialogue_label(row) for row in rows}
         return {
@@ -117,7 +117,7 @@ class Finder:
 def filters_of(text: str, status: str, slot: str, speaker: str, error: str) -> Filters:
     """What the fields ask for."""
     if status == TO_DO:
-        base = search.TO_CORRECT
+        base = replace(search.TO_CORRECT, annotator=shared.reader())
     elif status == SUBMITTED:
         base = review.TO_REVIEW
     else:

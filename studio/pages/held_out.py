@@ -37,7 +37,7 @@ class HeldOutBar:
         """``after`` says what the page shows of the turn."""
 
         @shared.reported
-        def unlock(now: dict[str, int | None], request: gr.Request) -> Any:
+        def unlock(now: dict[str, Any], request: gr.Request) -> Any:
             """Inputs: the turn. Outputs: what every save shows."""
             turn_id = now.get("turn")
             if turn_id is None:
@@ -45,6 +45,6 @@ class HeldOutBar:
             labels.unlock(self.ws, turn_id, shared.author(request))
             hours = labels.UNLOCKED_FOR.total_seconds() / 3600
             gr.Info(f"Labels of this dialogue can be changed by you for {hours:.0f} hours. Change them with care.", duration=6)
-            return after(dialogues.get_turn(self.ws, turn_id))
+            return after(dialogues.get_turn(self.ws, turn_id, now["layer"]))
 
         self.button.click(unlock, self.seen, outputs, **shared.SAVE)

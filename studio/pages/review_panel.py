@@ -29,6 +29,7 @@ PAST: dict[Happened, str] = {
     "reopened": "reopened",
     "note": "noted",
     "unlocked": "unlocked held-out labels",
+    "taken over": "taken over",
 }
 
 
@@ -54,13 +55,14 @@ class ReviewPanel:
         return [self.note, self.events, *self.buttons.values()]
 
     def shown(self, turn: TurnView) -> dict[Any, Any]:
-        """The panel for a turn: only the steps that begin where it is. A note somebody is writing stays."""
+        """The panel for a turn: only the steps that begin where it is, none while it is annotated blind. A note somebody is
+        writing stays."""
         offered = {
-            step: turn.status in begins and not (step == "submitted" and turn.submitted is not None)
+            step: turn.status in begins and not turn.layer and not (step == "submitted" and turn.submitted is not None)
             for step, (_, _, begins) in STEPS.items()
         }
         buttons = {button: gr.update(visible=offered[step]) for step, button in self.buttons.items()}
-        return {self.events: events_html(review.events(self.ws, turn.id))} | buttons
+        return {self.events: events_html(review.events(self.ws, turn.id, turn.layer))} | buttons
 
     def wire(self, after_step: Callable[[TurnView], dict[Any, Any]], outputs: list[Any]) -> None:
         """``after_step`` says what the page shows of a turn that has taken a step."""
@@ -70,12 +72,13 @@ class ReviewPanel:
 
     def _on(self, step: Step, after_step: Callable[[TurnView], dict[Any, Any]]) -> Callable[..., Any]:
         @shared.reported
-        def take(text: str, now: dict[str, int | None], request: gr.Request) -> Any:
+        def take(text: str, now: dict[str, Any], request: gr.Request) -> Any:
             """Inputs: correct.note, the turn. Outputs: what every save shows."""
             turn_id = now.get("turn")
             if turn_id is None:
                 return gr.skip()
-            return after_step(review.take_step(self.ws, turn_id, step, shared.author(request), text)) | {self.note: ""}
+            author = shared.author(request)
+            return after_step(review.take_step(self.ws, turn_id, step, author, text, now["layer"])) | {self.note: ""}
 
         return take
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from engine.dialogue import State, Value, accepted, iterate_slots
 from studio.errors import StudioError
@@ -28,6 +29,9 @@ SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1
 ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
 # Whatever runs the model shares one place; everything else passes by.
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
+
+
+NOBODY = "annotator"  # who edits where nobody logs in
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,13 @@ def query_int(request: gr.Request, name: str) -> int | None:
 
 def author(request: gr.Request) -> str:
     """Who edits: the name of the login, once there is one."""
-    return request.username or "annotator"
+    return request.username or NOBODY
+
+
+def reader() -> str:
+    """For whom a handler is running: `author` where no request is at hand."""
+    request = LocalContext.request.get(None)
+    return author(request) if request is not None else NOBODY
 
 
 def reported(handler: Callable[..., Any]) -> Callable[..., Any]:

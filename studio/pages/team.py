@@ -8,7 +8,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import people
+from studio.services import claims, people
 from studio.services.people import ROLES, UserView
 from studio.workspace import Workspace
 
@@ -29,6 +29,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         with gr.Column(scale=3, min_width=340):
             table = shared.block(elem_id="team.table", elem_classes="dst-panel dst-wide")
             roles = "".join(f"<li><b>{role}</b>: {text}</li>" for role, text in MAY.items())
+            minutes = gr.Number(
+                label="Minutes a dialogue is held",
+                info="For whoever works on it; renewed by what they do. The queue gives it to nobody else meanwhile.",
+                precision=0,
+                minimum=1,
+                maximum=claims.LONGEST_MINUTES,
+                elem_id="team.minutes",
+            )
             shared.block(f"<p>Each may do what the ones before it may.</p><ul>{roles}</ul>", elem_id="team.roles")
         with gr.Column(scale=2, min_width=320):
             gr.Markdown("### Add somebody", elem_id="team.add_title")
@@ -66,7 +74,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             people.require(ws, shared.author(request), "admin")
         except StudioError as error:
             return top | {refused: gr.update(value=shared.alert(error), visible=True)}
-        return top | {manage: gr.update(visible=True)} | listed(None)
+        return top | {manage: gr.update(visible=True), minutes: claims.minutes(ws)} | listed(None)
 
     @shared.reported
     def switch_project(project_id: int) -> Any:
@@ -97,10 +105,17 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         user = people.change_user(ws, wanted, role=its_role, active=may_log_in, password=secret or None)
         return {notice: f"{shared.saved()}: {shared.escape(user.name)}"} | listed(user.name)
 
-    demo.load(load, head.remembered, [head.project, head.hint, refused, manage, *shown], **shared.LIGHT)
+    @shared.reported
+    def set_minutes(number: int | None, request: gr.Request) -> Any:
+        """Inputs: team.minutes. Outputs: team.notice."""
+        claims.set_minutes(ws, number or 0, shared.author(request))
+        return f"{shared.saved()}: a dialogue is held for {shared.count(claims.minutes(ws), 'minute')}."
+
+    demo.load(load, head.remembered, [head.project, head.hint, refused, manage, minutes, *shown], **shared.LIGHT)
     head.project.input(switch_project, head.project, [head.remembered, head.hint], **shared.LIGHT)
     who.input(choose, who, shown, **shared.LIGHT)
     add.click(add_user, [name, password, role], [name, password, notice, *shown], **shared.ACT)
+    gr.on([minutes.submit, minutes.blur], set_minutes, minutes, notice, **shared.ACT)
     change.click(change_user, form, [notice, *shown], **shared.ACT)
 
 

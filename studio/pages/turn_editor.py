@@ -10,11 +10,12 @@ import gradio as gr
 from engine.dialogue import Ontology
 from studio.pages import shared, slot_form
 from studio.pages.actions import sight
+from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
 from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label
-from studio.services import corrections, dialogues, hints, ontology, postprocessing, provenance
+from studio.services import corrections, dialogues, double, hints, ontology, postprocessing, provenance
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -37,6 +38,7 @@ class TurnEditor:
         self.nothing = shared.block(elem_id="correct.empty", visible=False)
         with gr.Column(visible=False, elem_id="correct.editor") as self.editor:
             self._title_bar()
+            self.claim = ClaimBar(ws, self.seen)
             self.guard = HeldOutBar(ws, self.seen)
             self._conflict()
             self.audio = gr.Audio(
@@ -112,7 +114,7 @@ class TurnEditor:
         ``after`` is the slot that was decided, ``changed`` says that something was saved: the notice of an earlier save has
         to stay otherwise.
         """
-        around = dialogues.get_dialogue(self.ws, item.dialogue_id)
+        around = dialogues.get_dialogue(self.ws, item.dialogue_id, item.layer)
         known = ontology.get_ontology(self.ws, around.project_id)
         shown: dict[Any, Any] = self.form(item, known, after) | {
             self.title: title_html(item),
@@ -121,7 +123,7 @@ class TurnEditor:
             self.redo: gr.update(interactive=item.can_redo),
             self.raw: shared.pretty(item.state),
             self.raw_problem: "",
-            self.history: history_html(corrections.history(self.ws, item.id), provenance.runs_of(self.ws, item.id)),
+            self.history: history_html(corrections.history(self.ws, item.id, item.layer), provenance.runs_of(self.ws, item.id)),
             **self.review.shown(item),
             **self.guard.shown(around),
             self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
@@ -140,7 +142,7 @@ class TurnEditor:
                 self.nothing: gr.update(value=NOTHING, visible=True),
                 self.editor: gr.update(visible=False),
             }
-        item = dialogues.get_turn(self.ws, turn_id)
+        item = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.reader()))
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         return self.after_save(item, changed=False) | {
             self.seen: sight(item),

@@ -13,7 +13,7 @@ from studio.pages.actions import LOOKS, Action, Seen, perform, sight
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import conflict_html, json_problem
-from studio.services import dialogues, drafts, ontology
+from studio.services import dialogues, double, drafts, ontology
 from studio.workspace import Workspace
 
 
@@ -39,6 +39,7 @@ class TurnSaving:
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
         editor.keep_theirs.click(self.reopen, seen, shown, **shared.SAVE)
+        editor.claim.wire([editor.seen.change, editor.notice.change])
         for part in (editor.review, editor.guard):
             part.wire(lambda item: editor.after_save(item, changed=True), saved)
 
@@ -82,14 +83,16 @@ class TurnSaving:
     @shared.reported
     def save_elsewhere(self, action: Action, turn_id: int, request: gr.Request) -> Any:
         """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
-        perform(self.ws, action, sight(dialogues.get_turn(self.ws, turn_id)), shared.author(request))
+        author = shared.author(request)
+        left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
+        perform(self.ws, action, sight(left), author)
         gr.Info("Saved in the turn that you had just left.", duration=4)
         return gr.skip()
 
     @shared.reported
     def pass_on(self, now: Seen, place: Place) -> Any:
         """Put the next doubtful slot in focus and decide nothing."""
-        item = dialogues.get_turn(self.ws, now["turn"] or 0)
+        item = dialogues.get_turn(self.ws, now["turn"], now["layer"])
         project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
         return self.editor.form(item, ontology.get_ontology(self.ws, project_id), place)
 
@@ -153,4 +156,4 @@ class TurnSaving:
     def stands(self, now: Seen) -> str:
         """Inputs: the turn. Outputs: correct.transcript."""
         turn_id = now.get("turn")
-        return (dialogues.get_turn(self.ws, turn_id).transcript or "") if turn_id is not None else ""
+        return (dialogues.get_turn(self.ws, turn_id, now["layer"]).transcript or "") if turn_id is not None else ""

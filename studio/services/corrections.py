@@ -19,7 +19,7 @@ from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
-from studio.services import labels, ontology, search
+from studio.services import double, labels, ontology, search
 from studio.services.views import RevisionView, TurnView, revision_view, turn_view
 from studio.workspace import Workspace
 
@@ -136,11 +136,34 @@ def accept_turn(
     return edit.view
 
 
-def history(ws: Workspace, turn_id: int) -> list[RevisionView]:
-    """Every change of a turn, newest first."""
+def save_decision(ws: Workspace, turn_id: int, transcript: str, state: State, author: str) -> TurnView:
+    """Write a reviewer's decision on a turn that was annotated blind: its first labels, words and whole state at once.
+
+    Raises:
+        StudioError: not a state, somebody has decided on the turn meanwhile, or no such turn.
+    """
+    try:
+        check_state(state)
+    except ValueError as error:
+        raise StudioError(f"This is no dialogue state: {error}.") from error
+    with _editing(ws, turn_id, LABELS, deciding=True) as edit:
+        if edit.view.labelled:
+            raise StudioError("Somebody has decided on this turn meanwhile: choose another one.")
+        words = " ".join(transcript.split())
+        edit.append(RevisionKind.TRANSCRIPT, edit.view.transcript, words, author, RevisionSource.ADJUDICATED)
+        edit.append(RevisionKind.STATE, edit.view.state, state, author, RevisionSource.ADJUDICATED)
+        ontology.remember(edit.session, edit.turn.dialogue, state, author)
+        for domain, slot, value in iterate_slots(state):
+            edit.mark(domain, slot, value, author)
+    return edit.view
+
+
+def history(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[RevisionView]:
+    """Every change of a turn's labels in a layer, newest first."""
     with ws.read() as session:
         turn = session.get(Turn, turn_id)
-        return [revision_view(revision) for revision in reversed(turn.revisions)] if turn is not None else []
+        found = reversed(turn.revisions) if turn is not None else ()
+        return [revision_view(revision) for revision in found if revision.layer == layer]
 
 
 def undo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: str = LABELS) -> TurnView:
@@ -234,7 +257,8 @@ class _Edit:
             self.check_prediction(prediction, new, old)
         if old is None or _plain(new) != _plain(old):
             self.append(RevisionKind.STATE, old, new, author, RevisionSource.USER)
-            ontology.remember(self.session, self.turn.dialogue, written, author)
+            if self.layer == LABELS:  # a blind annotator's value would be offered to the other one
+                ontology.remember(self.session, self.turn.dialogue, written, author)
         for domain, slot, value in iterate_slots(written):
             self.mark(domain, slot, value, author)  # choosing what stands already confirms it
 
@@ -290,14 +314,16 @@ class _Edit:
 
 
 @contextmanager
-def _editing(ws: Workspace, turn_id: int, layer: str) -> Iterator[_Edit]:
-    """One committed transaction on one turn that nobody else can change meanwhile."""
+def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) -> Iterator[_Edit]:
+    """One committed transaction on one turn that nobody else can change meanwhile; ``deciding`` on what is annotated blind."""
     with ws.write() as session:
         turn = dialogues.lock_turn(session, turn_id)
         if turn is None:
             raise StudioError("This turn does not exist any more: open the dialogue again.")
         if turn.status == TurnStatus.FINAL:
             raise StudioError("This turn is final: a reviewer has to reopen it before anything changes.")
+        if not deciding:
+            double.check_layer(turn, layer)
         edit = _Edit(ws, session, turn, turn_view(ws, session, turn, layer), layer)
         yield edit
         session.flush()

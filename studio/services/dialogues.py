@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 from db.models import Split as SplitColumn
 from db.repositories import dialogues, revisions
+from db.repositories.revisions import LABELS
 from studio.errors import StudioError
 from studio.services import search
 from studio.services.recordings import StoredAudio, recording_row, store
@@ -102,17 +103,17 @@ def add_agent_turn(
     return _append(ws, dialogue_id, Speaker.AGENT, store(ws, audio) if audio is not None else None, words, author)
 
 
-def get_dialogue(ws: Workspace, dialogue_id: int) -> DialogueView:
-    """A dialogue with all its turns.
+def get_dialogue(ws: Workspace, dialogue_id: int, layer: str = LABELS) -> DialogueView:
+    """A dialogue with all its turns, as the labels of a layer have it.
 
     Raises:
         StudioError: no such dialogue.
     """
     with ws.read() as session:
-        return dialogue_view(ws, _dialogue(session, dialogue_id))
+        return dialogue_view(ws, _dialogue(session, dialogue_id), layer)
 
 
-def get_turn(ws: Workspace, turn_id: int) -> TurnView:
+def get_turn(ws: Workspace, turn_id: int, layer: str = LABELS) -> TurnView:
     """One turn; ``turn_id`` is its database id (``TurnView.id``).
 
     Raises:
@@ -122,7 +123,7 @@ def get_turn(ws: Workspace, turn_id: int) -> TurnView:
         turn = session.get(Turn, turn_id)
         if turn is None:
             raise StudioError("This turn does not exist any more: open the dialogue again.")
-        return turn_view(ws, session, turn)
+        return turn_view(ws, session, turn, layer)
 
 
 def _append(

@@ -12,13 +12,14 @@ from typing import Literal
 from db.models import EventKind, TurnEvent, TurnStatus, utc_now
 from db.repositories import dialogues, revisions
 from db.repositories.queue import Filters
+from db.repositories.revisions import LABELS
 from studio.errors import StudioError
 from studio.services import people
 from studio.services.views import TurnView, turn_view
 from studio.workspace import Workspace
 
 Step = Literal["note", "submitted", "returned", "reviewed", "final", "reopened"]
-Happened = Step | Literal["unlocked"]
+Happened = Step | Literal["unlocked", "taken over"]
 
 TO_REVIEW = Filters(statuses=(TurnStatus.CORRECTED,), submitted=True)
 
@@ -33,15 +34,19 @@ class EventView:
     created: datetime
 
 
-def events(ws: Workspace, turn_id: int) -> list[EventView]:
-    """What happened to a turn besides its corrections, newest first."""
+def events(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[EventView]:
+    """What happened to a turn besides its corrections, newest first; a blind annotator sees what they did themselves."""
     with ws.read() as session:
         turn = dialogues.turn_with_events(session, turn_id)
         found = turn.events if turn is not None else []
-        return [EventView(event.kind.value, event.text, event.author, event.created) for event in reversed(found)]
+        return [
+            EventView(event.kind.value, event.text, event.author, event.created)
+            for event in reversed(found)
+            if layer in (LABELS, event.author)
+        ]
 
 
-def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = "") -> TurnView:
+def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = "", layer: str = LABELS) -> TurnView:
     """Write a note, or take a turn one step further or back.
 
     ``submitted``: a corrected turn goes to review. ``returned``: a reviewer hands it back and says why. ``reviewed``, ``final``:
@@ -72,7 +77,7 @@ def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = 
             revisions.update_status(turn)
         turn.events.append(TurnEvent(kind=kind, text=text.strip(), author=author))
         session.flush()
-        return turn_view(ws, session, turn)
+        return turn_view(ws, session, turn, layer)
 
 
 _BECOMES = {EventKind.REVIEWED: TurnStatus.REVIEWED, EventKind.FINAL: TurnStatus.FINAL}

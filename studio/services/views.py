@@ -29,7 +29,8 @@ class TurnView:
     user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
     changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
     ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
-    says that the state came with an import. ``pinned`` is the prediction's.
+    says that the state came with an import. ``pinned`` is the prediction's. ``layer`` is whose labels these are: the
+    project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
     """
 
     id: int
@@ -59,6 +60,7 @@ class TurnView:
     can_undo: bool
     can_redo: bool
     pinned: State
+    layer: str
 
     @property
     def transcript(self) -> str | None:
@@ -131,7 +133,7 @@ class RevisionView:
     old: str | State | None
     new: str | State | None
     author: str
-    source: Literal["model", "user", "import", "undo", "redo", "propagated", "ontology"]
+    source: Literal["model", "user", "import", "undo", "redo", "propagated", "ontology", "adjudicated"]
     created: datetime
 
 
@@ -153,11 +155,11 @@ def dialogue_row(counts: DialogueCounts) -> DialogueRow:
 
 
 def dialogue_view(ws: Workspace, dialogue: Dialogue, layer: str = LABELS) -> DialogueView:
-    """A loaded dialogue with the labels of a layer."""
+    """A loaded dialogue with the labels of a layer; an agent's turns have the project's alone."""
     turns: list[TurnView] = []
     state: State = {}
     for turn in dialogue.turns:
-        view = _turn_view(ws, turn, state, layer)
+        view = _turn_view(ws, turn, state, layer if turn.speaker == Speaker.USER else LABELS)
         turns.append(view)
         state = view.state if view.state is not None else state
     split = cast(Split, str(dialogue.split))
@@ -189,7 +191,7 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         dialogue_id=turn.dialogue_id,
         turn_id=turn.turn_id,
         speaker=cast(Literal["user", "agent"], str(turn.speaker)),
-        status=cast(Status, str(turn.status)),
+        status=cast(Status, str(turn.status if layer == LABELS else revisions.status(turn, layer))),
         audio=ws.path(recording.path) if recording else None,
         original_name=recording.original_name if recording else None,
         seconds=recording.seconds if recording else None,
@@ -208,10 +210,11 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         prediction_id=prediction.id if prediction else None,
         confirmed=frozenset((mark.domain, mark.slot) for mark in turn.marks if mark.layer == layer),
         imported=bool(states) and states[-1].source == RevisionSource.IMPORT,
-        submitted=turn.submitted,
+        submitted=turn.submitted if layer == LABELS else None,
         can_undo=bool(states or transcripts),
         can_redo=bool(states_taken_back or transcripts_taken_back),
         pinned=(prediction.pinned if prediction else None) or {},
+        layer=layer,
     )
 
 

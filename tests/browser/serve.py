@@ -1,7 +1,8 @@
-"""The studio of a browser test, in a process of its own that can be killed: ``serve.py HOME PORT [--canned] [--labelled]``.
+"""The studio of a browser test, in a process of its own that can be killed: ``serve.py HOME PORT [OPTIONS]``.
 
 ``--canned`` answers every turn from a table instead of a model, for tests of the pages alone; with ``--labelled`` there are
-imported labels too, of one dialogue to train on and one that is held out.
+imported labels too, of one dialogue to train on and one that is held out. ``--team`` adds people, who
+have to log in.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from types import SimpleNamespace
 from engine import tracking
 from engine.dialogue import Dialogue, Ontology, Turn
 from studio import app
-from studio.services import checkpoints, imports, projects
+from studio.services import checkpoints, imports, people, projects
 from studio.services.exchange import Source
 from studio.workspace import Workspace, open_workspace
 
@@ -23,6 +24,8 @@ ANSWERS = (
     ("in the north please", {"restaurant": {"pricerange": "cheap", "area": "north"}}),
     ("chinese food", {"restaurant": {"pricerange": "cheap", "area": "north", "food": "chinese"}}),
 )
+TEAM = {"ada": "admin", "rita": "reviewer", "ben": "annotator", "cleo": "annotator", "dan": "annotator"}
+PASSWORD = "correct horse"
 ONTOLOGY = Ontology(
     {
         "restaurant": {
@@ -81,4 +84,7 @@ if __name__ == "__main__":
         project = projects.create_project(workspace, "Browser test", ONTOLOGY)
         if "--labelled" in options:
             import_labels(workspace, project.id)
+    if "--team" in options:
+        for name, role in TEAM.items():
+            people.add_user(workspace, name, PASSWORD, role)
     app.launch(workspace, port=int(port), open_browser=False)

@@ -9,10 +9,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from argon2 import PasswordHasher
 
 from db.models import Snapshot
 from engine.dialogue import Ontology
-from studio.services import checkpoints, corrections, dialogues, projects
+from studio.services import checkpoints, corrections, dialogues, double, people, projects, understanding
 from studio.workspace import DATABASE, Workspace, open_workspace
 
 ONTOLOGY = Ontology({"restaurant": {"area": ["north", "south"], "food": ["chinese", "thai"], "name": []}})
@@ -83,6 +84,15 @@ def note_run(ws: Workspace, project: int) -> Callable[[list[str], list[str]], No
     return note
 
 
+@pytest.fixture
+def team(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People of every kind, whose passwords are hashed in a hurry."""
+    monkeypatch.setattr(people, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    roles = {"ada": "admin", "tom": "trainer", "rita": "reviewer", "ben": "annotator", "cleo": "annotator", "dan": "annotator"}
+    for name, role in roles.items():
+        people.add_user(ws, name, "correct horse", role)
+
+
 @dataclass
 class FakeTracker:
     """Hears ``heard`` and understands ``understood``, and remembers what it was asked."""
@@ -137,3 +147,27 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Jobs call ``fake_engine.py``; the demo checkpoint has files whether or not one is in the package."""
     monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
+
+
+@pytest.fixture
+def twice(ws: Workspace, project: int, sound: Callable[..., Path], team: None, tracker: FakeTracker) -> list[dialogues.TurnView]:
+    """The two understood user turns of a dialogue that two people annotate; the agent said hello before."""
+    dialogue = dialogues.create_dialogue(ws, project, "twice")
+    dialogues.add_agent_turn(ws, dialogue.id, "hello")
+    for seed in range(2):
+        dialogues.add_user_turn(ws, dialogue.id, sound(seed))
+    understanding.predict_dialogue(ws, dialogue.id)
+    double.set_share(ws, project, 1.0, "rita")
+    return list(dialogues.get_dialogue(ws, dialogue.id).turns[1:])
+
+
+@pytest.fixture
+def annotate(ws: Workspace) -> Callable[..., dialogues.TurnView]:
+    """Give a restaurant's slot of a turn a value, as somebody."""
+
+    def save(turn: dialogues.TurnView, author: str, slot: str, value: str) -> dialogues.TurnView:
+        layer = double.layer_of_turn(ws, turn.id, author)
+        head = dialogues.get_turn(ws, turn.id, layer).state_head
+        return corrections.save_slot(ws, turn.id, "restaurant", slot, value, author, head, layer=layer)
+
+    return save

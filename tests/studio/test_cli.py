@@ -1,5 +1,6 @@
 """The command line: a sentence and exit code 2 for what people can put right."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,10 @@ def test_with_users_the_studio_may_serve_others_and_https_takes_both_files(tmp_p
     (tmp_path / "key.pem").write_text("")
     half = call("start", "--key", str(tmp_path / "key.pem"), *home)
     assert (half.exit_code, "give --certificate and --key" in half.stderr) == (2, True)
+
+
+def test_agreement_of_a_project_where_nobody_annotated_twice_is_undefined(tmp_path: Path) -> None:
+    projects.create_project(open_workspace(tmp_path), "One")
+    result = call("agreement", "--json", "--home", str(tmp_path))
+    assert json.loads(result.stdout) == {"turns": 0, "pairs": 0, "joint_state_match": None, "slots": {}, "weeks": {}}
+    assert "undefined" in call("agreement", "--home", str(tmp_path)).stdout

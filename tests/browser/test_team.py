@@ -1,0 +1,123 @@
+"""Several people, each in a browser of their own: two annotate blind, a third is told who works there, a reviewer decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright import sync_api
+
+from tests.browser.conftest import Studio, View
+from tests.browser.serve import PASSWORD
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def studio(start_studio: Callable[..., Studio]) -> Studio:
+    return start_studio("--canned", "--team")
+
+
+@pytest.fixture
+def log_in(studio: Studio, open_view: Callable[..., View]) -> Callable[[str], View]:
+    def open_as(name: str) -> View:
+        view = open_view(studio)
+        view.page.goto(studio.url)
+        view.page.locator("input").nth(0).fill(name)
+        view.page.locator("input").nth(1).fill(PASSWORD)
+        view.page.get_by_role("button", name="Login").click()
+        view.says("talk.hint", ":")
+        view.errors.clear()  # the login page asks for things nobody may have yet
+        return view
+
+    return open_as
+
+
+def choose(view: View, name: str, value: str) -> None:
+    view.field(name).click()
+    view.field(name).fill(value)
+    view.field(name).press("Enter")
+
+
+def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View], speech: Path) -> None:
+    rita = log_in("rita")
+    rita.upload(speech)
+    rita.says("talk.state", "cheap")
+    rita.upload(speech)
+    rita.says("talk.state", "north")
+    rita.element("talk.send").click()
+    rita.says("talk.notice", "2 turns in the queue")
+    rita.go("agreement")
+    rita.says("agreement.title", "Nothing to decide")
+    rita.field("agreement.share").fill("100")
+    rita.field("agreement.share").press("Tab")
+    rita.says("agreement.notice", "saved")
+    rita.says("agreement.progress", "1dialogues for two")
+
+    ben, cleo = log_in("ben"), log_in("cleo")
+    ben.go("correct")
+    ben.says("correct.title", "Turn 1")
+    ben.says("correct.claim_holder", "without seeing the other's work")
+    choose(ben, "correct.slot.restaurant-pricerange", "expensive")
+    ben.says("correct.notice", "saved")
+    ben.field("correct.note").fill("she says expensive")
+    ben.field("correct.note").press("Enter")
+    ben.says("correct.events", "she says expensive")
+
+    cleo.go("correct")
+    cleo.says("correct.title", "Turn 1")
+    cleo.has("correct.slot.restaurant-pricerange", "cheap")
+    assert "ben" not in (cleo.element("correct.history_panel").text_content() or "")
+    assert "expensive" not in (cleo.element("correct.events").text_content() or "")
+    cleo.page.keyboard.press("a")
+    cleo.says("correct.notice", "saved")
+    cleo.picture("team-blind")
+
+    dan = log_in("dan")
+    dan.go("correct")
+    dan.says("correct.claim_holder", "works on this dialogue until")
+    dan.picture("team-claimed")
+
+    for annotator in (ben, cleo):
+        annotator.page.keyboard.press("Escape")
+        annotator.page.keyboard.press("d")
+        annotator.says("correct.title", "Turn 2")
+        annotator.page.keyboard.press("a")
+        annotator.says("correct.notice", "saved")
+
+    rita.go("agreement")
+    rita.says("agreement.title", "turn 1")
+    row = rita.element("agreement.table").locator("tr.changed")
+    sync_api.expect(row).to_have_count(1)
+    sync_api.expect(row).to_contain_text("expensive")
+    rita.says("agreement.figures", "Krippendorff's alpha")
+    rita.picture("team-side-by-side")
+    rita.element("agreement.take_agreed").click()
+    rita.says("agreement.notice", "1 turn on which both agree")
+    rita.page.keyboard.press("1")
+    rita.says("agreement.notice", "as ben has it")
+    rita.says("agreement.title", "Nothing to decide")
+    rita.picture("team-decided")
+
+    cleo.go("correct")
+    cleo.has("correct.slot.restaurant-pricerange", "expensive")
+    for view in (rita, ben, cleo, dan):
+        view.clean()
+
+
+def test_an_admin_adds_somebody_who_then_logs_in_and_may_not_do_all(log_in: Callable[[str], View]) -> None:
+    ada = log_in("ada")
+    ada.go("team")
+    ada.says("team.table", "cleo")
+    ada.field("team.name").fill("eve")
+    ada.field("team.password").fill(PASSWORD)
+    ada.element("team.add").click()
+    ada.says("team.notice", "eve may log in as annotator")
+    ada.picture("team")
+    eve = log_in("eve")
+    for page in ("team", "agreement"):
+        eve.go(page)
+        eve.says(f"{page}.refused", "This takes the role")
+    for view in (ada, eve):
+        view.clean()

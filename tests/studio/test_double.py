@@ -1,0 +1,121 @@
+"""Blind double annotation: two people, two layers, nothing of one reaches the other or a training before it is decided."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from studio.errors import ConflictError, StudioError
+from studio.services import claims, corrections, dialogues, double, ontology, people, review, search, snapshots
+from studio.workspace import Workspace
+
+NAMES = [f"dialogue {number}" for number in range(40)]
+
+
+@pytest.fixture
+def turn(twice: list[dialogues.TurnView]) -> dialogues.TurnView:
+    return twice[0]
+
+
+def seen(ws: Workspace, turn: dialogues.TurnView, author: str) -> dialogues.TurnView:
+    return dialogues.get_turn(ws, turn.id, double.layer_of_turn(ws, turn.id, author))
+
+
+@pytest.mark.usefixtures("team")
+def test_the_lot_is_drawn_by_name_and_a_larger_share_keeps_a_smaller_one(
+    ws: Workspace, project: int, sound: Callable[..., Path]
+) -> None:
+    made = {name: dialogues.create_dialogue(ws, project, name).id for name in NAMES}
+    for dialogue_id in made.values():
+        dialogues.add_user_turn(ws, dialogue_id, sound())
+
+    def drawn() -> set[str]:
+        return {name for name, dialogue_id in made.items() if double.layer_of(ws, dialogue_id, "ben")}
+
+    assert double.set_share(ws, project, 0.1, "rita").dialogues == len(few := drawn())
+    double.set_share(ws, project, 0.5, "rita")
+    assert few == {name for name in NAMES if double.lot(name) < 0.1} and few < drawn()
+    double.set_share(ws, project, 0.1, "rita")
+    assert drawn() == few
+    late = dialogues.create_dialogue(ws, project, next(f"late {n}" for n in range(99) if double.lot(f"late {n}") < 0.1))
+    dialogues.add_user_turn(ws, late.id, sound())
+    assert double.layer_of(ws, late.id, "ben") == "ben", "what comes later is drawn when it is opened"
+
+
+def test_what_somebody_has_begun_keeps_its_lot(
+    ws: Workspace,
+    project: int,
+    turn: dialogues.TurnView,
+    annotate: Callable[..., dialogues.TurnView],
+    corrected: Callable[..., int],
+) -> None:
+    annotate(turn, "ben", "food", "thai")
+    one = corrected("by one")
+    double.set_share(ws, project, 0, "rita")
+    assert seen(ws, turn, "cleo").layer == "cleo"
+    double.set_share(ws, project, 1, "rita")
+    assert double.layer_of(ws, one, "cleo") == ""
+
+
+def test_neither_sees_what_the_other_does(
+    ws: Workspace, project: int, turn: dialogues.TurnView, annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    annotate(turn, "ben", "name", "a place nobody knows")
+    review.take_step(ws, turn.id, "note", "ben", "it is this place")
+    view = seen(ws, turn, "cleo")
+    assert view.state == turn.predicted_state and view.confirmed == frozenset() and view.status == "predicted"
+    assert view.state_head is None and not view.can_undo
+    assert corrections.history(ws, turn.id, view.layer) == [] and review.events(ws, turn.id, view.layer) == []
+    assert "a place nobody knows" not in ontology.choices(ws, project, "restaurant", "name")
+    assert seen(ws, turn, "ben").status == "corrected"
+    around = dialogues.get_dialogue(ws, turn.dialogue_id, "cleo")
+    assert around.turns[0].transcript == "hello", "what the agent said is there for all"
+
+
+def test_nothing_is_trained_on_before_it_is_decided(
+    ws: Workspace, project: int, turn: dialogues.TurnView, annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    for author in ("ben", "cleo"):
+        annotate(turn, author, "food", "thai")
+    assert snapshots.preview(ws, project).turns == 0
+    assert dialogues.get_turn(ws, turn.id).status == "predicted"
+    assert double.progress(ws, project).to_decide == 1
+
+
+def test_the_queue_gives_a_turn_to_two_people_and_not_twice_to_one(
+    ws: Workspace, project: int, twice: list[dialogues.TurnView], annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    def given(author: str) -> int | None:
+        return search.next_turn(ws, project, replace(search.TO_CORRECT, annotator=author))
+
+    first, second = twice
+    for author in ("ben", "cleo"):
+        assert given(author) == first.id and claims.claim(ws, first.id, author) is None
+    assert given("dan") is None, "two are at it"
+    assert claims.claim(ws, first.id, "dan") is not None
+    view = annotate(first, "ben", "food", "thai")
+    assert given("ben") == second.id and given("cleo") == first.id and given("dan") is None
+    corrections.undo(ws, first.id, "ben", view.head, layer="ben")
+    assert given("ben") == first.id
+    for turn in twice:
+        for author in ("ben", "cleo"):
+            annotate(turn, author, "food", "thai")
+    assert [given(author) for author in ("ben", "cleo", "dan")] == [None] * 3
+
+
+def test_a_page_that_was_open_when_the_lot_was_drawn_is_told_so(ws: Workspace, turn: dialogues.TurnView) -> None:
+    with pytest.raises(StudioError, match="annotated by two people since you opened it") as refused:
+        corrections.save_transcript(ws, turn.id, "words", "ben", None)
+    assert not isinstance(refused.value, ConflictError)
+
+
+def test_the_share_takes_a_reviewer_two_people_and_a_part(ws: Workspace, project: int) -> None:
+    with pytest.raises(StudioError, match="two people who log in"):
+        double.set_share(ws, project, 0.1, "annotator")
+    people.add_user(ws, "ada", "correct horse", "admin")
+    people.add_user(ws, "ben", "correct horse", "annotator")
+    with pytest.raises(StudioError, match="takes the role reviewer"):
+        double.set_share(ws, project, 0.1, "ben")
+    with pytest.raises(StudioError, match="between 0 and 100 %"):
+        double.set_share(ws, project, 1.1, "ada")
