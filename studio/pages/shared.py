@@ -83,7 +83,7 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     if not far.corrected:
         if far.predicted:
             return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."
-        return "<b>Start here:</b> speak below, or <a href='correct'>open a dialogue</a>, ask the model and correct it."
+        return "<b>Start here:</b> speak on Talk or press Next turn there, or <a href='correct'>correct a dialogue</a>."
     if not training.list_jobs(ws, project_id, limit=1):
         return "<b>Next:</b> correct a few more turns, then <a href='train'>fine-tune the model</a> on them."
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."

@@ -89,7 +89,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
         rows = dialogues.list_dialogues(ws, project_id) if project_id is not None else []
-        chosen = wanted if wanted in [row.id for row in rows] else next((row.id for row in rows), None)
+        # Not into an imported dialogue, unless somebody chose it: what is said next would be added to it
+        chosen = wanted if wanted in [row.id for row in rows] else next((row.id for row in rows if row.demo), None)
         choices = [(f"{row.name} · {shared.count(row.turns, 'turn')}{SPLITS[row.split]}", row.id) for row in rows]
         return {dialogue: gr.update(choices=choices, value=chosen)}, chosen
 

@@ -94,12 +94,16 @@ class TurnView:
 
 @dataclass(frozen=True)
 class DialogueRow:
-    """A dialogue as lists show it. ``turns`` counts all, ``predicted`` (at least) and ``corrected`` the user's."""
+    """A dialogue as lists show it. ``turns`` counts all, ``predicted`` (at least) and ``corrected`` the user's.
+
+    A ``demo`` is not in the queue yet.
+    """
 
     id: int
     name: str
     split: Split
     status: Status
+    demo: bool
     turns: int
     user_turns: int
     predicted: int
@@ -146,6 +150,7 @@ def dialogue_row(counts: DialogueCounts) -> DialogueRow:
         name=dialogue.name,
         split=cast(Split, str(dialogue.split)),
         status=status,
+        demo=dialogue.demo,
         turns=counts.turns,
         user_turns=counts.user_turns,
         predicted=counts.predicted,

@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from engine.base_models import models_dir
 from studio.services import people
 from studio.workspace import open_workspace
 from tests.browser.conftest import ARGUMENTS, NAMES, Studio, sync_api
@@ -56,6 +57,7 @@ def take(browser: sync_api.Browser, url: str, out: Path, pages: dict[str, str]) 
 
 def main(out: Path, options: list[str]) -> None:
     out.mkdir(parents=True, exist_ok=True)
+    os.environ["DST_STUDIO_MODELS"] = str(models_dir())  # where the user has them, whatever the workspace
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     with tempfile.TemporaryDirectory() as home, sync_api.sync_playwright() as playwright:
         studio = Studio(Path(home), free_port(), options)

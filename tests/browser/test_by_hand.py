@@ -102,6 +102,8 @@ def test_doubtful_slots_are_decided_by_single_keys(talked: View, speech: Path) -
     page = talked.page
     talked.upload(speech)
     talked.says("talk.state", "chinese")
+    talked.element("talk.send").click()
+    talked.says("talk.notice", "in the queue")
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
     talked.says("correct.title", "Turn 4")
     talked.field("correct.transcript").fill("indien food")
