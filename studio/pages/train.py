@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any
 
 import gradio as gr
@@ -10,6 +9,7 @@ import pandas as pd
 
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.recipe_form import RecipeForm
 from studio.services import checkpoints, people, propagation, provenance, training
 from studio.services.provenance import UsedCorrection
 from studio.services.training import JobView, Preview
@@ -41,37 +41,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 elem_id="train.base",
                 interactive=True,
             )
-            recipe = gr.Dropdown([], label="Recipe", elem_id="train.recipe", interactive=True)
-            with gr.Row(elem_classes="dst-bar"):
-                steps = gr.Number(
-                    label="Steps",
-                    info="More fits your corrections more closely; too many forget the rest.",
-                    precision=0,
-                    minimum=1,
-                    elem_id="train.steps",
-                    min_width=130,
-                )
-                rate = gr.Number(
-                    label="Learning rate",
-                    info="Lower it when the loss jumps.",
-                    minimum=0,
-                    step=1e-5,
-                    elem_id="train.learning_rate",
-                    min_width=130,
-                )
+            form = RecipeForm(ws)
             use = gr.Checkbox(
                 True,
                 label="Use the new checkpoint when it is finished and passes the gate",
                 elem_id="train.use_when_finished",
             )
-            with gr.Accordion("More settings", open=False, elem_id="train.more"):
-                overrides = gr.Textbox(
-                    label="Overrides",
-                    info="One a line, as on the command line: stage2.batch=8",
-                    lines=2,
-                    elem_id="train.overrides",
-                )
-                recipe_text = gr.Code(label="The recipe as it is", interactive=False, elem_id="train.recipe_text", max_lines=14)
             start = gr.Button("Start training", variant="primary", elem_id="train.start")
         with gr.Column(scale=3, min_width=340):
             job = gr.Radio([], label="Jobs, newest first", elem_id="train.job", elem_classes="dst-list", interactive=True)
@@ -161,26 +136,32 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             by_address = None
         selector, project_id = shared.choose_project(ws, by_address or remembered)
         known = checkpoints.list_checkpoints(ws)
-        recipes = [item for item in training.recipes() if item.fits]
         choices, chosen = listed(project_id, wanted)
-        form = {
+        start_from = {
             head.project: selector,
             base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
         }
-        first = defaults(recipes[0].name)
-        first[recipe] |= {"choices": [(item.name, item.name) for item in recipes], "value": recipes[0].name}
-        return form | first | offered(project_id) | choices | opened(chosen)
+        return start_from | form.opened(None, project_id) | offered(project_id) | choices | opened(chosen)
 
-    def defaults(name: str) -> dict[Any, Any]:
-        """Inputs: train.recipe. Outputs: train.recipe, train.steps, train.learning_rate, train.recipe_text."""
-        chosen = next(item for item in training.recipes() if item.name == name)
-        last = last_stage(chosen.toml)
-        return {
-            recipe: gr.update(info=chosen.description),
-            steps: last.get("steps"),
-            rate: last.get("learning_rate"),
-            recipe_text: chosen.toml,
-        }
+    @shared.reported
+    def choose_recipe(name: str, project_id: int | None) -> Any:
+        """Inputs: train.recipe, train.project. Outputs: the form."""
+        return form.opened(name, project_id)
+
+    @shared.reported
+    def choose_stages(name: str, stages: list[str]) -> Any:
+        """Inputs: train.recipe, train.stages. Outputs: the form."""
+        return form.restaged(name, stages)
+
+    @shared.reported
+    def draft(*values: Any) -> Any:
+        """Inputs: the form. Outputs: train.recipe_text, train.plan."""
+        return form.draft(*values) if values[1] else gr.skip()
+
+    @shared.reported
+    def weigh(base_id: int, toml: str) -> Any:
+        """Inputs: train.base, train.recipe_text. Outputs: train.memory."""
+        return form.weigh(base_id, toml) if toml else gr.skip()
 
     @shared.reported
     def switch_project(project_id: int) -> Any:
@@ -195,24 +176,21 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def begin(
         project_id: int,
         base_id: int,
-        name: str,
-        number: int | None,
-        speed: float | None,
         use_it: bool,
+        name: str,
+        stages: list[str],
+        steps: int | None,
+        rate: float | None,
+        rows: list[list[Any]],
         more: str | None,
         request: gr.Request,
     ) -> Any:
-        """Inputs: train.project, train.base, train.recipe, train.steps, train.learning_rate,
-        train.use_when_finished, train.overrides.
-
-        Outputs: train.job and the job.
-        """
+        """Inputs: train.project, train.base, train.use_when_finished, the form. Outputs: train.job and the job."""
         people.require(ws, shared.author(request), "trainer")
-        stage = last_stage(next(item for item in training.recipes() if item.name == name).toml)
-        wanted = {"steps": number, "learning_rate": speed}
-        chosen = [f"{stage['name']}.{key}={value}" for key, value in wanted.items() if value and value != stage.get(key)]
-        chosen += [line.strip() for line in (more or "").splitlines() if line.strip()]
-        item = training.start_job(ws, project_id, base_id, name, chosen, use_it)
+        if not stages:
+            raise StudioError("Choose at least one stage.")
+        chosen = form.overrides(name, stages, steps, rate, rows, more)
+        item = training.start_job(ws, project_id, base_id, name, chosen, use_it, stages=stages)
         gr.Info(
             "Waiting behind another job." if item.status == "queued" else "Training started.",
             title=f"Job {item.id}",
@@ -253,24 +231,23 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             return gr.skip()
         return shown(training.job_view(ws, job_id)) | plotted(known, job_id) | listed(project_id, job_id)[0]
 
-    form = [data, start, base, recipe, steps, rate, recipe_text]
-    everything = [head.project, head.hint, head.remembered, *form, *live]
-    demo.load(load, head.remembered, everything, **shared.LIGHT)
+    everything = [head.project, head.hint, head.remembered, data, start, base, *form.outputs, *live]
+    weighed = {"fn": weigh, "inputs": [base, form.text], "outputs": form.memory, **shared.LIGHT}
+    drafted = {"fn": draft, "inputs": form.inputs, "outputs": [form.text, form.plan], **shared.LIGHT}
+    demo.load(load, head.remembered, everything, **shared.LIGHT).then(**drafted).then(**weighed)
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
-    recipe.input(defaults, recipe, [recipe, steps, rate, recipe_text], **shared.LIGHT)
-    start.click(begin, [head.project, base, recipe, steps, rate, use, overrides], live, **shared.ACT)
+    chosen = form.recipe.input(choose_recipe, [form.recipe, head.project], form.outputs, **shared.LIGHT)
+    chosen.then(**drafted).then(**weighed)
+    form.stages.input(choose_stages, [form.recipe, form.stages], form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
+    for field in (form.steps, form.rate, form.table, form.more):
+        field.input(**drafted)
+    start.click(begin, [head.project, base, use, *form.inputs], live, **shared.ACT)
     job.input(choose_job, job, live, **shared.LIGHT)
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
     timer.tick(tick, [job, points, head.project], live, trigger_mode="once", **shared.LIGHT)
-
-
-def last_stage(toml: str) -> dict[str, Any]:
-    """The stage whose steps and learning rate the form offers."""
-    stage: dict[str, Any] = tomllib.loads(toml)["stages"][-1]
-    return stage
 
 
 def job_label(item: JobView) -> str:
@@ -289,21 +266,24 @@ def preview_html(found: Preview, errors: dict[tuple[str, str], tuple[int, int]])
     )
     cells = "".join(f"<div><b>{number}</b><span>{name}</span></div>" for number, name in figures)
     problem = shared.alert(found.problem) if found.problem else ""
-    return f"<div class='dst-figures'>{cells}</div>{problem}{errors_html(errors)}"
+    return f"<div class='dst-figures'>{cells}</div>{problem}{slots_html(found)}{errors_html(errors)}"
+
+
+def slots_html(found: Preview) -> str:
+    """In how many turns to train on each slot has a value."""
+    if not found.slots:
+        return ""
+    rows = [[shared.escape(" ".join(place)), str(number)] for place, number in found.slots.items()]
+    table = shared.table(("Slot", "Turns"), rows)
+    return f"<details><summary>Values of {shared.count(len(rows), 'slot')}</summary>{table}</details>"
 
 
 def errors_html(errors: dict[tuple[str, str], tuple[int, int]]) -> str:
-    """Which slots were misheard and which misunderstood, and what that speaks for."""
+    """Which slots were misheard and which misunderstood."""
     if not errors:
         return ""
-    misheard, misunderstood = (sum(counts[kind] for counts in errors.values()) for kind in (0, 1))
     rows = [[shared.escape(" ".join(place)), *map(str, counts)] for place, counts in errors.items()]
-    advice = (
-        "Mostly misheard: more speech of these voices and words, with corrected transcripts, helps most."
-        if misheard > misunderstood
-        else "Mostly misunderstood although the words were right: more corrected states of these slots help most."
-    )
-    return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, "Why the model was wrong") + f"<p>{advice}</p>"
+    return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, "Why the model was wrong")
 
 
 def used_html(found: list[UsedCorrection]) -> str:

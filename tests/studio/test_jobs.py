@@ -65,8 +65,8 @@ def process_of(ws: Workspace, job_id: int) -> psutil.Process:
 def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspace, start) -> None:
     job = wait(ws, start().id)
     assert (job.status, job.step, job.total_steps, job.error) == ("finished", 5, 5, None)
-    assert job.scores_before == {"wer": 10.0, "jga": 50.0, "of": "demo"}
-    assert job.scores_after == {"wer": 10.0, "jga": 50.0, "of": "checkpoint"}
+    for scores, of in ((job.scores_before, "demo"), (job.scores_after, "checkpoint")):
+        assert scores is not None and scores.items() >= {"wer": 10.0, "jga": 50.0, "of": of}.items()
     assert job.gate == "Passes the gate."
     used = checkpoints.in_use(ws)
     assert (used.name, used.parent, used.job_id) == ("run-1", "demo", job.id)
@@ -89,7 +89,7 @@ def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, 
     wait(ws, first.id)
     again = wait(ws, training.start_job(ws, 1, 1, "demo", first.overrides, use_when_finished=False).id)
     assert not (again.folder / "scores-1.json").exists()
-    assert again.scores_before == {"wer": 10.0, "jga": 50.0, "of": "demo"}
+    assert again.scores_before is not None and again.scores_before["of"] == "demo"
     assert checkpoints.in_use(ws).name == "run-1"
 
 

@@ -1,0 +1,68 @@
+"""Train in the browser, compare what came out, put it in use over the gate, and go back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from studio.services import corrections, dialogues, projects
+from studio.workspace import open_workspace
+from tests.browser.conftest import SAMPLE, Studio, View
+
+pytestmark = pytest.mark.browser
+
+
+def test_train_compare_promote_roll_back(
+    start_studio: Callable[..., Studio], open_view: Callable[..., View], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ENGINE", "regress")  # the new checkpoint understands nothing
+    studio = start_studio("--canned")
+    ws = open_workspace(studio.home)
+    (project,) = projects.list_projects(ws)
+    sounds = sorted(SAMPLE.glob("*.flac"))
+    for name, split, sound in (("to train on", "train", sounds[0]), ("held out", "test", sounds[1])):
+        dialogue = dialogues.create_dialogue(ws, project.id, name, split)
+        turn = corrections.save_transcript(ws, dialogues.add_user_turn(ws, dialogue.id, sound).id, "hello", "anna", None)
+        corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+
+    view = open_view(studio)
+    view.go("train")
+    view.says("train.plan", "unknown until a run was measured")
+    view.says("train.memory", "GB at most", seconds=60)
+    view.field("train.steps").fill("3")
+    view.element("train.toml_panel").get_by_role("button").first.click()
+    view.says("train.recipe_text", "steps = 3")
+    view.picture("train-form")
+    view.element("train.start").click()
+    view.says("train.progress", "finished", seconds=60)
+    view.says("train.progress", "Refused by the gate: Joint goal accuracy")
+    view.picture("train-refused")
+    view.element("train.used_panel").get_by_role("button").first.click()
+    view.says("train.used", "to train on, turn 1")
+
+    view.go("models?checkpoint=2")
+    view.says("models.verdict", "Refused by the gate")
+    view.says("models.compare", "restaurant-area")
+    turns = view.element("models.compare_turns")
+    view.says("models.compare_turns", "held out, turn 1")
+    hear = turns.locator("audio").first.get_attribute("src")
+    assert view.page.request.get(f"{studio.url}{hear}").headers["content-type"].startswith("audio")
+    view.picture("models-compared")
+    view.element("models.make_report").click()
+    with view.page.expect_download() as download:
+        view.element("models.download_report").click()
+    assert download.value.suggested_filename.endswith(".html")
+    view.field("models.reason").fill("to show it")
+    view.element("models.override").click()
+    view.says("models.table", "run-1 in use")
+    view.element("models.rollback").click()
+    view.says("models.table", "demo in use")
+    view.element("models.history_panel").get_by_role("button").first.click()
+    view.says("models.history", "put back in use")
+    view.says("models.history", "not passed: to show it")
+    view.picture("models-rolled-back")
+    view.go("models?checkpoint=2")
+    turns.get_by_role("link").first.click()
+    view.says("correct.title", "turn 1", seconds=30)
+    view.clean()
