@@ -42,10 +42,10 @@ class ComparePanel:
         return [self.baseline, self.summary, self.slot, self.turns, self.make, self.download]
 
     def shown(self, chosen: CheckpointView, found: list[CheckpointView], wanted: int | None = None) -> dict[Any, Any]:
-        """A checkpoint beside ``wanted``, else the one in use, else the one it came from."""
+        """A checkpoint beside ``wanted``, else the one in use, else the one it came from, else the newest."""
         others = [item for item in found if item.id != chosen.id]
         parent = next((item for item in others if item.name == chosen.parent), None)
-        default = next((item for item in others if item.in_use), parent)
+        default = next((item for item in others if item.in_use), parent or next(iter(others), None))
         other = next((item for item in others if item.id == wanted), default)
         choices = gr.update(choices=[(item.name, item.id) for item in others], value=other.id if other else None)
         made = {self.baseline: choices, self.download: gr.update(value=None, interactive=False)}

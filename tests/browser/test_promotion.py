@@ -64,5 +64,5 @@ def test_train_compare_promote_roll_back(
     view.picture("models-rolled-back")
     view.go("models?checkpoint=2")
     turns.get_by_role("link").first.click()
-    view.says("correct.title", "turn 1", seconds=30)
+    view.says("correct.title", "Turn 1", seconds=30)
     view.clean()
