@@ -1,0 +1,71 @@
+"""The Correct page in a real browser: nothing that is done in the slot form is lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Studio, View
+
+pytestmark = pytest.mark.browser
+
+# Chips and fields are used as fast as a machine can, each with a value of its own, while the form is drawn anew all the time.
+HAMMER = """async (times) => {
+  for (let time = 0; time < times; time++) {
+    const form = document.querySelector(".dst-form"), value = `value ${time}`;
+    const chip = form.querySelector("button[data-act=set]");
+    const fields = form.querySelectorAll("input[name]:not([name=''])");
+    if (chip) {
+      chip.dataset.value = value;
+      chip.click();
+    } else if (fields.length) {
+      const field = fields[time % fields.length];
+      field.focus();
+      field.value = value;
+      field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+    }
+    await new Promise((done) => setTimeout(done, 30));
+  }
+}"""
+TIMES = 30
+
+
+@pytest.fixture(scope="module")
+def studio(start_studio: Callable[..., Studio]) -> Studio:
+    return start_studio("--canned")
+
+
+@pytest.fixture
+def opened(studio: Studio, open_view: Callable[..., View], speech: Path) -> View:
+    """A new dialogue of three user turns, the last one open on the Correct page."""
+    view = open_view(studio)
+    view.go("")
+    view.element("talk.new_dialogue").click()
+    view.says("talk.conversation", "No turn yet")
+    for answer in ("cheap", "north", "chinese"):
+        view.upload(speech)
+        view.says("talk.state", answer)
+    view.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    view.says("correct.title", "Turn 3")
+    view.has("correct.slot.restaurant-food", "chinese")
+    return view
+
+
+def test_no_click_is_lost_while_the_form_is_drawn_anew(opened: View) -> None:
+    page = opened.page
+    refused: list[str] = []
+    page.on("response", lambda response: response.status >= 500 and refused.append(response.url))
+    page.evaluate(HAMMER, TIMES)
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")  # what is on its way counts for the turn it was done in
+    opened.says("correct.title", "Turn 2", seconds=60)
+    with sqlite3.connect(opened.studio.home / "studio.db") as database:
+        rows = database.execute("SELECT new FROM revisions WHERE kind = 'state' AND source = 'user'").fetchall()
+    saved = {value for (state,) in rows for slots in json.loads(state).values() for value in slots.values()}
+    assert saved >= {f"value {time}" for time in range(TIMES)}
+    assert not refused
+    opened.clean()
