@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from studio.services import curves
+from studio.services.curves import MetricPoint
 
 HEARTBEAT = "heartbeat"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
@@ -23,32 +24,9 @@ REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first ru
 _CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
 
 
-@dataclass(frozen=True)
-class MetricPoint:
-    """One point of the curves."""
-
-    step: int
-    stage: str
-    loss: float
-    lr: float
-    seconds: float
-
-
 def read_metrics(folder: Path, after_step: int, max_points: int) -> list[MetricPoint]:
-    """The points after ``after_step``, thinned evenly; the newest is always among them.
-
-    The engine logs one line a step, so the lines already known are skipped without being read as JSON.
-    """
-    try:
-        with (folder / "train" / "metrics.jsonl").open(encoding="utf-8") as file:
-            lines = list(islice(file, after_step, None))
-    except FileNotFoundError:
-        return []
-    lines = [line for line in lines if line.endswith("\n")]  # the last one may be half written
-    stride = max(1, -(-len(lines) // max(1, max_points)))
-    points = [json.loads(line) for line in lines[::-1][::stride]]
-    fields = MetricPoint.__dataclass_fields__
-    return [MetricPoint(**{key: point[key] for key in fields}) for point in reversed(points)]
+    """The points after ``after_step``, thinned evenly; the newest is always among them."""
+    return curves.read(folder / "train" / "metrics.jsonl", after_step, max_points)
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:

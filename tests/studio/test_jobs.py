@@ -43,8 +43,10 @@ def start(ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPatc
     return begin
 
 
-def wait(ws: Workspace, job_id: int, until: Callable[[JobView], bool] = lambda job: not job.active) -> JobView:
-    deadline = time.monotonic() + 30
+def wait(
+    ws: Workspace, job_id: int, until: Callable[[JobView], bool] = lambda job: not job.active, seconds: float = 30
+) -> JobView:
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         job = training.job_view(ws, job_id)
         if until(job):
@@ -94,11 +96,22 @@ def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, 
 
 
 @BOTH
-def test_jobs_run_one_after_the_other_in_the_order_they_came(ws: Workspace, start) -> None:
-    started = [start(), start(), start()]
-    assert training.job_view(ws, started[2].id).queue_position in (2, 3)
-    ended = [wait(ws, job.id) for job in started]
-    assert [job.status for job in ended] == ["finished"] * 3
+def test_ten_jobs_of_three_people_run_one_after_the_other_in_the_order_they_came(ws: Workspace, start, monkeypatch) -> None:
+    monkeypatch.setenv("FAKE_STEP", "0.001")
+    first = start()
+
+    def submit(jobs: int) -> None:
+        for _ in range(jobs):
+            training.start_job(ws, 1, 1, "demo", first.overrides)
+
+    people = [threading.Thread(target=submit, args=(jobs,)) for jobs in (3, 3, 3)]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join()
+    assert training.job_view(ws, 10).queue_position is not None
+    ended = [wait(ws, number, seconds=120) for number in range(1, 11)]
+    assert [job.status for job in ended] == ["finished"] * 10
     for earlier, later in pairwise(ended):
         assert earlier.ended is not None
         assert later.started is not None

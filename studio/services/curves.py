@@ -1,0 +1,96 @@
+"""The curves of runs, read as they grow: each line of ``metrics.jsonl`` once, however long the run, however many look."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+KEPT = 2000  # points of a curve that are kept at most, and half of them at least once there are as many
+CURVES = 32  # runs whose curves are kept; of those nobody looked at for longest, the file is read again
+CHUNK = 2**20  # bytes read at once
+MARK = 200  # bytes before the place reached, by which a file that a resumed run wrote anew is known
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One point of the curves."""
+
+    step: int
+    stage: str
+    loss: float
+    lr: float
+    seconds: float
+
+
+class Curve:
+    """What is known of one file: every ``stride``-th line, the newest, and how far it was read."""
+
+    _points: list[MetricPoint]
+    _newest: bytes | None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._forget()
+
+    def read(self) -> list[MetricPoint]:
+        """The points, oldest first, after reading what was written since; empty without a file."""
+        with self._lock:
+            try:
+                with self.path.open("rb") as file:
+                    start = max(0, self._offset - MARK)
+                    file.seek(start)
+                    if file.read(self._offset - start) != self._mark:  # a resumed run dropped the lines it computes again
+                        self._forget()
+                        file.seek(0)
+                    half = b""  # of a line that is not written to its end yet, or goes on in the next chunk
+                    while chunk := file.read(CHUNK):
+                        half = self._take(half + chunk)
+            except FileNotFoundError:
+                self._forget()
+            newest = [] if self._newest is None or (self._lines - 1) % self._stride == 0 else [_point(self._newest)]
+            return [*self._points, *newest]
+
+    def _take(self, text: bytes) -> bytes:
+        """Note the whole lines; what is left comes back."""
+        read = text[: text.rfind(b"\n") + 1]
+        for line in read.splitlines():
+            if self._lines % self._stride == 0:
+                self._points.append(_point(line))
+            self._lines += 1
+            self._newest = line
+        self._offset += len(read)
+        self._mark = (self._mark + read)[-MARK:]
+        while len(self._points) > KEPT:
+            self._points, self._stride = self._points[::2], self._stride * 2
+        return text[len(read) :]
+
+    def _forget(self) -> None:
+        self._points = []
+        self._stride, self._lines, self._offset = 1, 0, 0
+        self._mark = b""
+        self._newest = None
+
+
+_curves: OrderedDict[Path, Curve] = OrderedDict()
+_lock = threading.Lock()
+
+
+def read(path: Path, after_step: int = 0, max_points: int = KEPT) -> list[MetricPoint]:
+    """The points of a run after ``after_step``, thinned evenly to at most ``max_points``; the newest is always among them."""
+    with _lock:
+        curve = _curves.setdefault(path, Curve(path))
+        _curves.move_to_end(path)
+        while len(_curves) > CURVES:
+            _curves.popitem(last=False)
+    points = [point for point in curve.read() if point.step > after_step]
+    stride = max(1, -(-len(points) // max(1, max_points)))
+    return points[::-1][::stride][::-1]
+
+
+def _point(line: bytes) -> MetricPoint:
+    values = json.loads(line)
+    return MetricPoint(**{field.name: values[field.name] for field in fields(MetricPoint)})
