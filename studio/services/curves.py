@@ -30,6 +30,10 @@ class Curve:
 
     _points: list[MetricPoint]
     _newest: bytes | None
+    _mark: bytes
+    _offset: int
+    _lines: int
+    _stride: int
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -95,7 +95,6 @@ def test_the_base_is_scored_once_for_the_same_held_out_dialogues(ws: Workspace, 
     assert checkpoints.in_use(ws).name == "run-1"
 
 
-@BOTH
 def test_ten_jobs_of_three_people_run_one_after_the_other_in_the_order_they_came(ws: Workspace, start, monkeypatch) -> None:
     monkeypatch.setenv("FAKE_STEP", "0.001")
     first = start()
