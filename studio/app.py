@@ -35,9 +35,9 @@ THEME = gr.themes.Default(
     font=(gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), *FONTS),
 ).set(
     # Gradio's own are too pale to read: 4.5 to 1 is the least for small text
-    body_text_color_subdued="*neutral_500",
+    body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_400",
-    block_info_text_color="*neutral_500",
+    block_info_text_color="*neutral_600",
     block_info_text_color_dark="*neutral_400",
     input_placeholder_color="*neutral_500",
     input_placeholder_color_dark="*neutral_400",

@@ -47,8 +47,8 @@ def take(browser: sync_api.Browser, url: str, out: Path, pages: dict[str, str]) 
             page = context.new_page()
             for name, address in pages.items():
                 page.goto(f"{url}/{address}")
-                page.wait_for_load_state("networkidle")
-                page.wait_for_timeout(1000)  # fonts and transitions
+                page.locator('[id$=".hint"]:has-text(":"), input[type="password"]').first.wait_for()
+                page.wait_for_timeout(1500)  # what follows the hint, fonts, transitions
                 page.screenshot(path=out / f"{name}-{size}-{mode}.png")
                 wider = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                 print(f"{name}-{size}-{mode}.png" + (f"  {wider} px wider than the window" if wider > 0 else ""), flush=True)
