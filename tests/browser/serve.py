@@ -2,7 +2,7 @@
 
 ``--canned`` answers every turn from a table instead of a model, for tests of the pages alone; with ``--labelled`` there are
 imported labels too, of one dialogue to train on and one that is held out. ``--team`` adds people, who
-have to log in.
+have to log in, and a recorded dialogue.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from engine import tracking
 from engine.dialogue import Dialogue, Ontology, Turn
 from studio import app
-from studio.services import checkpoints, imports, people, projects
+from studio.services import checkpoints, dialogues, imports, people, projects, understanding
 from studio.services.exchange import Source
 from studio.workspace import Workspace, open_workspace
 
@@ -71,6 +71,14 @@ def import_labels(ws: Workspace, project_id: int) -> None:
     imports.carry_out(ws, project_id, imports.plan(ws, project_id, Source(Path("labels"), "manifest", found)))
 
 
+def record(ws: Workspace, project_id: int) -> None:
+    """Two recorded and understood user turns."""
+    dialogue = dialogues.create_dialogue(ws, project_id, "recorded")
+    for sound in sorted((projects.SAMPLE / "audio").glob("*.flac"))[:2]:
+        dialogues.add_user_turn(ws, dialogue.id, sound)
+    understanding.predict_dialogue(ws, dialogue.id)
+
+
 if __name__ == "__main__":
     home, port, *options = sys.argv[1:]
     if "--canned" in options:
@@ -85,6 +93,7 @@ if __name__ == "__main__":
         if "--labelled" in options:
             import_labels(workspace, project.id)
     if "--team" in options:
+        record(workspace, project.id)
         for name, role in TEAM.items():
             people.add_user(workspace, name, PASSWORD, role)
     app.launch(workspace, port=int(port), open_browser=False)

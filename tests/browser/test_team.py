@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright import sync_api
@@ -40,14 +39,8 @@ def choose(view: View, name: str, value: str) -> None:
     view.field(name).press("Enter")
 
 
-def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View], speech: Path) -> None:
+def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]) -> None:
     rita = log_in("rita")
-    rita.upload(speech)
-    rita.says("talk.state", "cheap")
-    rita.upload(speech)
-    rita.says("talk.state", "north")
-    rita.element("talk.send").click()
-    rita.says("talk.notice", "2 turns in the queue")
     rita.go("agreement")
     rita.says("agreement.title", "Nothing to decide")
     rita.field("agreement.share").fill("100")
