@@ -41,6 +41,9 @@ def test_no_page_has_a_serious_violation(
         if address != pages[0]:
             view.page.goto(f"{view.studio.url}/{address.rpartition('/')[2]}")
         sync_api.expect(view.page.locator('[id$=".hint"]')).to_contain_text(":")
+        view.page.add_style_tag(
+            content="* { transition: none !important; animation: none !important; }"
+        )  # no colours between two
         view.page.wait_for_timeout(1_000)  # Gradio keeps a stream open: a page is never done loading
         for mode in ("light", "dark"):
             view.page.evaluate("dark => document.body.classList.toggle('dark', dark)", mode == "dark")
