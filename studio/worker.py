@@ -84,8 +84,8 @@ class _Run:
         if backend.kind != "ray":
             lease.take_for_job(self.ws, f"job {self.job_id}")
         code = self.watch(backend.start(command, self.folder))
-        # A launcher's own exit code does not tell a stop from a failure
-        return STOPPED if code and runs.result(self.folder).get("status") == "stopped" else code
+        # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
+        return {"stopped": STOPPED, "finished": 0}.get(runs.result(self.folder).get("status", ""), code) if code else 0
 
     def register(self) -> tuple[int, int]:
         """Enter the new checkpoint; returns its id and its base's."""

@@ -166,8 +166,9 @@ class Turn(Base):
 def _of_its_project(_mapper: Any, connection: Connection, turn: Turn) -> None:
     known = inspect(turn).dict.get("dialogue")  # reading the attribute would load it, once for every turn
     if known is None:
-        known = connection.execute(select(Dialogue.project_id).where(Dialogue.id == turn.dialogue_id)).one()
-    turn.project_id = known.project_id
+        known = connection.execute(select(Dialogue.project_id).where(Dialogue.id == turn.dialogue_id)).one_or_none()
+    if known is not None:  # else the row is refused
+        turn.project_id = known.project_id
 
 
 class TurnSlot(Base):

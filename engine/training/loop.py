@@ -71,8 +71,11 @@ def train(
     processes = Processes(device, shard)
     processes.on_first(lambda: folder.check(resume))
     if folder.checkpoint.exists():
-        return processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
-    return _Run(recipe, dialogues, folder, base, processes, cache).run()
+        result = processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
+    else:
+        result = _Run(recipe, dialogues, folder, base, processes, cache).run()
+    processes.part()
+    return result
 
 
 @dataclass
