@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+sync_api.expect.set_options(timeout=30_000)  # a slow machine is no failure
 
 ROOT = Path(__file__).parents[2]
 SERVE = Path(__file__).with_name("serve.py")
@@ -92,7 +93,7 @@ class View:
     strangers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.set_default_timeout(15_000)
+        self.page.set_default_timeout(30_000)
         self.page.on("console", lambda message: message.type == "error" and self._error(message.text))
         self.page.on("pageerror", lambda error: self._error(str(error)))
         self.page.on("request", self._request)
@@ -116,7 +117,7 @@ class View:
     def field(self, elem_id: str) -> sync_api.Locator:
         return self.element(elem_id).locator("input, textarea").first
 
-    def says(self, elem_id: str, text: str, seconds: float = 15) -> None:
+    def says(self, elem_id: str, text: str, seconds: float = 30) -> None:
         """Wait until a component shows the text."""
         sync_api.expect(self.element(elem_id)).to_contain_text(text, timeout=seconds * 1000)
 
