@@ -16,7 +16,7 @@ from studio.services import checkpoints, provenance
 from studio.services.job_views import JobView, find_job, job_view
 from studio.services.provenance import RECIPE, weights_hash
 from studio.services.recordings import sound_hash
-from studio.services.runs import REPRODUCTION
+from studio.services.runs import REPRODUCTION, new_folder
 from studio.services.scheduling import start_next
 from studio.services.snapshots import TRAIN, sha256
 from studio.workspace import Workspace
@@ -54,16 +54,13 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
         session.add(again)
         session.flush()
         folder = ws.path(again.folder)
-        try:
+        with new_folder(folder):
             for part in ("snapshot", "held_out"):
                 if (source / part).is_dir():
                     shutil.copytree(source / part, folder / part, copy_function=_link)
             shutil.copyfile(source / RECIPE, folder / RECIPE)
             again.snapshot = _copy(session.get_one(Snapshot, snapshot_id), f"{again.folder}/{TRAIN}", known, job_id)
             provenance.save(folder, again.snapshot)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         again_id = again.id
     start_next(ws)
     return job_view(ws, again_id)

@@ -9,7 +9,10 @@ runs/<job id>/heartbeat   touched by the job's process as long as it lives
 from __future__ import annotations
 
 import json
+import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +107,20 @@ def _tail(path: Path, size: int) -> str:
             return file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make way for a new job's folder, and take it away if filling it goes wrong. What lies there may be a killed start's, or
+    a checkpoint trained after the database was backed up: it is kept aside.
+    """
+    if folder.exists():
+        number = 1
+        while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
+            number += 1
+        folder.rename(aside)
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

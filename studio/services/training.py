@@ -6,9 +6,7 @@ may come and go. Statuses: queued, running, saving, finished, stopped, failed, i
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from db.models import Checkpoint, Job, JobStatus, Project
 from db.repositories import jobs, settings
@@ -18,7 +16,7 @@ from studio.services import checkpoints, provenance
 from studio.services.job_views import JobView, find_job, job_view, list_jobs, metrics, resumable
 from studio.services.recipes import RecipeView, recipe_toml, recipes
 from studio.services.reruns import rerun_job
-from studio.services.runs import MetricPoint
+from studio.services.runs import MetricPoint, new_folder
 from studio.services.scheduling import is_whole, reconcile, start_next
 from studio.services.snapshots import Preview, freeze, preview
 from studio.workspace import Workspace
@@ -87,13 +85,8 @@ def start_job(
         )
         session.add(job)
         session.flush()
-        folder = ws.path(job.folder)
-        _set_aside(folder)
-        try:
+        with new_folder(ws.path(job.folder)):
             freeze(ws, session, job, text, known)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
@@ -145,14 +138,3 @@ def resume_job(ws: Workspace, job_id: int) -> JobView:
         job.status, job.phase, job.error, job.ended = JobStatus.QUEUED, "waiting", None, None
     start_next(ws)
     return job_view(ws, job_id)
-
-
-def _set_aside(folder: Path) -> None:
-    """Make way for a new job's folder. What lies there may be a killed start's, or a checkpoint trained after the
-    database was backed up: nothing is removed.
-    """
-    if folder.exists():
-        number = 1
-        while (aside := folder.with_name(f"{folder.name}.aside-{number}")).exists():
-            number += 1
-        folder.rename(aside)
