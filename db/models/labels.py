@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Prediction(Base):
     """What a checkpoint made of a turn; the newest counts. ``confidence`` is ``{domain: {slot: 0..1}}``.
 
-    ``pinned`` is the part of the state it was told (``{domain: {slot: value}}``), after a correction of an earlier turn.
+    ``transcript`` is what it heard, though it was told the corrected words since. ``pinned`` is the part of the state it was told
+    (``{domain: {slot: value}}``), after a correction of an earlier turn; ``layer`` is whose (`Revision`).
     """
 
     __tablename__ = "predictions"
@@ -26,6 +27,7 @@ class Prediction(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    layer: Mapped[str] = mapped_column(String(100), default="", server_default="")
     raw: Mapped[str]
     transcript: Mapped[str]
     state: Mapped[dict[str, Any]]

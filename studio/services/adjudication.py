@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from db.models import LABELLED, RevisionKind, Turn
-from db.repositories import doubles, revisions
+from db.repositories import doubles, predictions, revisions
 from engine.dialogue import State, Value, iterate_slots
 from studio.errors import StudioError
 from studio.services import corrections, people
@@ -140,9 +140,11 @@ def _compared(turn: Turn, names: list[str]) -> Comparison:
 
 
 def _labels(turn: Turn, name: str) -> Labels:
-    heard = turn.predictions[-1].transcript if turn.predictions else ""
+    answer = predictions.newest(turn)
     transcript = revisions.corrected(turn, RevisionKind.TRANSCRIPT, name)
-    return Labels(name, heard if transcript is None else transcript, revisions.corrected(turn, RevisionKind.STATE, name))
+    if transcript is None:
+        transcript = answer.transcript if answer is not None else ""
+    return Labels(name, transcript, revisions.corrected(turn, RevisionKind.STATE, name))
 
 
 def _open(session: Session, turn_id: int) -> Turn:

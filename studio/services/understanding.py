@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from db.models import LABELLED, Prediction
 from db.repositories import dialogues, revisions
+from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value
 from studio.errors import StudioError
 from studio.services import search, trackers
@@ -61,8 +62,8 @@ class Question:
     pinned: Pins
 
 
-def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPrediction]]:
-    """The checkpoint in use and its answers, in order; nothing is stored. The history is what stands.
+def ask(ws: Workspace, questions: Sequence[Question], layer: str = LABELS) -> tuple[int, list[TurnPrediction]]:
+    """The checkpoint in use and its answers, in order; nothing is stored. The history is what stands in the layer.
 
     Raises:
         StudioError: a turn is gone, or the model cannot be loaded or run.
@@ -73,7 +74,7 @@ def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPre
         checkpoint_id, tracker = trackers.answering(ws)
         requests = []
         for question in questions:
-            turn = get_turn(ws, question.turn_id)
+            turn = get_turn(ws, question.turn_id, layer)
             history, previous = _before(ws, turn)
             known = TurnRequest(str(turn.audio), history, previous, transcript=question.transcript, pinned=question.pinned)
             requests.append(known)
@@ -81,8 +82,16 @@ def ask(ws: Workspace, questions: Sequence[Question]) -> tuple[int, list[TurnPre
     return checkpoint_id, answers
 
 
-def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction, pinned: Pins | None = None) -> None:
-    """Keep what a checkpoint answered to a turn, and what it was told.
+def store(
+    ws: Workspace,
+    turn_id: int,
+    checkpoint_id: int,
+    answer: TurnPrediction,
+    heard: str | None = None,
+    pinned: Pins | None = None,
+    layer: str = LABELS,
+) -> None:
+    """Keep what a checkpoint answered to a turn, and what it was told; ``heard``: what it heard before it was told the words.
 
     Raises:
         StudioError: no such turn.
@@ -94,8 +103,9 @@ def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPredictio
         row.predictions.append(
             Prediction(
                 checkpoint_id=checkpoint_id,
+                layer=layer,
                 raw=answer.raw,
-                transcript=answer.transcript,
+                transcript=answer.transcript if heard is None else heard,
                 state=answer.state,
                 confidence=answer.confidence,
                 valid=answer.valid,
@@ -103,6 +113,8 @@ def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPredictio
                 pinned=pinned or None,
             )
         )
+        if layer != LABELS:
+            return
         if row.status not in LABELLED:
             revisions.update_status(row)
         session.flush()
@@ -122,7 +134,7 @@ def _before(ws: Workspace, turn: TurnView) -> tuple[list[HistoryTurn], State]:
     """The words and the state that stand before a turn."""
     from engine.tracking import HistoryTurn
 
-    earlier = [view for view in get_dialogue(ws, turn.dialogue_id).turns if view.turn_id < turn.turn_id]
+    earlier = [view for view in get_dialogue(ws, turn.dialogue_id, turn.layer).turns if view.turn_id < turn.turn_id]
     history = [HistoryTurn(view.speaker, view.transcript) for view in earlier if view.transcript]
     return history, next((view.state for view in reversed(earlier) if view.state is not None), {})
 

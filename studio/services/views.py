@@ -10,7 +10,7 @@ from typing import Literal, cast
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, Revision, RevisionKind, RevisionSource, Speaker, Turn
-from db.repositories import dialogues, revisions
+from db.repositories import dialogues, predictions, revisions
 from db.repositories.dialogues import DialogueCounts
 from db.repositories.revisions import LABELS
 from engine.dialogue import State
@@ -185,7 +185,7 @@ def revision_view(revision: Revision) -> RevisionView:
 
 
 def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnView:
-    prediction = turn.predictions[-1] if turn.predictions else None
+    prediction = predictions.newest(turn, layer)
     recording = turn.recording
     transcript_head = revisions.head(turn, RevisionKind.TRANSCRIPT, layer)
     state_head = revisions.head(turn, RevisionKind.STATE, layer)

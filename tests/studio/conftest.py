@@ -117,9 +117,8 @@ class FakeTracker:
         for domain, slots in (pinned or {}).items():
             state = state | {domain: {slot: v for slot, v in (state.get(domain, {}) | slots).items() if v is not None}}
         confidence = {domain: dict.fromkeys(slots, 0.9) for domain, slots in state.items()}
-        return SimpleNamespace(
-            transcript=self.heard, state=state, confidence=confidence, raw="{...}", valid=self.valid, seconds=0.01
-        )
+        heard = self.heard if transcript is None else transcript
+        return SimpleNamespace(transcript=heard, state=state, confidence=confidence, raw="{...}", valid=self.valid, seconds=0.01)
 
 
 @pytest.fixture

@@ -6,8 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from db.repositories import queue
 from studio.errors import ConflictError, StudioError
-from studio.services import claims, corrections, dialogues, double, ontology, people, review, search, snapshots
+from studio.services import (
+    adjudication,
+    claims,
+    corrections,
+    dialogues,
+    double,
+    ontology,
+    people,
+    propagation,
+    review,
+    search,
+    snapshots,
+)
 from studio.workspace import Workspace
 
 NAMES = [f"dialogue {number}" for number in range(40)]
@@ -71,6 +84,56 @@ def test_neither_sees_what_the_other_does(
     assert seen(ws, turn, "ben").status == "corrected"
     around = dialogues.get_dialogue(ws, turn.dialogue_id, "cleo")
     assert around.turns[0].transcript == "hello", "what the agent said is there for all"
+
+
+def area(ws: Workspace, turn: dialogues.TurnView, layer: str) -> str | None:
+    return (dialogues.get_turn(ws, turn.id, layer).state or {}).get("restaurant", {}).get("area")
+
+
+def test_a_correction_moves_the_later_turns_of_its_own_layer_alone(
+    ws: Workspace, project: int, twice: list[dialogues.TurnView], annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    first, second = twice
+    annotate(first, "ben", "area", "south")
+    moved = propagation.propagate(ws, first.id, "ben")
+    assert [(move.turn_id, move.slot, move.old, move.new) for move in moved] == [(second.id, "area", "north", "south")]
+    assert [area(ws, second, layer) for layer in ("ben", "cleo", "")] == ["south", "north", "north"]
+    assert seen(ws, second, "ben").status == "predicted", "he has not looked at it yet"
+    assert seen(ws, second, "cleo").pinned == {} and seen(ws, second, "cleo").prediction_id == second.prediction_id
+    search_for = replace(search.TO_CORRECT, text="south")
+    assert search.doubtful(ws, project, search_for).entries == [], "nobody finds what he wrote"
+    with ws.read() as session:
+        assert queue.error_counts(session, project) == {}, "nor that he found the model wrong"
+
+
+def test_what_an_annotator_decided_stays_and_the_rest_of_their_turn_follows(
+    ws: Workspace, twice: list[dialogues.TurnView], annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    first, second = twice
+    corrections.mark_slot(ws, second.id, "restaurant", "area", "cleo", layer="cleo")
+    for author in ("ben", "cleo"):
+        annotate(second, author, "food", "thai")
+        annotate(first, author, "area", "south")
+        propagation.propagate(ws, first.id, author)
+    assert [area(ws, second, layer) for layer in ("ben", "cleo", "")] == ["south", "north", "north"]
+    newest = corrections.history(ws, second.id, "ben")[0]
+    assert (newest.source, newest.author) == ("propagated", "the model")
+    assert corrections.history(ws, second.id) == []
+    back = corrections.undo(ws, second.id, "ben", seen(ws, second, "ben").head, layer="ben")
+    assert back.state == {"restaurant": {"area": "north", "food": "thai"}}
+
+
+def test_after_the_decision_no_layer_moves_any_more(
+    ws: Workspace, twice: list[dialogues.TurnView], annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    first, second = twice
+    for author in ("ben", "cleo"):
+        annotate(second, author, "food", "thai")
+    adjudication.take(ws, second.id, "cleo", "rita")
+    annotate(first, "ben", "area", "south")
+    propagation.propagate(ws, first.id, "ben")
+    assert len(corrections.history(ws, second.id, "ben")) == 1
+    assert area(ws, second, "") == "north"
 
 
 def test_nothing_is_trained_on_before_it_is_decided(

@@ -130,3 +130,24 @@ def test_corrected_words_are_understood_again_from_there_on(ws: Workspace, turns
     assert [(move.number, move.slot, move.new) for move in moved] == [(2, "area", None), (2, "food", "indian")]
     assert state(ws, turns[1]) == {"food": "indian"}
     assert ("user", "indian food") in [(turn.speaker, turn.text) for turn in tracker.asked[-1].history]
+
+
+def test_a_correction_taken_back_is_taken_back_in_later_turns_too(ws: Workspace, turns: list[TurnView]) -> None:
+    view = correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    corrections.undo(ws, turns[0].id, "anna", view.head)
+    moved = propagation.propagate(ws, turns[0].id)
+    assert [(move.number, move.old, move.new) for move in moved] == [(2, "south", "north"), (4, "south", "north")]
+
+
+def test_words_taken_back_are_what_the_model_heard_and_understood(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker
+) -> None:
+    tracker.on_words = {"indian food": {"restaurant": {"food": "indian"}}}
+    view = corrections.save_transcript(ws, turns[1].id, "indian food", "anna", turns[1].transcript_head)
+    propagation.propagate(ws, view.id)
+    told = dialogues.get_turn(ws, view.id)
+    assert told.model_transcript == tracker.heard, "it was told the words, it did not hear them"
+    assert corrections.undo(ws, view.id, "anna", told.head).transcript == tracker.heard
+    propagation.propagate(ws, view.id)
+    assert dialogues.get_turn(ws, view.id).state == HEARD
