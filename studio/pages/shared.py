@@ -16,7 +16,7 @@ from gradio.context import LocalContext
 
 from engine.dialogue import State, Value, accepted, iterate_slots
 from studio.errors import StudioError
-from studio.services import dialogues, projects, training
+from studio.services import dialogues, people, projects, training
 from studio.services import labels as label_versions
 from studio.workspace import Workspace
 
@@ -115,6 +115,17 @@ def query_int(request: gr.Request, name: str) -> int | None:
 def author(request: gr.Request) -> str:
     """Who edits: the name of the login, once there is one."""
     return request.username or NOBODY
+
+
+def allowed(ws: Workspace, request: gr.Request, role: str = "annotator") -> str:
+    """Who edits, if they may do what ``role`` may: who lost a role, or left, may have a page open still.
+
+    Raises:
+        StudioError: naming the role it takes.
+    """
+    name = author(request)
+    people.require(ws, name, role)
+    return name
 
 
 def reader() -> str:

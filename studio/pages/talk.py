@@ -120,18 +120,20 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return {head.remembered: project_id} | opened(project_id, None)
 
     @shared.reported
-    def add_project(name: str | None) -> Any:
+    def add_project(name: str | None, request: gr.Request) -> Any:
         """Inputs: talk.project_name.
 
         Outputs: talk.project, talk.project_name, the browser's last project, talk.dialogue and the view.
         """
+        shared.allowed(ws, request)
         created = projects.create_project(ws, name or "").id
         selector, _ = shared.choose_project(ws, created)
         return {head.project: selector, head.remembered: created, project_name: ""} | opened(created, None)
 
     @shared.reported
-    def new_dialogue(project_id: int) -> Any:
+    def new_dialogue(project_id: int, request: gr.Request) -> Any:
         """Inputs: talk.project. Outputs: talk.dialogue, talk.notice, the prepared dialogue (none plays) and the view."""
+        shared.allowed(ws, request)
         return {notice: "", playing: None} | opened(project_id, create(project_id))
 
     @shared.reported
@@ -153,11 +155,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if audio is None:
             return gr.skip()
         try:
+            author = shared.allowed(ws, request)
             dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
             if who == "user":
                 dialogues.add_user_turn(ws, dialogue_id, audio)
             else:
-                dialogues.add_agent_turn(ws, dialogue_id, audio=audio, author=shared.author(request))
+                dialogues.add_agent_turn(ws, dialogue_id, audio=audio, author=author)
         except StudioError as error:
             return {notice: shared.alert(error)}
         kept = {speaker: "user", notice: shared.saved(), waiting: dialogue_id}
@@ -171,8 +174,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """
         if not text.strip():
             return gr.skip()
+        author = shared.allowed(ws, request)
         dialogue_id = create(project_id) if dialogue_id is None else dialogue_id
-        dialogues.add_agent_turn(ws, dialogue_id, text, author=shared.author(request))
+        dialogues.add_agent_turn(ws, dialogue_id, text, author=author)
         return {agent_text: "", notice: shared.saved()} | opened(project_id, dialogue_id)
 
     @shared.reported
@@ -181,27 +185,30 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
         Outputs: what was played, talk.dialogue, talk.notice, the waiting dialogue and the view.
         """
+        author = shared.allowed(ws, request)
         if played is None or (played.name, played.dialogue_id) != (name, dialogue_id):
             begun = dialogue_id is not None and dialogues.get_dialogue(ws, dialogue_id).turns
             played = prepared.start(name, create(project_id) if begun or dialogue_id is None else dialogue_id)
-        _, played = prepared.play(ws, played, shared.author(request))
+        _, played = prepared.play(ws, played, author)
         kept = {playing: played, notice: shared.saved(), waiting: played.dialogue_id}
         return kept | opened(project_id, played.dialogue_id, thinking=True, played=played)
 
     @shared.reported
-    def understand(dialogue_id: int | None) -> Any:
+    def understand(dialogue_id: int | None, request: gr.Request) -> Any:
         """Inputs: the waiting dialogue. Outputs: talk.notice. The view follows by itself, for the dialogue open by then."""
         if dialogue_id is None or not any(turn.waits_for_model for turn in dialogues.get_dialogue(ws, dialogue_id).turns):
             return gr.skip()
         try:
+            shared.allowed(ws, request)
             answered = understanding.predict_dialogue(ws, dialogue_id)
         except StudioError as error:
             return shared.alert(error)
         return shared.saved() + f" · understood in {shared.duration(answered.turns[-1].compute_seconds)}"
 
     @shared.reported
-    def send_to_annotation(dialogue_id: int) -> Any:
+    def send_to_annotation(dialogue_id: int, request: gr.Request) -> Any:
         """Inputs: talk.dialogue. Outputs: talk.send, talk.notice."""
+        shared.allowed(ws, request)
         sent = dialogues.send_to_annotation(ws, dialogue_id)
         return {send: gr.update(interactive=False), notice: sent_html(sent)}
 

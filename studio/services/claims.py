@@ -34,9 +34,9 @@ def claim(ws: Workspace, turn_id: int, author: str) -> HeldBy | None:
     """Claim a turn's dialogue for some minutes from now, or put the end of one's claim off; other dialogues are given up.
 
     Returns:
-        ``None`` if it is the author's now, which it always is without logins; else who is in the way.
+        Who is in the way, if anybody is. Without logins nobody is, and who may not annotate claims nothing.
     """
-    if not people.list_users(ws):
+    if not (people.list_users(ws) and people.may(ws, author, "annotator")):
         return None
     with ws.write() as session:
         return _claim(session, _turn(session, turn_id), author)
@@ -46,8 +46,9 @@ def take_over(ws: Workspace, turn_id: int, author: str) -> None:
     """End the claim that is in the way, make it the author's, and note on the turn whose it was.
 
     Raises:
-        StudioError: no such turn.
+        StudioError: no such turn, or the author is no annotator.
     """
+    people.require(ws, author, "annotator")
     with ws.write() as session:
         turn = _turn(session, turn_id)
         # a dialogue of the double share can have two in the way

@@ -56,8 +56,7 @@ def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = 
         StudioError: the turn is not where this step begins, a note is missing, the author may not, or no such turn.
     """
     kind = EventKind(step)
-    if kind not in (EventKind.NOTE, EventKind.SUBMITTED):
-        people.require(ws, author, "reviewer")
+    people.require(ws, author, "annotator" if kind in (EventKind.NOTE, EventKind.SUBMITTED) else "reviewer")
     if kind in (EventKind.NOTE, EventKind.RETURNED) and not text.strip():
         raise StudioError("Say what is to be done about this turn: write a note.")
     with ws.write() as session:

@@ -38,8 +38,10 @@ def move(ws: Workspace, dialogue_id: int, split: str, author: str, why: str = ""
 
     Raises:
         StudioError: a run was trained on what is to be held out; what was once held out is to be trained on and the author
-            is no admin, or gives no reason although runs were scored on it; no such split or dialogue.
+            is no admin, or gives no reason although runs were scored on it; the author is no annotator; no such split or
+            dialogue.
     """
+    people.require(ws, author, "annotator")
     if split not in tuple(Split):
         raise StudioError(f"There is no split {split!r}; choose of {', '.join(Split)}.")
     with ws.read() as session:

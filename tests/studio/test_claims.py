@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from db.models import Claim, utc_now
 from studio.errors import StudioError
-from studio.services import claims, corrections, dialogues, review, search
+from studio.services import claims, corrections, dialogues, people, review, search
 from studio.workspace import Workspace, attach
 
 ROUNDS = 10
@@ -72,6 +72,15 @@ def test_taking_over_is_recorded_and_who_was_there_loses_nothing(ws: Workspace, 
     other = claims.claim(ws, turns[0], "ben")
     assert other is not None and other.holder == "cleo"
     assert corrections.save_transcript(ws, turns[0], "typed before", "ben", None).transcript == "typed before"
+
+
+@pytest.mark.usefixtures("team")
+def test_who_may_not_annotate_holds_nothing(ws: Workspace, turns: list[int]) -> None:
+    people.change_user(ws, "dan", active=False)
+    assert claims.claim(ws, turns[0], "dan") is None, "looking is free"
+    assert claims.claim(ws, turns[0], "ben") is None
+    with pytest.raises(StudioError, match="takes the role annotator"):
+        claims.take_over(ws, turns[0], "dan")
 
 
 def test_without_logins_nobody_claims_anything(ws: Workspace, turns: list[int]) -> None:
