@@ -42,7 +42,7 @@ class Finder:
         self.ws = ws
         with gr.Row(elem_classes="dst-bar"):
             self.search = gr.Textbox(
-                label="Search", placeholder="words, values", elem_id="correct.search", elem_classes="key-w", min_width=120
+                label="Search (W)", placeholder="words, values", elem_id="correct.search", elem_classes="key-w", min_width=120
             )
             self.paused = shared.paused("correct.search")
             self.status = gr.Dropdown(STATUSES, value=TO_DO, label="Status", elem_id="correct.status", min_width=100)

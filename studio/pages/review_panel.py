@@ -41,9 +41,10 @@ class ReviewPanel:
         self.seen = seen
         with gr.Accordion("Review and notes", open=True, elem_id="correct.review_panel"):
             self.note = gr.Textbox(
-                label="Note",
+                label="Note (K)",
                 info="For whoever looks at this turn next. Enter keeps it; a step below takes it along.",
                 elem_id="correct.note",
+                elem_classes="key-k",
             )
             with gr.Row(elem_classes="dst-bar"):
                 self.buttons = {step: shared.action(name, key, f"correct.{step}") for step, (name, key, _) in STEPS.items()}
