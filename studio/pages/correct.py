@@ -99,7 +99,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
         Outputs: correct.project, correct.hint, the filters, correct.queue, correct.dialogue, one turn.
         """
-        return arrive({name: str(value) for name, value in dict(request.query_params).items()}, remembered)
+        address = {name: str(value) for name, value in dict(request.query_params).items()}
+        shown = arrive(address, remembered)
+        if not address.get("text"):  # somebody may be typing there already
+            shown.pop(finder.search, None)
+        return shown
+
+    @shared.reported
+    def find_typed(project_id: int | None, now: Seen, *wanted: str) -> Any:
+        """What was typed before the page was filled is looked for. Inputs and outputs: as of ``find``."""
+        return find(project_id, now, *wanted) if project_id is not None and wanted[0] else gr.skip()
 
     @shared.reported
     def go_back_in_browser(address: str, remembered: int | None) -> Any:
@@ -217,6 +226,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     in_address = [finder.turn, *finder.filters]
     keep_address = shared.address("turn", **DEFAULTS)
     arrived.then(None, in_address, None, js=keep_address, **shared.LIGHT)
+    arrived.then(find_typed, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
     came_back = by_address.click(
         go_back_in_browser, [here, head.remembered], everything, js="(_, project) => [location.search, project]", **shared.SAVE
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
+from db.models import Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
 from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
@@ -268,7 +268,11 @@ class _Edit:
             raise ConflictError(mine, theirs, author, self.view)
 
     def check_prediction(self, seen: int | None, mine: Any, theirs: Any) -> None:
-        if seen not in (ANY_PREDICTION, self.view.prediction_id):
+        if seen in (ANY_PREDICTION, self.view.prediction_id):
+            return
+        answer = self.session.get(Prediction, seen) if seen is not None else None
+        # the same answer once more changes nothing of what the author saw
+        if answer is None or (answer.transcript, answer.state) != (self.view.model_transcript, self.view.predicted_state):
             sentence = "{} has answered this turn meanwhile: look again, then save."
             raise ConflictError(mine, theirs, "The model", self.view, sentence)
 

@@ -42,6 +42,11 @@ STARTED_WITHIN = 180
 LEAVING = ("AbortError", "Connection errored out")
 
 
+def chromium() -> str | None:
+    """Where Chromium is, if it is installed."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
 @dataclass
 class Studio:
     """One studio over ``home``; it can be killed and started again on the same port."""
@@ -171,7 +176,7 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(speech: Path) -> Iterator[sync_api.Browser]:
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    found = chromium()
     if found is None:
         pytest.skip("needs Chromium: install it (Debian: apt-get install chromium) or name it in CHROMIUM")
     with sync_api.sync_playwright() as playwright:

@@ -90,7 +90,6 @@ def test_correct_by_keyboard(talked: View) -> None:
     page.keyboard.press("n")
     talked.says("correct.title", "Turn 3")
     talked.has("correct.slot.restaurant-area", "north")
-    page.wait_for_timeout(1000)  # now and then a key right after the page has turned is lost: open
     page.keyboard.press("a")
     talked.says("correct.title", "corrected")
     talked.element("correct.transcript").locator("input, textarea").first.press_sequentially(" nnpp")

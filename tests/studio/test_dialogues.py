@@ -116,6 +116,7 @@ def test_a_field_left_without_typing_changes_nothing(ws: Workspace, turn: TurnVi
 
 def test_what_builds_on_a_prediction_nobody_saw_is_refused(ws: Workspace, turn: TurnView, tracker) -> None:
     seen = understanding.predict_turn(ws, turn.id).prediction_id
+    tracker.understood = {"hotel": {"stars": "3"}}
     understanding.predict_turn(ws, turn.id)
     for save in (
         lambda prediction: corrections.accept_turn(ws, turn.id, "anna", None, prediction=prediction),
@@ -128,6 +129,12 @@ def test_what_builds_on_a_prediction_nobody_saw_is_refused(ws: Workspace, turn: 
     assert corrections.history(ws, turn.id) == []
     accepted = corrections.accept_turn(ws, turn.id, "anna", None, prediction=refused.value.turn.prediction_id)
     corrections.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", accepted.state_head, prediction=seen)  # on the accepted
+
+
+def test_the_same_answer_once_more_stands_in_nobodys_way(ws: Workspace, turn: TurnView, tracker) -> None:
+    seen = understanding.predict_turn(ws, turn.id).prediction_id
+    understanding.predict_turn(ws, turn.id)
+    assert corrections.accept_turn(ws, turn.id, "anna", None, prediction=seen).status == "corrected"
 
 
 def test_a_value_once_typed_is_offered_from_then_on(ws: Workspace, project: int, turn: TurnView, tracker) -> None:
