@@ -87,6 +87,8 @@ class PromptConfig(Section):
     wording: Literal["bare", "paper"] = Field(
         "bare", description="paper: paper 1's sentences before the speech; its runs named np have none"
     )
+    speech_begin: str = Field("", description="directly before the speech, in every task: a base model's own marker of audio")
+    speech_end: str = Field("", description="directly after the speech, in every task")
     asr_history: int = Field(0, ge=0, description="earlier turns in the ASR prompt of wording paper; 0 is paper 1's NC")
     asr_prefix: str = ""
     asr_suffix: str = " Transcript:"

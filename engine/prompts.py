@@ -52,10 +52,10 @@ class ParsedOutput:
 def asr_prompt(config: PromptConfig, history: Sequence[HistoryTurn] = ()) -> Prompt:
     """Stage 1. Paper 1 trains it without history ("NC"); wording ``paper`` has a place for one."""
     if config.wording == "bare":
-        return Prompt(config.asr_prefix, config.asr_suffix)
+        return _around(config, config.asr_prefix, config.asr_suffix)
     said = json.dumps(_said(history[-config.asr_history :] if config.asr_history else ()), ensure_ascii=False)
     text = "Transcribe the rest of the conversation given the following conversation history"
-    return Prompt(f"{text}: {said} ", " Continued transcript:")
+    return _around(config, f"{text}: {said} ", " Continued transcript:")
 
 
 def asr_target(transcript: str) -> str:
@@ -66,14 +66,14 @@ def asr_target(transcript: str) -> str:
 
 def ast_prompt(config: PromptConfig, language: str) -> Prompt:
     """Speech to be translated into ``language``, a language's English name."""
-    return Prompt(config.ast_prefix, config.ast_suffix.replace("{language}", language))
+    return _around(config, config.ast_prefix, config.ast_suffix.replace("{language}", language))
 
 
 def instruction_prompt(config: PromptConfig, instruction: str, context: Sequence[HistoryTurn] = ()) -> Prompt:
     """An instruction with the turns it is to be read in, then the speech."""
     parts = ["Context: " + _said(context)] if context else []
     parts += [instruction] if instruction else []
-    return Prompt(config.instruction_prefix + "\n".join([*parts, "Speech:"]), config.instruction_suffix)
+    return _around(config, config.instruction_prefix + "\n".join([*parts, "Speech:"]), config.instruction_suffix)
 
 
 def text_target(text: str) -> str:
@@ -87,8 +87,8 @@ def dst_prompt(config: PromptConfig, history: Sequence[HistoryTurn]) -> Prompt:
     text = json.dumps(_said(kept), ensure_ascii=False)
     prefix = _DST_SENTENCE if config.wording == "paper" else config.dst_prefix
     if config.layout == "paper":
-        return Prompt(prefix, f' {{"dialogue_history": {text}, "current_turn":')
-    return Prompt(f'{prefix}{{"dialogue_history": {text}, "speech": ', ' , "current_turn":')
+        return _around(config, prefix, f' {{"dialogue_history": {text}, "current_turn":')
+    return _around(config, f'{prefix}{{"dialogue_history": {text}, "speech": ', ' , "current_turn":')
 
 
 def dst_target(transcript: str, state: State) -> str:
@@ -120,6 +120,10 @@ def parse_slots(text: str) -> dict[str, str] | None:
     if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
         return None
     return data
+
+
+def _around(config: PromptConfig, prefix: str, suffix: str) -> Prompt:
+    return Prompt(prefix + config.speech_begin, config.speech_end + suffix)
 
 
 def _said(turns: Sequence[HistoryTurn]) -> str:

@@ -47,7 +47,7 @@ def train(
         loaded = load_recipe(recipe, overrides)
         if stages:
             loaded = loaded.model_copy(update={"stages": [loaded.stage(name) for name in stages]})
-        based = with_base(loaded, read_info(base) if base else None) if base or not dry_run else loaded
+        based = with_base(loaded, read_info(base) if base else None)
         if dry_run:
             show_plan(based, as_json)
             return

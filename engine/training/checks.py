@@ -46,6 +46,16 @@ def with_base(recipe: Recipe, base: CheckpointInfo | None) -> Recipe:
     return recipe.model_copy(update={"model": model, "prompt": base.prompt, "decoding": decoding})
 
 
+def check_model(recipe: Recipe, processes: Processes) -> None:
+    """Look for what several processes cannot do with a model.
+
+    Raises:
+        RecipeError: it is to be spread, and its weights are in 4 bits.
+    """
+    if processes.shard and recipe.model.quantization == "4bit":
+        raise RecipeError("FSDP cannot spread 4-bit weights: leave out --fsdp, or add --set model.quantization=none")
+
+
 def check_stage(stage: StageConfig, examples: list[Example], processes: Processes) -> None:
     """Look for what a stage will need; ``examples`` are all that it trains and evaluates on.
 

@@ -23,7 +23,7 @@ from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
 from engine.model import SpeechLLM
-from engine.training.checks import TrainingError, check_stage, explain, is_foreseen, with_base
+from engine.training.checks import TrainingError, check_model, check_stage, explain, is_foreseen, with_base
 from engine.training.evaluation import Best, decode, dev_batches, spread_evenly
 from engine.training.feed import Feed, MicroBatch, Step
 from engine.training.folder import RunFolder
@@ -108,6 +108,7 @@ class _Run:
         torch.manual_seed(recipe.seed)
         self.base = read_info(base) if base is not None else None
         self.recipe = recipe = with_base(recipe, self.base)
+        check_model(recipe, processes)
         self.folder, self.processes, self.cache = folder, processes, cache
         self.dialogues = [dialogue for dialogue in dialogues if dialogue.split == "train"]
         self.dev = [dialogue for dialogue in dialogues if dialogue.split == "dev"]

@@ -80,3 +80,5 @@ def test_a_dry_run_needs_no_manifest_and_prints_json(tiny, tmp_path):
     )
     missing = CliRunner().invoke(app, ["train", str(tmp_path / "small.toml")])
     assert missing.exit_code == 2 and "--manifest and --out are needed" in missing.output
+    baseless = CliRunner().invoke(app, ["train", "adapt", "--dry-run"])
+    assert baseless.exit_code == 2 and "name it with --base" in baseless.output

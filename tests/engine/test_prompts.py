@@ -4,8 +4,19 @@ import json
 
 import pytest
 
-from engine.config import PromptConfig
-from engine.prompts import HistoryTurn, Prompt, asr_prompt, asr_target, dst_prompt, dst_target, parse_output, parse_slots
+from engine.config import PromptConfig, load_recipe
+from engine.prompts import (
+    HistoryTurn,
+    Prompt,
+    asr_prompt,
+    asr_target,
+    ast_prompt,
+    dst_prompt,
+    dst_target,
+    instruction_prompt,
+    parse_output,
+    parse_slots,
+)
 
 HISTORY = [HistoryTurn("user", "A cheap hotel."), HistoryTurn("agent", 'the "Acorn", for 2')]
 
@@ -70,6 +81,12 @@ def test_paper_wording_gives_asr_and_dst_their_sentences_and_the_history_its_pla
     last = PromptConfig(wording="paper", asr_history=1)
     assert asr_prompt(last, HISTORY).prefix == start + '"AGENT: the acorn for two" '
     assert asr_prompt(PromptConfig(), HISTORY) == Prompt("", " Transcript:")
+
+
+def test_a_base_models_own_markers_of_audio_are_around_the_speech_in_every_task():
+    marked = load_recipe("qwen2-audio").prompt
+    prompts = [asr_prompt(marked), ast_prompt(marked, "German"), dst_prompt(marked, HISTORY), instruction_prompt(marked, "Who?")]
+    assert all(prompt.prefix.endswith("<|audio_bos|>") and prompt.suffix.startswith("<|audio_eos|>") for prompt in prompts)
 
 
 @pytest.mark.parametrize("bad", [{"wording": "paper", "dst_prefix": "Track: "}, {"asr_history": 2}])

@@ -1,6 +1,7 @@
 """Every recipe from end to end on tiny models of its own architectures: prepare, train, stop, resume, decode, score, save, load.
 
-A recipe's own TOML is used; only model ids, sizes and steps are overridden.
+A recipe's own TOML is used; only model ids, sizes and steps are overridden. Every variant of every recipe goes the same way
+with ``pytest -m slow tests/engine/test_recipes.py``.
 """
 
 import json
@@ -13,7 +14,7 @@ import soundfile
 import torch
 
 from engine.checkpoints import load_checkpoint, save_checkpoint
-from engine.config import PromptConfig, RecipeError, available_recipes, load_recipe
+from engine.config import PromptConfig, RecipeError, available_recipes, load_recipe, recipe_variants
 from engine.data.batching import Sampler
 from engine.data.slots import known_slots
 from engine.data.triplets import TripletSettings, with_triplets
@@ -102,7 +103,11 @@ def metrics(folder):
     return [(line["stage"], line["loss"], line.get("eval_loss")) for line in lines]
 
 
-@pytest.mark.parametrize("name", [*(name for name in available_recipes() if name != "adapt"), *VARIANTS])
+RECIPES = [name for name in available_recipes() if name != "adapt"]
+OTHERS = {f"{name}:{variant}" for name in RECIPES for variant in recipe_variants(name)} - set(VARIANTS)
+
+
+@pytest.mark.parametrize("name", [*RECIPES, *VARIANTS, *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(OTHERS))])
 def test_a_recipe_trains_resumes_decodes_scores_saves_and_loads(name, tiny, manifest, cache, tmp_path, monkeypatch):
     recipe = shrunk(name, tiny)
     train(recipe, manifest, tmp_path / "straight", cache=cache)

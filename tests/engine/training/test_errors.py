@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from engine.checkpoints import CheckpointInfo, load_checkpoint
 from engine.config import RecipeError, parse_recipe
 from engine.data.batching import DataError
 from engine.training import TrainingError, train
-from engine.training.checks import with_base
+from engine.training.checks import check_model, with_base
 from engine.training.feed import Feed
 from engine.training.folder import RunFolder, RunFolderError
 from engine.training.objective import Objective
@@ -55,6 +56,13 @@ def test_settings_that_contradict_each_other_are_refused(make_recipe, key, value
     data["stages"][0][key] = value
     with pytest.raises(RecipeError, match=message):
         parse_recipe(data)
+
+
+def test_fsdp_on_4_bit_weights_is_refused(make_recipe):
+    spread = SimpleNamespace(shard=True)
+    with pytest.raises(RecipeError, match="FSDP cannot spread 4-bit weights: leave out --fsdp"):
+        check_model(make_recipe(model={"quantization": "4bit"}), spread)
+    check_model(make_recipe(), spread)
 
 
 def test_a_base_trained_otherwise_is_refused(make_recipe):
@@ -119,6 +127,7 @@ def test_memory_that_ran_out_names_the_knob_and_a_lower_one_goes_on(make_recipe,
 FULL_DISK = """
 import json, resource, signal, sys
 from pathlib import Path
+from types import SimpleNamespace
 from engine.config import parse_recipe
 from engine.dialogue import read_manifest
 from engine.training import TrainingError, train
