@@ -1,4 +1,4 @@
-"""``dst-studio jobs``: fine-tuning from the shell, by the same services as the Train and Models pages.
+"""``dst-studio jobs``: fine-tuning and other long work from the shell, by the same services as the pages.
 
 With ``--json`` every command prints one JSON document.
 """
@@ -18,7 +18,7 @@ from studio.cli_common import Home, ProjectName, project_named, say, sentences
 from studio.errors import StudioError
 from studio.workspace import Workspace, open_workspace
 
-jobs = typer.Typer(no_args_is_help=True, help="Fine-tuning jobs: start, watch, compare, put in use.")
+jobs = typer.Typer(no_args_is_help=True, help="Jobs: train, score, answer, import; watch, compare, put in use.")
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's number, as jobs list shows it.")]
 CheckpointName = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint's name, such as run-3.")]
@@ -61,6 +61,58 @@ def start(
         base_id = checkpoints.in_use(ws).id if base is None else _checkpoint(ws, base)
         job = training.start_job(ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages)
         _show(job, as_json)
+
+
+@jobs.command()
+def evaluate(
+    checkpoint: Annotated[str | None, typer.Option(help="The checkpoint to score; the one in use if not given.")] = None,
+    project: ProjectName = None,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Score a checkpoint on a project's held-out dialogues; the job goes on without this command."""
+    from studio.services import checkpoints, queueing
+
+    with sentences():
+        ws = open_workspace(home)
+        chosen = checkpoints.in_use(ws).id if checkpoint is None else _checkpoint(ws, checkpoint)
+        _show(queueing.start_evaluation(ws, project_named(ws, project), chosen), as_json)
+
+
+@jobs.command()
+def predict(
+    project: ProjectName = None,
+    dialogue: Annotated[list[str] | None, typer.Option(help="Only this dialogue; can be given several times.")] = None,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Have the checkpoint in use answer every recorded turn that waits for it; the job goes on without this command."""
+    from studio.services import dialogues, queueing
+
+    with sentences():
+        ws = open_workspace(home)
+        project_id = project_named(ws, project)
+        chosen = [dialogues.dialogue_named(ws, project_id, name) for name in dialogue] if dialogue else None
+        _show(queueing.start_prediction(ws, project_id, chosen), as_json)
+
+
+@jobs.command("import")
+def import_dialogues(
+    source: Annotated[str, typer.Argument(metavar="[FORMAT]", help="As of dst-studio import; manifest if left out.")],
+    path: Annotated[Path | None, typer.Argument(help="A file, a folder, or an archive of one.", show_default=False)] = None,
+    project: ProjectName = None,
+    split: Annotated[list[str] | None, typer.Option(help="Only this split; can be given several times.")] = None,
+    rename: Annotated[bool, typer.Option("--rename", help="Give a new name to what has another dialogue's.")] = False,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
+    """Bring dialogues of a manifest or corpus into a project; the job goes on without this command."""
+    from studio.services import exchange, queueing
+
+    with sentences():
+        ws = open_workspace(home)
+        name, place = (source, path) if path is not None else (exchange.MANIFEST, Path(source))
+        _show(queueing.start_import(ws, project_named(ws, project), place, name, split or (), rename, _who()), as_json)
 
 
 @jobs.command()
@@ -179,9 +231,9 @@ def _who() -> str:
 
 
 def _line(job: Any) -> str:
-    steps = f", step {job.step} of {job.total_steps}" if job.total_steps else ""
+    steps = f", {job.unit} {job.step} of {job.total_steps}" if job.total_steps else ""
     made = f" -> {job.checkpoint}" if job.checkpoint else ""
-    return f"{job.id:>4}  {job.status:12} {job.recipe} from {job.base_checkpoint}{made}{steps}"
+    return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}"
 
 
 def _show(job: Any, as_json: bool) -> None:

@@ -11,6 +11,8 @@ from sqlalchemy.orm import DeclarativeBase
 from db.models.kinds import (
     ErrorKind,
     EventKind,
+    FailureKind,
+    JobKind,
     JobStatus,
     PromotionKind,
     RevisionKind,
@@ -65,7 +67,9 @@ class Base(DeclarativeBase):
                 TurnStatus,
                 RevisionKind,
                 RevisionSource,
+                JobKind,
                 JobStatus,
+                FailureKind,
                 Role,
                 EventKind,
                 ErrorKind,

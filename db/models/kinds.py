@@ -82,6 +82,29 @@ class ErrorKind(StrEnum):
     UNDERSTANDING = "understanding"
 
 
+class JobKind(StrEnum):
+    """``evaluate`` scores a checkpoint on the held-out dialogues, ``predict`` answers recorded turns."""
+
+    TRAIN = "train"
+    EVALUATE = "evaluate"
+    PREDICT = "predict"
+    IMPORT = "import"
+
+
+class FailureKind(StrEnum):
+    """Why a job failed, as far as that can be told apart. ``memory`` is the machine's, ``loss`` no finite number,
+    ``disk`` full, read-only or gone, ``weights`` a checkpoint or base model that is not there.
+    """
+
+    GPU_MEMORY = "gpu memory"
+    MEMORY = "memory"
+    LOSS = "loss"
+    DATA = "data"
+    DISK = "disk"
+    WEIGHTS = "weights"
+    OTHER = "other"
+
+
 class JobStatus(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"

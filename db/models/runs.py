@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, utc_now
-from db.models.kinds import JobStatus, PromotionKind
+from db.models.kinds import FailureKind, JobKind, JobStatus, PromotionKind
 
 if TYPE_CHECKING:
     from db.models.labels import LabelVersion
@@ -90,34 +90,38 @@ class Job(Base):
     """A job. Its process is known by ``host``, ``pid`` and ``pid_started`` (seconds after the machine's start) together:
     process ids are used again. ``called`` is when a process was last started for it. ``backend`` is where its engine runs.
 
-    ``phase`` says in plain words what it is doing. ``checkpoint_id`` is the result, ``base_id`` what it started from, ``gate``
-    what the gate said when the result was to be put in use.
+    ``phase`` says in plain words what it is doing, ``error`` in a sentence why it failed and ``failure`` of what kind that is.
+    Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from, ``gate`` what the gate said when the result
+    was to be put in use; of a scoring ``base_id`` is what is scored. ``options`` are what another kind was asked for.
     """
 
     __tablename__ = "jobs"
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[JobKind] = mapped_column(default=JobKind.TRAIN, server_default="train")
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("snapshots.id"))
-    base_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
+    base_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"), unique=True)
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED, index=True)
     phase: Mapped[str] = mapped_column(String(100), default="waiting")
-    recipe: Mapped[str] = mapped_column(String(200))
-    overrides: Mapped[list[str]]
-    use_when_finished: Mapped[bool]
+    recipe: Mapped[str | None] = mapped_column(String(200))
+    overrides: Mapped[list[str]] = mapped_column(default=list)
+    use_when_finished: Mapped[bool] = mapped_column(default=False)
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     backend: Mapped[str] = mapped_column(String(200), default="local", server_default="local")
     host: Mapped[str | None] = mapped_column(String(200))
     pid: Mapped[int | None]
     pid_started: Mapped[float | None]
     called: Mapped[datetime | None]
     error: Mapped[str | None]
+    failure: Mapped[FailureKind | None]
     gate: Mapped[str | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
     snapshot: Mapped[Snapshot | None] = relationship()
-    base: Mapped[Checkpoint] = relationship(foreign_keys=[base_id])
+    base: Mapped[Checkpoint | None] = relationship(foreign_keys=[base_id])
     checkpoint: Mapped[Checkpoint | None] = relationship(foreign_keys=[checkpoint_id], back_populates="job")
 
     @property

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation, Job
+from db.models import Checkpoint, Evaluation, Job, JobKind
 
 Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
@@ -60,8 +60,12 @@ def compare(session: Session, checkpoint: Checkpoint) -> Both:
 
 
 def of_job(session: Session, job: Job) -> Both:
-    """How the job's base and its checkpoint scored on what the job itself held out."""
+    """How the job's base and its checkpoint scored on what the job itself held out; of a job that only scores, its
+    checkpoint's parent and the checkpoint."""
     manifest = job.snapshot.held_out_sha256 if job.snapshot is not None else None
-    if manifest is None or job.checkpoint_id is None:
+    before, after = job.base, job.checkpoint
+    if job.kind == JobKind.EVALUATE:
+        before, after = job.base.parent if job.base is not None else None, job.base
+    if manifest is None or after is None:
         return None, None
-    return scores(session, job.base_id, manifest), scores(session, job.checkpoint_id, manifest)
+    return scores(session, before.id, manifest) if before is not None else None, scores(session, after.id, manifest)

@@ -22,6 +22,7 @@ from db.models import (
     TurnSlot,
     TurnStatus,
 )
+from db.repositories.revisions import LABELS
 
 _WITH_TURNS = (
     selectinload(Dialogue.turns).selectinload(Turn.revisions),
@@ -47,6 +48,11 @@ def by_id(session: Session, dialogue_id: int) -> Dialogue | None:
     return session.get(Dialogue, dialogue_id)
 
 
+def by_name(session: Session, project_id: int, name: str) -> Dialogue | None:
+    """The row alone of a project's dialogue of that name."""
+    return session.scalar(select(Dialogue).where(Dialogue.project_id == project_id, Dialogue.name == name))
+
+
 def ids_after(session: Session, dialogue_id: int, limit: int) -> Sequence[int]:
     """The ids of the next dialogues of all projects."""
     return session.scalars(select(Dialogue.id).where(Dialogue.id > dialogue_id).order_by(Dialogue.id).limit(limit)).all()
@@ -68,6 +74,16 @@ def load_many(session: Session, project_id: int, split: Split | None = None) -> 
 def load_some(session: Session, ids: Sequence[int]) -> Sequence[Dialogue]:
     """The dialogues of these ids with everything their turns hold, oldest first."""
     return session.scalars(select(Dialogue).where(Dialogue.id.in_(ids)).order_by(Dialogue.id).options(*_WITH_TURNS)).all()
+
+
+def with_unasked(session: Session, project_id: int) -> Sequence[int]:
+    """The ids of a project's dialogues with a recorded turn that no model was asked about, oldest first."""
+    unasked = exists().where(
+        Turn.dialogue_id == Dialogue.id,
+        Turn.recording_id.is_not(None),
+        ~exists().where(Prediction.turn_id == Turn.id, Prediction.layer == LABELS),
+    )
+    return session.scalars(select(Dialogue.id).where(Dialogue.project_id == project_id, unasked).order_by(Dialogue.id)).all()
 
 
 def matching(

@@ -8,16 +8,20 @@ from datetime import timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobStatus, Snapshot, utc_now
+from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
 
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
 
 
-def load_many(session: Session, project_id: int | None, limit: int) -> Sequence[Job]:
+def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
     """Jobs, newest first."""
     query = select(Job).order_by(Job.id.desc()).limit(limit)
-    return session.scalars(query if project_id is None else query.where(Job.project_id == project_id)).all()
+    if project_id is not None:
+        query = query.where(Job.project_id == project_id)
+    if kind is not None:
+        query = query.where(Job.kind == kind)
+    return session.scalars(query).all()
 
 
 def active(session: Session) -> Sequence[Job]:
@@ -62,14 +66,14 @@ def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float
     job = next_queued(session)
     if job is None or job.id != job_id:
         return None
-    job.status, job.phase, job.error = JobStatus.RUNNING, "starting", None
+    job.status, job.phase, job.error, job.failure = JobStatus.RUNNING, "starting", None, None
     job.host, job.pid, job.pid_started = host, pid, pid_started
     job.started = utc_now()
     job.ended = None
     return job
 
 
-def end(job: Job, status: JobStatus, error: str | None = None) -> None:
+def end(job: Job, status: JobStatus, error: str | None = None, failure: FailureKind | None = None) -> None:
     """Close the job; ``error`` is the one sentence people get."""
-    job.status, job.error, job.phase = status, error, str(status)
+    job.status, job.error, job.failure, job.phase = status, error, failure, str(status)
     job.ended = utc_now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -27,8 +28,11 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
 @contextmanager
-def errors() -> Iterator[None]:
-    """Turn what a user can mend into one sentence on standard error and exit code 2 (1 when training itself failed)."""
+def errors(as_json: bool = False) -> Iterator[None]:
+    """Turn what a user can mend into one sentence on standard error and exit code 2 (1 when training itself failed).
+
+    With ``as_json`` any failure is told on standard output too, as an object with ``error`` and ``failure`` (`engine.failures`).
+    """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     for library in ("transformers", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
@@ -39,6 +43,7 @@ def errors() -> Iterator[None]:
     from engine.data.batching import DataError
     from engine.data.readers import CorpusError
     from engine.dialogue import ManifestError
+    from engine.failures import kind_of
     from engine.json_text import FileError
     from engine.scoring import ScoreError
     from engine.training import TrainingError
@@ -47,7 +52,11 @@ def errors() -> Iterator[None]:
     expected = (*data, BaseModelError, CheckpointError, RecipeError, OSError)
     try:
         yield
-    except (*expected, TrainingError) as error:
+    except Exception as error:
+        if as_json and not isinstance(error, typer.Exit):
+            print(json.dumps({"error": str(error), "failure": kind_of(error)}, ensure_ascii=False), flush=True)
+        if not isinstance(error, (*expected, TrainingError)):
+            raise
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(2 if isinstance(error, expected) else 1) from error
 

@@ -121,7 +121,7 @@ def evaluate(
 
     alone = isinstance(TASKS[task], IndependentTask)
     settings = {"beams": beams, "length_penalty": length_penalty, "no_repeat_ngram": no_repeat_ngram, "grammar": grammar}
-    with errors():
+    with errors(as_json):
         if resume and (alone or predictions is None):
             raise RecipeError("--resume goes on from a file of --predictions, and of task dst only")
         dialogues = read_spoken(manifest, corpus, split)[:limit]

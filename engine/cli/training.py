@@ -39,6 +39,7 @@ def train(
     with errors():
         from engine.checkpoints import read_info
         from engine.config import load_recipe
+        from engine.failures import kind_of
         from engine.planning import is_big
         from engine.training import train as run
         from engine.training.checks import with_base
@@ -64,7 +65,8 @@ def train(
             failed = RunFolder(out)
             if os.environ.get("RANK", "0") == "0" or not failed.result.exists():  # a process may fail alone
                 with suppress(OSError):  # the disk may be what failed
-                    failed.write_result("failed", 0.0, str(error).strip().split("\n")[0] or type(error).__name__)
+                    sentence = str(error).strip().split("\n")[0] or type(error).__name__
+                    failed.write_result("failed", 0.0, sentence, kind_of(error))
             raise
     raise typer.Exit(3 if result["status"] == "stopped" else 0)
 

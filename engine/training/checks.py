@@ -22,6 +22,14 @@ class TrainingError(RuntimeError):
     """Training that must not go on; the last resume point stays as it is."""
 
 
+class LossError(TrainingError):
+    """The loss is no finite number."""
+
+
+class DiskError(TrainingError):
+    """What is to be kept cannot be written."""
+
+
 def with_base(recipe: Recipe, base: CheckpointInfo | None) -> Recipe:
     """The recipe with its base checkpoint's model and prompts.
 

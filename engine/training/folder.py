@@ -107,9 +107,10 @@ class RunFolder:
         """The run is finished: its checkpoint is all that is needed."""
         shutil.rmtree(self._state.parent, ignore_errors=True)
 
-    def write_result(self, status: str, seconds: float, error: str | None = None) -> dict[str, Any]:
-        """Write ``result.json``: ``status`` is finished, stopped or failed, ``error`` a sentence for people."""
-        result = {"status": status, "steps": len(self._lines()), "seconds": round(seconds, 1), "error": error}
+    def write_result(self, status: str, seconds: float, error: str | None = None, failure: str | None = None) -> dict[str, Any]:
+        """Write ``result.json``: ``status`` is finished, stopped or failed, ``error`` a sentence for people, ``failure`` its
+        kind (`engine.failures`)."""
+        result = {"status": status, "steps": len(self._lines()), "seconds": round(seconds, 1), "error": error, "failure": failure}
         partial = self.result.with_suffix(".partial")
         partial.write_text(json.dumps(result), encoding="utf-8")
         partial.replace(self.result)

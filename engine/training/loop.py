@@ -23,7 +23,16 @@ from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
 from engine.model import SpeechLLM
-from engine.training.checks import TrainingError, check_model, check_stage, explain, is_foreseen, with_base
+from engine.training.checks import (
+    DiskError,
+    LossError,
+    TrainingError,
+    check_model,
+    check_stage,
+    explain,
+    is_foreseen,
+    with_base,
+)
 from engine.training.evaluation import Best, decode, dev_batches, spread_evenly
 from engine.training.feed import Feed, MicroBatch, Step
 from engine.training.folder import RunFolder
@@ -234,7 +243,7 @@ class _Run:
         if not (math.isfinite(figures.loss) and math.isfinite(norm)):
             self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
-            raise TrainingError(
+            raise LossError(
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
                 f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
@@ -338,13 +347,13 @@ class _Run:
         """Let the first process write.
 
         Raises:
-            TrainingError: it could not; what was written before stays.
+            DiskError: it could not; what was written before stays.
         """
         try:
             self.processes.on_first(work)
         except (OSError, SafetensorError) as error:
             reason = str(error).split("\n")[0]
-            raise TrainingError(
+            raise DiskError(
                 f"{what} of step {self.done} could not be written to {self.folder.path} ({reason}); make room there and go on "
                 "with --resume from the last resume point, which stays"
             ) from error

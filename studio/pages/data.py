@@ -16,13 +16,14 @@ from engine.dialogue import SPEAKERS, SPLITS
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.splits_panel import SplitsPanel
-from studio.services import calls, exchange, exports, imports, people
+from studio.services import calls, exchange, exports, imports, people, queueing
 from studio.workspace import Workspace
 
 UPLOADS = [".jsonl", ".json", ".csv", ".tsv", ".txt", ".zip", ".gz", ".tgz"]
 COLUMNS = ["speaker", "start", "end", "channel"]
 STATUSES = [("any", ""), ("corrected or further", "corrected"), ("reviewed or final", "reviewed"), ("final", "final")]
 LOOK = "What would come in is told here before anything is changed."
+ANSWER = "Every recorded turn that it has not answered yet; what is corrected stays."
 NONE_YET = "Corrected values go out where there are any, else the model's."
 PROGRESS = gr.Progress()  # Gradio gives each call its own in place of this one
 # An import may take minutes: its progress is shown where the plan stood
@@ -91,6 +92,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 split = gr.Dropdown(list(SPLITS), value="train", label="Split", elem_id="data.call_split")
                 keep = gr.Button("Store as a dialogue", variant="primary", elem_id="data.store")
             call_notice = shared.block(elem_id="data.call_notice")
+            gr.Markdown("### Answer recorded turns", elem_id="data.answer_title")
+            answer = gr.Button("Let the model answer all turns", elem_id="data.answer")
+            answer_notice = shared.block(ANSWER, elem_id="data.answer_notice", elem_classes="dst-notice")
         with gr.Column(scale=1, min_width=340):
             gr.Markdown("### Export", elem_id="data.export_title")
             outgoing = gr.Dropdown(
@@ -127,7 +131,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def switch_project(project_id: int) -> Any:
         """Inputs: data.project.
 
-        Outputs: the browser's last project, data.hint, data.plan, data.download, data.export_notice,
+        Outputs: the browser's last project, data.hint, data.plan, data.download, data.export_notice, data.answer_notice,
         data.split_dialogue, data.moves.
         """
         return {
@@ -135,6 +139,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             head.hint: shared.hint(ws, project_id),
             result: LOOK,
             notice: NONE_YET,
+            answer_notice: ANSWER,
             download: gr.update(value=None, interactive=False),
             **moving.shown(project_id),
         }
@@ -233,8 +238,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         calls.store(ws, project_id, recording, table.values.tolist(), title, part, shared.author(request))
         return f"{shared.saved()}: <a href='correct'>open it on Correct</a>."
 
+    @shared.reported
+    def have_answered(project_id: int | None, request: gr.Request) -> Any:
+        """Inputs: data.project. Outputs: data.answer_notice."""
+        people.require(ws, shared.author(request), "trainer")
+        if project_id is None:
+            raise StudioError("There is no project yet: create one on the Talk page.")
+        return shared.queued(queueing.start_prediction(ws, project_id))
+
     demo.load(load, head.remembered, [head.project, head.hint, *moving.parts], **shared.LIGHT)
-    switched = [head.remembered, head.hint, result, notice, download, *moving.parts]
+    switched = [head.remembered, head.hint, result, notice, answer_notice, download, *moving.parts]
     head.project.input(switch_project, head.project, switched, **shared.LIGHT)
     form = [head.project, incoming, upload, path, only, rename]
     look.click(dry_run, form, result, **LONG)
@@ -244,6 +257,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     outgoing.input(example_html, outgoing, out_example, **shared.LIGHT)
     pack.click(export, [head.project, outgoing, splits, status, text], [download, notice], **LONG)
     cut.click(cut_call, [call, kind, user, silence], [turns, storing, name, call_notice], **LONG)
+    answer.click(have_answered, head.project, answer_notice, **shared.ACT)
     keep.click(store, [head.project, call, turns, name, split], call_notice, **shared.ACT)
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import gradio as gr
 
+from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.compare_panel import ComparePanel
 from studio.pages.gate_panel import GatePanel
-from studio.services import checkpoints, gates, people, promotion
+from studio.services import checkpoints, gates, people, promotion, queueing
 from studio.services.checkpoints import CheckpointView
 from studio.services.gates import Rules
 from studio.services.promotion import PromotionView
@@ -28,6 +29,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             notice = shared.block(elem_id="models.notice", elem_classes="dst-notice")
             gate = GatePanel(ws)
             scores = shared.block(elem_id="models.scores")
+            measure = gr.Button("Score on held-out dialogues", elem_id="models.score", size="sm")
         with gr.Column(scale=3, min_width=340):
             side = ComparePanel(ws)
             with gr.Accordion("Model card", open=False, elem_id="models.card_panel"):
@@ -63,6 +65,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def choose(checkpoint_id: int) -> Any:
         """Inputs: models.checkpoint. Outputs: the view."""
         return {notice: ""} | shown(checkpoint_id)
+
+    @shared.reported
+    def score(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
+        """Inputs: models.project, models.checkpoint. Outputs: models.notice."""
+        people.require(ws, shared.author(request), "trainer")
+        if project_id is None:
+            raise StudioError("There is no project to score on: create one on the Talk page.")
+        return shared.queued(queueing.start_evaluation(ws, project_id, checkpoint_id))
 
     @shared.reported
     def put_in_use(checkpoint_id: int, request: gr.Request) -> Any:
@@ -115,6 +125,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
+    measure.click(score, [head.project, checkpoint], notice, **shared.ACT)
     gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
     gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.ACT)
     gate.back.click(go_back, None, [notice, *view], **shared.ACT)

@@ -84,7 +84,7 @@ def hint(ws: Workspace, project_id: int | None) -> str:
         if far.predicted:
             return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."
         return "<b>Start here:</b> speak on Talk or press Next turn there, or <a href='correct'>correct a dialogue</a>."
-    if not training.list_jobs(ws, project_id, limit=1):
+    if not training.list_jobs(ws, project_id, limit=1, kind="train"):
         return "<b>Next:</b> correct a few more turns, then <a href='train'>fine-tune the model</a> on them."
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."
 
@@ -224,6 +224,12 @@ def invalid_html(turn: dialogues.TurnView) -> str:
         "<div class='dst-alert' role='alert'><b>The model's output was not valid JSON.</b> The state before stands."
         f"<pre>{escape(turn.raw or '(nothing)')}</pre></div>"
     )
+
+
+def queued(item: training.JobView) -> str:
+    """The notice after a job was queued, with where to watch it."""
+    when = f", number {item.queue_position} in the queue" if item.queue_position else ""
+    return f"Job {item.id} does it without this page{when}: <a href='train?job={item.id}'>watch it on Train</a>."
 
 
 def alert(sentence: object) -> str:

@@ -19,7 +19,7 @@ COLUMNS = ["step", "stage", "loss"]
 POINTS = 400  # what the plot shows at most, however long the run
 STATUS_TEXT = {
     "queued": "waiting for its turn",
-    "running": "training",
+    "running": "running",
     "saving": "saving",
     "finished": "finished",
     "stopped": "stopped: resume to go on",
@@ -253,7 +253,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 def job_label(item: JobView) -> str:
     """One line of the job list."""
     result = f" → {item.checkpoint}" if item.checkpoint else ""
-    return f"{item.id} · {item.status} · {item.recipe} from {item.base_checkpoint}{result} · {shared.day_clock(item.created)}"
+    return f"{item.id} · {item.status} · {item.title}{result} · {shared.day_clock(item.created)}"
 
 
 def preview_html(found: Preview, errors: dict[tuple[str, str], tuple[int, int]]) -> str:
@@ -304,7 +304,7 @@ def progress_html(item: JobView) -> str:
     """How far a job is, in words, numbers and a bar."""
     total = item.total_steps or 0
     share = 1.0 if item.status == "finished" else item.step / total if total else 0.0
-    facts = [f"step {item.step} of {total}"] if total else []
+    facts = [f"{item.unit} {item.step} of {total}"] if total else []
     if item.stage and item.active:
         facts.append(f"stage {shared.escape(item.stage)}")
     if item.loss is not None:

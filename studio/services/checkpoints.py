@@ -88,6 +88,18 @@ def missing_files(folder: Path) -> list[str]:
     return [name for name in REQUIRED if not (folder / name).is_file()]
 
 
+def require_whole(ws: Workspace, checkpoint: Checkpoint) -> Path:
+    """The folder of a checkpoint of which nothing is missing.
+
+    Raises:
+        StudioError: naming what is.
+    """
+    found = folder(ws, checkpoint)
+    if missing := missing_files(found):
+        raise StudioError(f"{checkpoint.name} cannot be used, {missing[0]} is missing: choose another checkpoint.")
+    return found
+
+
 def in_use_id(session: Session) -> int:
     """The id of the checkpoint that answers now."""
     return int(settings.get(session, settings.CHECKPOINT_IN_USE))

@@ -113,6 +113,19 @@ def get_dialogue(ws: Workspace, dialogue_id: int, layer: str = LABELS) -> Dialog
         return dialogue_view(ws, _dialogue(session, dialogue_id), layer)
 
 
+def dialogue_named(ws: Workspace, project_id: int, name: str) -> int:
+    """The id of a project's dialogue of that name.
+
+    Raises:
+        StudioError: there is none.
+    """
+    with ws.read() as session:
+        found = dialogues.by_name(session, project_id, name)
+    if found is None:
+        raise StudioError(f"The project has no dialogue called {name!r}: look its name up on Correct.")
+    return found.id
+
+
 def get_turn(ws: Workspace, turn_id: int, layer: str = LABELS) -> TurnView:
     """One turn; ``turn_id`` is its database id (``TurnView.id``).
 

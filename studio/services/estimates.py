@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint
+from db.models import Checkpoint, JobKind
 from db.repositories import jobs
 from studio.errors import StudioError
-from studio.services import checkpoints, runs
+from studio.services import checkpoints, recipes, runs
 from studio.services.provenance import RECIPE
 from studio.workspace import Workspace
 
@@ -56,21 +56,19 @@ def _plan(toml: str, base: Path) -> tuple[int, int, bool]:
     import torch
 
     from engine.base_models import BaseModelError
-    from engine.checkpoints import CheckpointError, read_info
-    from engine.config import RecipeError, parse_recipe
+    from engine.config import RecipeError
     from engine.planning import make_plan
-    from engine.training.checks import with_base
 
     try:
-        plan = make_plan(with_base(parse_recipe(tomllib.loads(toml)), read_info(base)))
-    except (RecipeError, CheckpointError, BaseModelError) as error:
+        plan = make_plan(recipes.on_base(toml, base))
+    except (RecipeError, BaseModelError) as error:
         raise StudioError(str(error)) from error
     return max(stage.total for stage in plan.stages), plan.card, torch.cuda.is_available()
 
 
 def _seconds_per_row(ws: Workspace, session: Session) -> dict[tuple[Any, ...], float]:
     found: dict[tuple[Any, ...], float] = {}
-    for job in jobs.load_many(session, None, RUNS):
+    for job in jobs.load_many(session, None, RUNS, JobKind.TRAIN):
         folder = ws.path(job.folder)
         try:
             stages = {stage["name"]: stage for stage in tomllib.loads((folder / RECIPE).read_text("utf-8"))["stages"]}

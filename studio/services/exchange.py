@@ -75,6 +75,18 @@ def in_parts(things: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (things[first : first + size] for first in range(0, len(things), size))
 
 
+def check_source(path: Path, name: str) -> None:
+    """Whether there is something to read, and such a format.
+
+    Raises:
+        StudioError: there is not.
+    """
+    if name not in import_formats():
+        raise StudioError(f"There is no format {name!r} to import; choose one of {', '.join(import_formats())}.")
+    if not path.exists():
+        raise StudioError(f"There is no file or folder {path}: check the path; it is one on the machine the studio runs on.")
+
+
 @contextmanager
 def opened(
     ws: Workspace, path: str | Path, name: str = MANIFEST, splits: Sequence[str] = (), confined: bool = False
@@ -90,10 +102,7 @@ def opened(
         StudioError: no such format, or it cannot be read; the message says which file, line and reason.
     """
     path = Path(path).expanduser()
-    if name not in import_formats():
-        raise StudioError(f"There is no format {name!r} to import; choose one of {', '.join(import_formats())}.")
-    if not path.exists():
-        raise StudioError(f"There is no file or folder {path}: check the path; it is one on the machine the studio runs on.")
+    check_source(path, name)
     with disk_errors(ws.home):
         ws.path("tmp").mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=ws.path("tmp"), prefix="import-", ignore_cleanup_errors=True) as scratch:

@@ -15,7 +15,7 @@ from studio.workspace import Workspace
 
 UNJUDGED = (
     "The gate has nothing to judge by: this checkpoint and the one in use were not scored on the same held-out dialogues. "
-    "Hold out some corrected dialogues and train again from the checkpoint in use."
+    "Hold out some corrected dialogues and score it on them."
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy.orm import Session
 
-from db.models import Job
+from db.models import Job, JobKind
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
 from studio.errors import StudioError
@@ -19,11 +19,17 @@ from studio.services.scheduling import look_after
 from studio.workspace import Workspace
 
 Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
+Kind = Literal["train", "evaluate", "predict", "import"]
+Failure = Literal["gpu memory", "memory", "loss", "data", "disk", "weights", "other"]
 
 
 @dataclass(frozen=True)
 class JobView:
-    """A job as pages show it. ``phase`` is what it is doing in plain words; ``stage`` is the recipe's stage.
+    """A job as pages show it. ``title`` is what it is for and ``phase`` what it is doing, in plain words.
+
+    ``step`` of ``total_steps`` counts what ``unit`` names. ``recipe``, ``stage`` (of the recipe), ``loss`` and the like are a
+    training's; ``base_checkpoint`` is where it starts, or what is scored. ``error`` is the sentence on what went wrong, and
+    ``failure`` its kind.
 
     ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
     the checkpoint was to be put in use, ``None`` where it was not asked.
@@ -32,12 +38,14 @@ class JobView:
     """
 
     id: int
+    kind: Kind
+    title: str
     project_id: int
     status: Status
     phase: str
-    recipe: str
+    recipe: str | None
     overrides: tuple[str, ...]
-    base_checkpoint: str
+    base_checkpoint: str | None
     checkpoint: str | None
     checkpoint_id: int | None
     use_when_finished: bool
@@ -48,6 +56,7 @@ class JobView:
     eta_seconds: float | None
     loss: float | None
     error: str | None
+    failure: Failure | None
     gate: str | None
     reproduction: dict[str, Any] | None
     log_tail: str
@@ -57,6 +66,11 @@ class JobView:
     created: datetime
     started: datetime | None
     ended: datetime | None
+
+    @property
+    def unit(self) -> str:
+        """What its steps are."""
+        return {"train": "step", "evaluate": "turn", "predict": "turn", "import": "dialogue"}[self.kind]
 
     @property
     def can_stop(self) -> bool:
@@ -74,11 +88,12 @@ class JobView:
         return self.status in ("queued", "running", "saving")
 
 
-def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobView]:
+def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50, kind: Kind | None = None) -> list[JobView]:
     """Jobs, newest first, after ``look_after``."""
     look_after(ws)
     with ws.read() as session:
-        return [_view(ws, session, job) for job in jobs.load_many(session, project_id, limit)]
+        found = jobs.load_many(session, project_id, limit, JobKind(kind) if kind is not None else None)
+        return [_view(ws, session, job) for job in found]
 
 
 def job_view(ws: Workspace, job_id: int) -> JobView:
@@ -111,16 +126,18 @@ def find_job(session: Session, job_id: int) -> Job:
 
 def _view(ws: Workspace, session: Session, job: Job) -> JobView:
     folder = ws.path(job.folder)
-    newest = runs.last_metrics(folder)
+    newest = runs.last_metrics(folder) if job.kind == JobKind.TRAIN else runs.progress(folder)
     before, after = checkpoint_rows.of_job(session, job)
     return JobView(
         id=job.id,
+        kind=cast(Kind, str(job.kind)),
+        title=_title(job),
         project_id=job.project_id,
         status=cast(Status, str(job.status)),
         phase=job.phase,
         recipe=job.recipe,
         overrides=tuple(job.overrides),
-        base_checkpoint=job.base.name,
+        base_checkpoint=job.base.name if job.base is not None else None,
         checkpoint=job.checkpoint.name if job.checkpoint else None,
         checkpoint_id=job.checkpoint_id,
         use_when_finished=job.use_when_finished,
@@ -131,6 +148,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         eta_seconds=newest.get("eta_seconds"),
         loss=newest.get("loss"),
         error=job.error,
+        failure=cast(Failure, str(job.failure)) if job.failure is not None else None,
         gate=job.gate,
         reproduction=runs.reproduction(folder),
         log_tail=runs.log_tail(folder),
@@ -141,3 +159,16 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         started=job.started,
         ended=job.ended,
     )
+
+
+def _title(job: Job) -> str:
+    base, chosen = job.base.name if job.base is not None else "", job.options.get("dialogues")
+    match job.kind:
+        case JobKind.TRAIN:
+            return f"{job.recipe} from {base}"
+        case JobKind.EVALUATE:
+            return f"score {base}"
+        case JobKind.PREDICT:
+            return "answer all turns" if chosen is None else f"answer chosen dialogues ({len(chosen)})"
+        case JobKind.IMPORT:
+            return f"import {Path(job.options['path']).name}"

@@ -103,11 +103,7 @@ def _usable(ws: Workspace, checkpoint_id: int) -> Path:
             raise StudioError("This checkpoint does not exist any more: choose another one.")
         if checkpoints.in_use_id(session) == checkpoint_id:
             raise StudioError(f"{checkpoint.name} is in use already.")
-        folder = checkpoints.folder(ws, checkpoint)
-        missing = checkpoints.missing_files(folder)
-        if missing:
-            raise StudioError(f"{checkpoint.name} cannot be used, {missing[0]} is missing: choose another checkpoint.")
-        return folder
+        return checkpoints.require_whole(ws, checkpoint)
 
 
 def _switch(ws: Workspace, checkpoint_id: int, author: str, said: Verdict, reason: str = "") -> PromotionView:

@@ -39,7 +39,7 @@ def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], reci
     (folder / RECIPE).write_text(recipe, encoding="utf-8")
     snapshot.provenance = {
         "recipe": {"name": job.recipe, "overrides": job.overrides, "sha256": text_hash(recipe)},
-        "base": {"name": job.base.name} | base,
+        "base": {"name": job.base.name if job.base is not None else None} | base,
         "data": {
             "manifest": snapshot.sha256,
             "held_out": snapshot.held_out_sha256,
@@ -63,7 +63,7 @@ def recipe_arguments(folder: Path, job: Job) -> list[str]:
     """How the command line is told the job's recipe; jobs of older versions have only its name and overrides."""
     if (folder / RECIPE).is_file():
         return [str(folder / RECIPE)]
-    return [job.recipe, *(part for override in job.overrides for part in ("--set", override))]
+    return [str(job.recipe), *(part for override in job.overrides for part in ("--set", override))]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import types
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import tomlkit
 from pydantic import BaseModel
 
 from studio.errors import StudioError
+
+if TYPE_CHECKING:
+    from engine.config import ModelConfig, Recipe
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,38 @@ def recipe_toml(name: str, overrides: Sequence[str] = (), stages: Sequence[str] 
     except RecipeError as error:
         raise StudioError(str(error)) from error
     return tomlkit.dumps(content)
+
+
+def on_base(toml: str, base: Path) -> Recipe:
+    """A complete recipe with the model and prompts of the checkpoint in ``base``.
+
+    Raises:
+        StudioError: it is made for another model, or the checkpoint cannot be read.
+    """
+    from engine.checkpoints import CheckpointError, read_info
+    from engine.config import RecipeError, parse_recipe
+    from engine.training.checks import with_base
+
+    try:
+        recipe, info = parse_recipe(tomlkit.parse(toml).unwrap()), read_info(base)
+        if not recipe.needs_base and (others := list(_other_parts(recipe.model, info.model))):
+            raise StudioError(
+                f"Recipe {recipe.name} is not for the checkpoint it is to start from: it says {'; '.join(others)}; choose a "
+                "checkpoint that was trained with such parts, or a recipe that takes any, such as adapt."
+            )
+        return with_base(recipe, info)
+    except (RecipeError, CheckpointError) as error:
+        raise StudioError(str(error)) from error
+
+
+def _other_parts(wanted: ModelConfig, there: ModelConfig) -> Iterator[str]:
+    """Which parts a recipe's model has otherwise than a checkpoint's."""
+    for key, name in (("encoder", "encoder"), ("llm", "LLM")):
+        mine, theirs = getattr(wanted, key), getattr(there, key)
+        if key in wanted.model_fields_set and mine != theirs:
+            yield f"{name} {mine}, not {theirs}"
+    if "connector" in wanted.model_fields_set and wanted.connector.kind != there.connector.kind:
+        yield f"connector {wanted.connector.kind}, not {there.connector.kind}"
 
 
 def settings(toml: str) -> list[Setting]:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from db.models import Checkpoint, Job, Snapshot, SnapshotRevision
+from db.models import Job, JobKind, Snapshot, SnapshotRevision
 from db.repositories import checkpoints as checkpoint_rows
 from engine.dialogue import read_manifest
 from studio.errors import StudioError
@@ -34,10 +34,12 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
     """
     with ws.read() as session:
         job = find_job(session, job_id)
-        base = checkpoints.folder(ws, session.get_one(Checkpoint, job.base_id))
         known = job.snapshot.provenance if job.snapshot is not None else None
-        if job.checkpoint is None or job.snapshot is None or known is None:
+        if job.kind != JobKind.TRAIN:
+            raise StudioError(f"Job {job_id} trained nothing: only a training is run again to compare what comes out.")
+        if job.checkpoint is None or job.snapshot is None or job.base is None or known is None:
             raise StudioError(f"Job {job_id} cannot be run again: it has not finished, or an older version did not note enough.")
+        base = checkpoints.folder(ws, job.base)
         source = ws.path(job.snapshot.path).parents[1]
         _check(source, job.snapshot, known, base, job_id)
         snapshot_id = job.snapshot.id

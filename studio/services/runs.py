@@ -1,6 +1,7 @@
 """What a job's folder tells: metrics, log, and whether its process still lives.
 
 runs/<job id>/train/      the engine's own: metrics.jsonl, resume/, checkpoint/, result.json
+runs/<job id>/result.json, progress.json   the same of jobs that train nothing (`studio.jobs.own`)
 runs/<job id>/log.txt     everything the job's processes said
 runs/<job id>/stop        somebody asked it to end
 runs/<job id>/heartbeat   touched by the job's process as long as it lives
@@ -12,16 +13,18 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from engine.failures import kind_of
 from studio.services import curves
 from studio.services.curves import MetricPoint
 
-HEARTBEAT = "heartbeat"
+HEARTBEAT, STOP, LOG = "heartbeat", "stop", "log.txt"
+RESULT, PROGRESS = "result.json", "progress.json"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
 REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first run
 _CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
@@ -39,41 +42,48 @@ def last_metrics(folder: Path) -> dict[str, Any]:
     return json.loads(whole[-1]) if whole and whole[-1].startswith("{") else {}
 
 
+def progress(folder: Path) -> dict[str, Any]:
+    """How far a job is that trains nothing: ``step`` and ``total_steps``, empty before it is known."""
+    return _object(folder / PROGRESS)
+
+
+def write_progress(folder: Path, done: int, total: int) -> None:
+    """Tell how far a job is."""
+    _write_object(folder / PROGRESS, {"step": done, "total_steps": total})
+
+
 def log_tail(folder: Path, lines: int = 40) -> str:
     """The end of the job's log."""
-    return "\n".join(_tail(folder / "log.txt", 16_384).splitlines()[-lines:])
+    return "\n".join(_tail(folder / LOG, 16_384).splitlines()[-lines:])
+
+
+def log_size(folder: Path) -> int:
+    """How long the job's log is now."""
+    try:
+        return (folder / LOG).stat().st_size
+    except OSError:
+        return 0
+
+
+def log_since(folder: Path, begin: int) -> str:
+    """The end of what was said since the log was ``begin`` long."""
+    return _tail(folder / LOG, min(16_384, log_size(folder) - begin))
 
 
 def result(folder: Path) -> dict[str, Any]:
-    """The engine's ``result.json``, empty when training ended without one."""
-    try:
-        return json.loads((folder / "train" / "result.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    """What a child of the job's process left in ``result.json``, empty when it ended without."""
+    return _object(folder / RESULT)
+
+
+def write_result(folder: Path, sentence: str, error: BaseException | None = None) -> None:
+    """Leave word of what went wrong; ``error`` where it was the end."""
+    with suppress(OSError):  # the disk may be what failed
+        _write_object(folder / RESULT, {"error": sentence, "failure": kind_of(error) if error is not None else None})
 
 
 def reproduction(folder: Path) -> dict[str, Any] | None:
     """Whether a rerun came to the same; ``None`` where it is no rerun or has not finished."""
-    try:
-        return json.loads((folder / REPRODUCTION).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-
-
-def why_failed(folder: Path, exit_code: int) -> str:
-    """One sentence on a training process that failed: the engine's own, or what can be told from outside."""
-    own = result(folder).get("error")
-    if own:
-        return str(own)
-    log = log_tail(folder)
-    if "out of memory" in log.lower():
-        return "Memory ran out: lower the stage's max_positions, or free the GPU, and resume."
-    if "No space left on device" in log:
-        return "The disk is full: make room and resume."
-    if exit_code < 0:
-        return f"Training was killed (signal {-exit_code}), often because memory ran out: free some and resume."
-    last = log.splitlines()[-1].strip() if log else "it wrote nothing"
-    return f"Training broke off ({last}): see the log, then resume or start anew."
+    return _object(folder / REPRODUCTION) or None
 
 
 def started_at(process: psutil.Process) -> float:
@@ -98,6 +108,19 @@ def heard_from(folder: Path) -> bool:
         return time.time() - (folder / HEARTBEAT).stat().st_mtime < SILENCE
     except FileNotFoundError:
         return False
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _write_object(path: Path, value: dict[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
+    partial.replace(path)
 
 
 def _tail(path: Path, size: int) -> str:

@@ -11,7 +11,7 @@ from socket import gethostname
 
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobStatus, utc_now
+from db.models import FailureKind, Job, JobKind, JobStatus, utc_now
 from db.repositories import jobs
 from studio import backends
 from studio.backends import local
@@ -44,10 +44,11 @@ def look_after(ws: Workspace) -> None:
     """Go on with the queue where a process died or came to nothing: nobody but those who look at jobs watches them."""
     with ws.read() as session:
         lost, overlooked = _lost(ws, session), jobs.overlooked(session)
-    if lost:
-        reconcile(ws)
-    elif overlooked:
-        start_next(ws)
+    with suppress(StudioError):  # a full disk must not hide the jobs that could say so: whoever looks next tries again
+        if lost:
+            reconcile(ws)
+        elif overlooked:
+            start_next(ws)
 
 
 def start_next(ws: Workspace) -> None:
@@ -62,7 +63,7 @@ def start_next(ws: Workspace) -> None:
         job.called = utc_now()
     folder = ws.path(job.folder)
     command = [sys.executable, "-m", "studio.worker", str(job.id), "--home", str(ws.home)]
-    with disk_errors(ws.home), (folder / "log.txt").open("ab") as log:
+    with disk_errors(ws.home), (folder / runs.LOG).open("ab") as log:
         # A session of its own: neither the studio's end nor a closed terminal reaches it
         subprocess.Popen(
             command,
@@ -95,11 +96,14 @@ def _lives(ws: Workspace, job: Job) -> bool:
 
 
 def is_whole(ws: Workspace, job: Job) -> bool:
-    return job.snapshot is not None and ws.path(job.snapshot.path).is_file()
+    """Whether a job's folder is there, with what was frozen in it."""
+    if job.snapshot is None:
+        return job.kind in (JobKind.PREDICT, JobKind.IMPORT) and ws.path(job.folder).is_dir()
+    return ws.path(job.snapshot.path).is_file()
 
 
 def _first_whole(ws: Workspace, session: Session) -> Job | None:
     """The job to start now; those before it whose folder is gone are ended, or they would hold up the queue for ever."""
     while (job := jobs.next_queued(session)) is not None and not is_whole(ws, job):
-        jobs.end(job, JobStatus.FAILED, f"Its folder {job.folder} is gone: start a new job.")
+        jobs.end(job, JobStatus.FAILED, f"Its folder {job.folder} is gone: start a new job.", FailureKind.DISK)
     return job

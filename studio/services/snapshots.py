@@ -29,6 +29,8 @@ TRAIN, HELD_OUT = "snapshot/manifest.jsonl", "held_out/manifest.jsonl"
 NOTHING = "Nothing is corrected yet: correct or accept some turns of a dialogue that is not held out, then train."
 NO_STATE = "Only transcripts are corrected yet: correct or accept the state of a turn too, then train."
 
+NOT_HELD_OUT = "Nothing is held out yet: correct some turns of a dialogue of the split test, then score on them."
+
 
 @dataclass(frozen=True)
 class Preview:
@@ -99,6 +101,31 @@ def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[st
     )
     sounds = {"train": leaks.sounds(train), "held_out": leaks.sounds(held_out)}
     provenance.write(ws.path(job.folder), job, job.snapshot, base, recipe, sounds)
+
+
+def freeze_held_out(ws: Workspace, session: Session, job: Job) -> None:
+    """Write the project's held-out dialogues below the (flushed) job's folder, to score its checkpoint on.
+
+    Raises:
+        StudioError: nothing is held out, or the checkpoint was trained on it.
+    """
+    held_out = _labelled(ws, session, job.project_id, Split.TEST)
+    problem = NOT_HELD_OUT if not held_out else leaks.inherited(session, job.base, held_out)
+    if problem is not None:
+        raise StudioError(problem)
+    manifest = ws.path(job.folder) / HELD_OUT
+    _write(ws, held_out, manifest, to_score)
+    rows = [dialogue.row for dialogue in held_out]
+    job.snapshot = Snapshot(
+        project_id=job.project_id,
+        ontology_id=newest(session, job.project_id).id,
+        sha256=sha256(manifest),
+        path=f"{job.folder}/{HELD_OUT}",
+        dialogues=[],
+        held_out=[row.name for row in rows],
+        held_out_sha256=sha256(manifest),
+        labels_id=labels.version(session, job.project_id, rows).id,
+    )
 
 
 def to_train(view: TurnView) -> Label:

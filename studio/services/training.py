@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: starting, stopping and resuming. What else there is to say about jobs is brought together here.
+"""Fine-tuning jobs: starting; stopping and resuming of all kinds. What else there is to say of jobs is brought together here.
 
 A job is a process of its own (``studio.worker``); everything here reads the database and the job's folder, so a page
 may come and go. Statuses: queued, running, saving, finished, stopped, failed, interrupted.
@@ -14,9 +14,9 @@ from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints, provenance
 from studio.services.job_views import JobView, find_job, job_view, list_jobs, metrics, resumable
-from studio.services.recipes import RecipeView, recipe_toml, recipes
+from studio.services.recipes import RecipeView, on_base, recipe_toml, recipes
 from studio.services.reruns import rerun_job
-from studio.services.runs import MetricPoint, new_folder
+from studio.services.runs import STOP, MetricPoint, new_folder
 from studio.services.scheduling import is_whole, reconcile, start_next
 from studio.services.snapshots import Preview, freeze, preview
 from studio.workspace import Workspace
@@ -59,25 +59,23 @@ def start_job(
     there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe, checkpoint or backend, or
-            the disk is full.
+        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe, checkpoint or backend, a recipe
+            for another model than the checkpoint's, or the disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
     with ws.read() as session:
         found = session.get(Checkpoint, base_checkpoint_id)
-        known = provenance.describe_checkpoint(checkpoints.folder(ws, found)) if found is not None else {}
+        if session.get(Project, project_id) is None or found is None:
+            raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
+        folder = checkpoints.require_whole(ws, found)
+    on_base(text, folder)
+    known = provenance.describe_checkpoint(folder)
     with ws.write() as session:
         backend = backend or settings.get(session, settings.TRAINING_BACKEND, backends.LOCAL)
         backends.named(backend)
-        base = session.get(Checkpoint, base_checkpoint_id)
-        if session.get(Project, project_id) is None or base is None:
-            raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
-        missing = checkpoints.missing_files(checkpoints.folder(ws, base))
-        if missing:
-            raise StudioError(f"{base.name} cannot be trained on, {missing[0]} is missing: choose another checkpoint.")
         job = Job(
             project_id=project_id,
-            base=base,
+            base_id=base_checkpoint_id,
             recipe=recipe,
             overrides=list(overrides),
             use_when_finished=use_when_finished,
@@ -114,7 +112,7 @@ def stop_job(ws: Workspace, job_id: int) -> JobView:
         if job.status == JobStatus.QUEUED:
             jobs.end(job, JobStatus.STOPPED)
         elif job.status == JobStatus.RUNNING:
-            (ws.path(job.folder) / "stop").touch()
+            (ws.path(job.folder) / STOP).touch()
             job.status, job.phase = JobStatus.SAVING, "saving, to stop"
         else:
             raise StudioError(f"Job {job_id} cannot be stopped: it is {job.status}.")
@@ -133,8 +131,8 @@ def resume_job(ws: Workspace, job_id: int) -> JobView:
         if not resumable(job.status, job.error):
             raise StudioError(f"Job {job_id} cannot be resumed: it is {job.status}.")
         if not is_whole(ws, job):
-            raise StudioError(f"Job {job_id} cannot be resumed: its snapshot is gone; start a new job.")
-        (ws.path(job.folder) / "stop").unlink(missing_ok=True)
-        job.status, job.phase, job.error, job.ended = JobStatus.QUEUED, "waiting", None, None
+            raise StudioError(f"Job {job_id} cannot be resumed: its folder, or what was frozen in it, is gone; start a new job.")
+        (ws.path(job.folder) / STOP).unlink(missing_ok=True)
+        job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, "waiting", None, None, None
     start_next(ws)
     return job_view(ws, job_id)

@@ -13,12 +13,14 @@ from engine.dialogue import State, Value
 from studio.errors import StudioError
 from studio.services import search, trackers
 from studio.services.dialogues import get_dialogue, get_turn
-from studio.services.views import DialogueView, TurnView, turn_view
+from studio.services.exchange import in_parts
+from studio.services.views import DialogueView, TurnView, dialogue_view, turn_view
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
     from engine.tracking import HistoryTurn, TurnPrediction
 
+PART = 100  # dialogues read at once
 Answer = TypeVar("Answer")
 Pins = dict[str, dict[str, Value | None]]  # values that are settled; None: the slot has none
 
@@ -40,6 +42,19 @@ def predict_turn(ws: Workspace, turn_id: int) -> TurnView:
             _predict(ws, earlier)
     _predict(ws, turn)
     return get_turn(ws, turn_id)
+
+
+def waiting(ws: Workspace, project_id: int, chosen: Sequence[int] | None = None) -> dict[int, int]:
+    """How many turns wait for the model, by dialogue: of a project, or of ``chosen`` dialogues of it."""
+    found: dict[int, int] = {}
+    with ws.read() as session:
+        ids = dialogues.with_unasked(session, project_id)
+        for part in in_parts([id_ for id_ in ids if chosen is None or id_ in chosen], PART):
+            for row in dialogues.load_some(session, part):
+                if number := sum(turn.waits_for_model for turn in dialogue_view(ws, row).turns):
+                    found[row.id] = number
+            session.expunge_all()
+    return found
 
 
 def predict_dialogue(

@@ -8,6 +8,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 import tomllib
@@ -55,6 +56,8 @@ def train(arguments: argparse.Namespace) -> int:
     for name in ("checkpoint.json", "connector.safetensors", "ontology.json"):
         (out / "checkpoint").mkdir(exist_ok=True)
         (out / "checkpoint" / name).write_text("{}" if MODE != "another" else "{ }")
+    if arguments.base and (arguments.base / "checkpoint.json").exists():  # it can be trained on in its turn
+        shutil.copy(arguments.base / "checkpoint.json", out / "checkpoint")
     return finish(out, "finished", total, None, 0)
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from engine import base_models
 from studio import cli
-from studio.services import projects
+from studio.services import corrections, dialogues, projects, queueing
 from studio.workspace import open_workspace
 
 
@@ -112,3 +112,27 @@ def test_agreement_of_a_project_where_nobody_annotated_twice_is_undefined(tmp_pa
     result = call("agreement", "--json", "--home", str(tmp_path))
     assert json.loads(result.stdout) == {"turns": 0, "pairs": 0, "joint_state_match": None, "slots": {}, "weeks": {}}
     assert "undefined" in call("agreement", "--home", str(tmp_path)).stdout
+
+
+def test_jobs_of_every_kind_are_started_from_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queueing, "start_next", lambda ws: None)
+    home = ("--home", str(tmp_path / "home"), "--json")
+    ws = open_workspace(tmp_path / "home")
+    project = projects.create_project(ws, "One").id
+    for name, split in (("first", "train"), ("held out", "test")):
+        turn = dialogues.add_user_turn(
+            ws, dialogues.create_dialogue(ws, project, name, split).id, next(projects.SAMPLE.rglob("*.flac"))
+        )
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    started = [
+        json.loads(call("jobs", *arguments, *home).stdout)
+        for arguments in (["evaluate"], ["predict", "--dialogue", "first"], ["import", str(projects.SAMPLE)])
+    ]
+    assert [(job["kind"], job["title"], job["status"], job["failure"]) for job in started] == [
+        ("evaluate", "score demo", "queued", None),
+        ("predict", "answer chosen dialogues (1)", "queued", None),
+        ("import", "import sample", "queued", None),
+    ]
+    refused = call("jobs", "start", "wavlm-large_olmo-1b", *home)
+    assert (refused.exit_code, "choose a checkpoint that was trained with such parts" in refused.stderr) == (2, True)
+    assert "no dialogue called 'second'" in call("jobs", "predict", "--dialogue", "second", *home).stderr

@@ -17,8 +17,9 @@ from sqlalchemy import select
 from db.models import Evaluation, Job, utc_now
 from db.repositories import jobs
 from engine.dialogue import Turn, read_manifest
-from studio import worker
 from studio.errors import StudioError
+from studio.jobs import shell, train
+from studio.jobs.shell import Shell
 from studio.services import checkpoints, corrections, dialogues, estimates, proposals, recipes, runs, training, understanding
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
@@ -134,8 +135,8 @@ def test_a_failed_job_says_why_and_keeps_the_checkpoint_in_use(ws: Workspace, st
 
 def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start) -> None:
     job = wait(ws, start(FAKE_ENGINE="crash").id)
-    assert job.status == "failed"
-    assert "Memory ran out" in (job.error or "")
+    assert (job.status, job.failure) == ("failed", "gpu memory")
+    assert "The GPU's memory ran out: free the GPU and resume" in (job.error or "")
     assert "RuntimeError" in job.log_tail
 
 
@@ -270,25 +271,24 @@ def test_a_job_killed_after_training_does_not_train_again(ws: Workspace, start, 
 
 
 def test_a_trainer_that_does_not_hear_is_ended_and_resumes_from_an_earlier_step(ws: Workspace, start, monkeypatch) -> None:
-    monkeypatch.setattr(worker, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(shell, "STOP_SECONDS", 0.5)
     monkeypatch.setattr(training, "start_next", lambda ws: None)
     job = start(steps=500, FAKE_ENGINE="deaf", **SLOW)
     with ws.write() as session:
         jobs.claim(session, job.id, gethostname(), os.getpid(), runs.started_at(psutil.Process()))
     threading.Timer(1.5, training.stop_job, (ws, job.id)).start()
-    worker._Run(ws, job.id).run()
-    stopped = training.job_view(ws, job.id)
-    assert (stopped.status, stopped.can_resume) == ("stopped", True)
-    assert "did not save in time" in (stopped.error or "")
+    ended = train.run(Shell(ws, job.id))
+    assert ended.status == "stopped"
+    assert "did not save in time" in (ended.error or "")
 
 
 def test_a_worker_that_breaks_off_takes_its_trainer_along(ws: Workspace, start, monkeypatch) -> None:
     monkeypatch.setattr(training, "start_next", lambda ws: None)
-    monkeypatch.setattr(worker, "POLL_SECONDS", "soon")
+    monkeypatch.setattr(shell, "POLL_SECONDS", "soon")
     job = start(steps=500, **SLOW)
     before = psutil.Process().children()  # other tests' helpers
     with pytest.raises(TypeError):
-        worker._Run(ws, job.id).run()
+        train.run(Shell(ws, job.id))
     assert psutil.Process().children() == before
 
 
@@ -365,7 +365,13 @@ def test_without_a_correction_there_is_nothing_to_start(ws: Workspace, project: 
 
 @pytest.mark.parametrize(
     ("base", "recipe", "overrides", "sentence"),
-    [(1, "nothing", [], "no recipe 'nothing'"), (1, "demo", ["stage2.stepz=1"], "steps"), (9, "demo", [], "choose another")],
+    [
+        (1, "nothing", [], "no recipe 'nothing'"),
+        (1, "demo", ["stage2.stepz=1"], "steps"),
+        (9, "demo", [], "choose another"),
+        (1, "wavlm-large_olmo-1b", [], "encoder microsoft/wavlm-large, not openai/whisper-tiny.en; LLM allenai/OLMo-1B-hf, not"),
+        (1, "whisper-base_cnn_llama-3.2-1b", [], "connector cnn, not stacked-transformer; choose a checkpoint"),
+    ],
 )
 def test_what_cannot_be_started_is_refused_before_anything_is_written(
     ws: Workspace, project: int, corrected, base: int, recipe: str, overrides: list[str], sentence: str

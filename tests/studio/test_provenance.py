@@ -3,13 +3,17 @@
 import json
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import torch
 
 from studio.errors import StudioError
 from studio.services import checkpoints, corrections, dialogues, provenance, training
 from studio.workspace import Workspace
+from tests.faults.test_random_kills import learned
 from tests.studio.test_jobs import wait
+from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
 
@@ -71,6 +75,22 @@ def test_a_rerun_comes_to_the_same_or_says_what_differs(
     assert (other["curve"]["from_step"], other["weights"], list(other["scores"])) == (2, False, ["jga"])
     assert "libraries.torch" in other["causes"] and "code.engine" not in other["causes"]
     assert "the loss from step 2 on, by 0.5 at most and the weights and scores (jga)" in other["sentence"]
+
+
+def test_a_rerun_with_the_real_engine_comes_to_identical_weights(
+    ws: Workspace,
+    tiny_models: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DST_STUDIO_ENGINE")
+    first = wait(ws, TinyRuns(ws, tiny_models).start(4).id, seconds=180)
+    again = wait(ws, training.rerun_job(ws, first.id).id, seconds=180)
+    assert again.reproduction is not None, f"{again.error}: {again.log_tail}"
+    assert again.reproduction["sentence"] == f"Identical to job {first.id}: loss curve, weights and scores."
+    losses, weights = learned(first)
+    assert len(losses) == 4
+    assert (losses, len(weights) > 0) == (learned(again)[0], True)
+    assert all(torch.equal(tensor, learned(again)[1][name]) for name, tensor in weights.items())
 
 
 def test_what_is_no_longer_what_it_was_is_not_run_again(ws: Workspace, project: int, corrected) -> None:

@@ -34,6 +34,9 @@ batch = 4
 """
 
 
+WORDS = {"train": "i need a cheap hotel", "test": "a cheap hotel please"}  # else the held-out dialogue was a copy
+
+
 class TinyRuns:
     """Starts fine-tunes of a project with one corrected dialogue."""
 
@@ -55,20 +58,21 @@ class TinyRuns:
             self.base_id = base.id
         self.project_id = projects.create_project(ws, "tiny").id
         for name in ("train", "test") if held_out else ("train",):
-            self._dialogue(name)
+            self.correct(name)
 
-    def _dialogue(self, split: dialogues.Split) -> None:
+    def correct(self, split: dialogues.Split) -> None:
+        """Add the dialogue of a split, corrected."""
         dialogue = dialogues.create_dialogue(self.ws, self.project_id, split, split)
         path = self.ws.home / "tmp" / "noise.wav"
         for number in range(4):
             samples = np.random.default_rng([number, len(split)]).normal(0, 0.1, 8_000)
             soundfile.write(path, samples, 16_000)
             turn = dialogues.add_user_turn(self.ws, dialogue.id, path)
-            corrections.save_transcript(self.ws, turn.id, "i need a cheap hotel", "anna", None)
+            corrections.save_transcript(self.ws, turn.id, WORDS[split], "anna", None)
             corrections.save_slot(self.ws, turn.id, "hotel", "area", "north", "anna", None)
 
-    def start(self, steps: int, backend: str | None = None) -> JobView:
-        chosen = [f"only.steps={steps}"]
+    def start(self, steps: int, backend: str | None = None, *others: str) -> JobView:
+        chosen = [f"only.steps={steps}", *others]
         return training.start_job(self.ws, self.project_id, self.base_id, str(self.recipe), chosen, False, backend=backend)
 
 

@@ -1,0 +1,103 @@
+"""What every kind of job needs of its process: the job's row and folder, a watched child, and how it ended."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import FailureKind, Job, JobStatus
+from db.repositories import jobs
+from studio.backends import Running
+from studio.errors import StudioError
+from studio.services import failures, runs
+from studio.services.runs import HEARTBEAT, STOP
+from studio.workspace import Workspace
+
+POLL_SECONDS = 0.2
+STOP_SECONDS = 120.0  # what a child gets to save after it was asked to stop
+END_SECONDS = 60.0  # how long it is tried to write down how a job ended
+RESERVE, RESERVED = "reserve", 500_000  # a file and its bytes
+STOPPED = 3  # a child's exit code for "saved and stopped on request"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended, with the sentence people get."""
+
+    status: JobStatus
+    error: str | None = None
+    failure: FailureKind | None = None
+
+
+class Shell:
+    """One claimed job."""
+
+    def __init__(self, ws: Workspace, job_id: int) -> None:
+        self.ws = ws
+        self.job_id = job_id
+        self.folder = ws.path(f"runs/{job_id}")
+        self._log_begins = runs.log_size(self.folder)  # what stands before is of an earlier start
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether somebody wants it to end."""
+        return (self.folder / STOP).exists()
+
+    def job(self, session: Session) -> Job:
+        return session.get_one(Job, self.job_id)
+
+    def say(self, phase: str) -> None:
+        """Tell in plain words what is done now."""
+        with self.ws.write() as session:
+            self.job(session).phase = phase
+
+    def watch(self, running: Running, stop: Path | None = None) -> int:
+        """Wait for a child; its exit code comes back. A wish to stop is passed on as the file ``stop``, and the child ended if
+        it does not hear; without ``stop`` it is ended at once, for what it did is kept.
+        """
+        asked: float | None = None
+        code = None
+        try:
+            while (code := running.poll()) is None:
+                with suppress(OSError):  # a disk that is full or gone is the child's to find
+                    (self.folder / HEARTBEAT).touch()
+                if self.stop_asked:
+                    asked = asked if asked is not None else time.monotonic()
+                    if stop is not None:  # again each time: the engine clears the file when it starts
+                        stop.parent.mkdir(exist_ok=True)
+                        stop.touch()
+                    if stop is None or time.monotonic() - asked > STOP_SECONDS:
+                        running.end()
+                time.sleep(POLL_SECONDS)
+        finally:
+            if code is None:  # this process breaks off: it must not leave a child nobody watches
+                running.end()
+        return code
+
+    def why(self, told: dict[str, Any], exit_code: int) -> tuple[str, FailureKind]:
+        """One sentence on why a child failed, and its kind; ``told`` is what it left itself."""
+        return failures.why(self.folder, told, exit_code, runs.log_since(self.folder, self._log_begins))
+
+    def reserve(self) -> None:
+        """Put something by that is given up when the disk is full: else nobody could write down why the job ended."""
+        with suppress(OSError):
+            (self.folder / RESERVE).write_bytes(os.urandom(RESERVED))
+
+    def end(self, ended: Ended) -> None:
+        """Write down how it ended; where there is no room for that, until somebody makes some."""
+        (self.folder / RESERVE).unlink(missing_ok=True)
+        deadline = time.monotonic() + END_SECONDS
+        while True:
+            try:
+                with self.ws.write() as session:
+                    return jobs.end(self.job(session), ended.status, ended.error, ended.failure)
+            except StudioError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(POLL_SECONDS)

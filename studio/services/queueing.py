@@ -1,0 +1,93 @@
+"""Jobs that train nothing: scoring a checkpoint, having turns answered, long imports. Queued behind all others, as trainings are
+(`training.start_job`); stopped and resumed by `training` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.models import Checkpoint, Job, JobKind, Project
+from db.repositories import dialogues
+from studio.errors import StudioError
+from studio.services import checkpoints
+from studio.services.exchange import MANIFEST, check_source
+from studio.services.job_views import JobView, job_view
+from studio.services.runs import new_folder
+from studio.services.scheduling import start_next
+from studio.services.snapshots import freeze_held_out
+from studio.workspace import Workspace, disk_errors
+
+
+def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int) -> JobView:
+    """Freeze a project's held-out dialogues and queue the scoring of a checkpoint on them, and of the one in use, which the gate
+    compares it with.
+
+    Raises:
+        StudioError: no such project or checkpoint, nothing is held out, or the checkpoint was trained on it.
+    """
+
+    def freeze(session: Session, job: Job) -> None:
+        job.base = session.get(Checkpoint, checkpoint_id)
+        if job.base is None:
+            raise StudioError("This checkpoint does not exist any more: choose another one.")
+        checkpoints.require_whole(ws, job.base)
+        freeze_held_out(ws, session, job)
+
+    return _queue(ws, project_id, JobKind.EVALUATE, {}, freeze)
+
+
+def start_prediction(ws: Workspace, project_id: int, dialogue_ids: Sequence[int] | None = None) -> JobView:
+    """Queue that the checkpoint in use answers every recorded turn of a project that waits for it, or of some dialogues.
+
+    Raises:
+        StudioError: no such project, or every recorded turn was answered.
+    """
+
+    def check(session: Session, job: Job) -> None:
+        ids = dialogues.with_unasked(session, project_id)
+        if not any(dialogue_ids is None or id_ in dialogue_ids for id_ in ids):
+            raise StudioError("The model has answered every recorded turn already: record or import more.")
+
+    chosen = {"dialogues": list(dialogue_ids)} if dialogue_ids is not None else {}
+    return _queue(ws, project_id, JobKind.PREDICT, chosen, check)
+
+
+def start_import(
+    ws: Workspace,
+    project_id: int,
+    path: str | Path,
+    name: str = MANIFEST,
+    splits: Sequence[str] = (),
+    rename: bool = False,
+    author: str = "import",
+) -> JobView:
+    """Queue an import, as `imports.carry_out` does it, of a file or folder of this machine in the format ``name``.
+
+    Raises:
+        StudioError: no such project or format, or nothing is there.
+    """
+    place = Path(path).expanduser().absolute()
+    check_source(place, name)
+    asked = {"path": str(place), "format": name, "splits": list(splits), "rename": rename, "author": author}
+    return _queue(ws, project_id, JobKind.IMPORT, asked, lambda session, job: None)
+
+
+def _queue(
+    ws: Workspace, project_id: int, kind: JobKind, options: dict[str, Any], prepare: Callable[[Session, Job], None]
+) -> JobView:
+    with ws.write() as session:
+        if session.get(Project, project_id) is None:
+            raise StudioError("This project does not exist any more: choose another one.")
+        job = Job(project_id=project_id, kind=kind, options=options)
+        session.add(job)
+        session.flush()
+        with disk_errors(ws.home), new_folder(ws.path(job.folder)):
+            ws.path(job.folder).mkdir(parents=True)
+            prepare(session, job)
+        job_id = job.id
+    start_next(ws)
+    return job_view(ws, job_id)

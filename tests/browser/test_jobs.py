@@ -1,0 +1,74 @@
+"""Jobs do not need the browser that started them, and whoever comes back finds them as they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from studio.services import corrections, dialogues, projects, training
+from studio.workspace import open_workspace
+from tests.browser.conftest import SAMPLE, Studio, View
+
+pytestmark = pytest.mark.browser
+
+STEPS = 40  # of 0.2 s
+
+
+def test_a_job_runs_to_its_end_with_the_browser_closed_and_the_page_comes_back_to_it(
+    start_studio: Callable[..., Studio], open_view: Callable[..., View]
+) -> None:
+    studio = start_studio("--canned")
+    ws = open_workspace(studio.home)
+    (project,) = projects.list_projects(ws)
+    for name, split, sound in zip(("to train on", "held out"), ("train", "test"), sorted(SAMPLE.glob("*.flac")), strict=False):
+        dialogue = dialogues.create_dialogue(ws, project.id, name, split)  # type: ignore[arg-type]
+        turn = corrections.save_transcript(ws, dialogues.add_user_turn(ws, dialogue.id, sound).id, "hello", "anna", None)
+        corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+
+    first = open_view(studio)
+    first.go("train")
+    first.says("train.plan", "unknown until a run was measured")
+    first.field("train.steps").fill(str(STEPS))
+    first.element("train.start").click()
+    first.says("train.progress", f"of {STEPS}", seconds=60)
+    first.clean()
+    first.page.context.close()
+    seen = training.job_view(ws, 1).step
+    assert seen < STEPS
+
+    second = open_view(studio)
+    second.go("train")
+    second.says("train.progress", f"of {STEPS}")
+    second.page.context.close()
+    deadline = time.monotonic() + 120
+    while (job := training.job_view(ws, 1)).active:
+        assert time.monotonic() < deadline, job.log_tail
+        time.sleep(0.5)
+    assert (job.status, job.step) == ("finished", STEPS)
+
+    third = open_view(studio, width=1280)
+    third.go("train?job=1")
+    third.says("train.progress", f"step {STEPS} of {STEPS}")
+    third.says("train.progress", "finished")
+    third.element("train.loss").locator("canvas, svg.marks").first.wait_for()
+    third.picture("train-reattached")
+
+    # Other long work is queued from where it is wished for, and found in the same place.
+    third.go("models?checkpoint=1")
+    third.element("models.score").click()
+    third.says("models.notice", "Job 2 does it without this page")
+    third.picture("models-queued")
+    third.go("data")
+    third.element("data.answer").click()
+    third.says("data.answer_notice", "Job 3 does it without this page")
+    third.element("data.answer_notice").scroll_into_view_if_needed()
+    third.picture("data-queued")
+    third.element("data.answer_notice").get_by_role("link").click()
+    third.says("train.progress", "Job 3", seconds=60)
+    third.says("train.progress", "finished", seconds=60)
+    third.says("train.job", "score demo")
+    third.says("train.job", "answer all turns")
+    third.picture("train-kinds")
+    third.clean()

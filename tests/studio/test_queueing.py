@@ -1,0 +1,205 @@
+"""Jobs that train nothing: scoring, answering, importing; queued behind and before trainings."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from db.models import Checkpoint
+from db.repositories import settings
+from engine.dialogue import Dialogue, Turn, write_manifest
+from studio.errors import StudioError
+from studio.jobs import own
+from studio.jobs.shell import STOPPED, Shell
+from studio.services import checkpoints, corrections, dialogues, gates, imports, projects, queueing, runs, training, understanding
+from studio.workspace import Workspace
+from tests.studio.test_jobs import wait
+from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
+
+pytestmark = pytest.mark.databases("sqlite")
+BOTH = pytest.mark.databases("sqlite", "postgresql")
+
+
+@pytest.fixture
+def asleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started for a job: the test does its work."""
+    monkeypatch.setattr(queueing, "start_next", lambda ws: None)
+
+
+@pytest.fixture
+def spoken(ws: Workspace, project: int, sound: Callable[..., Path]) -> list[int]:
+    """Three dialogues of two recorded turns each; a fourth was only typed."""
+    made = []
+    for name in ("a", "b", "c"):
+        dialogue = dialogues.create_dialogue(ws, project, name)
+        for number in range(2):
+            dialogues.add_user_turn(ws, dialogue.id, sound(ord(name) * 10 + number))
+        made.append(dialogue.id)
+    dialogues.add_agent_turn(ws, dialogues.create_dialogue(ws, project, "typed").id, "hello")
+    return made
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Five dialogues that are only text."""
+    found = [Dialogue(f"d{number}", [Turn(0, "user", f"words {number}")]) for number in range(5)]
+    write_manifest(tmp_path / "m.jsonl", found)
+    return tmp_path / "m.jsonl"
+
+
+def unanswered(ws: Workspace, made: list[int]) -> list[int]:
+    return [sum(turn.waits_for_model for turn in dialogues.get_dialogue(ws, dialogue).turns) for dialogue in made]
+
+
+@pytest.mark.usefixtures("fake_engine")
+def test_a_checkpoint_is_scored_on_its_own_beside_the_one_in_use_so_that_the_gate_can_judge(
+    ws: Workspace, project: int, corrected
+) -> None:
+    corrected("train")
+    corrected("held out", split="test")
+    with ws.write() as session:
+        session.add(Checkpoint(name="other", path="runs/other", parent_id=1))
+    assert not gates.verdict(ws, 2).judged
+    job = wait(ws, queueing.start_evaluation(ws, project, 2).id)
+    assert (job.kind, job.title, job.status, job.error) == ("evaluate", "score other", "finished", None)
+    assert job.scores_after is not None and job.scores_after["of"] == "other"
+    assert gates.verdict(ws, 2).passed
+    assert checkpoints.in_use(ws).name == "demo"
+    again = wait(ws, queueing.start_evaluation(ws, project, 2).id)
+    assert again.status == "finished" and not (again.folder / "scores-2.json").exists(), "on the same dialogues it is known"
+
+
+@BOTH
+@pytest.mark.usefixtures("fake_engine", "asleep")
+def test_what_cannot_be_scored_answered_or_imported_is_refused_and_leaves_nothing(
+    ws: Workspace, project: int, tmp_path: Path
+) -> None:
+    for sentence, start in {
+        "Nothing is held out yet": lambda: queueing.start_evaluation(ws, project, 1),
+        "checkpoint does not exist": lambda: queueing.start_evaluation(ws, project, 99),
+        "answered every recorded turn": lambda: queueing.start_prediction(ws, project),
+        "no file or folder": lambda: queueing.start_import(ws, project, tmp_path / "nothing.jsonl"),
+        "no format 'tape'": lambda: queueing.start_import(ws, project, tmp_path, "tape"),
+        "project does not exist": lambda: queueing.start_import(ws, 99, tmp_path),
+    }.items():
+        with pytest.raises(StudioError, match=sentence):
+            start()
+    assert training.list_jobs(ws) == []
+    assert list(ws.path("runs").iterdir()) == []
+
+
+@pytest.mark.usefixtures("asleep")
+def test_answering_can_be_stopped_and_goes_on_with_what_is_left(
+    ws: Workspace, project: int, spoken, tracker, monkeypatch
+) -> None:
+    job = queueing.start_prediction(ws, project)
+    answer, shell = tracker.turn, Shell(ws, job.id)
+
+    def stop_at_the_third(*asked, **told):
+        if len(tracker.asked) == 2:
+            (job.folder / "stop").touch()
+        return answer(*asked, **told)
+
+    monkeypatch.setattr(tracker, "turn", stop_at_the_third)
+    assert own.work(shell) == STOPPED
+    assert (unanswered(ws, spoken), runs.progress(job.folder)) == ([0, 1, 2], {"step": 3, "total_steps": 6})
+    (job.folder / "stop").unlink()
+    assert own.work(shell) == 0
+    assert unanswered(ws, spoken) == [0, 0, 0]
+    assert len(tracker.asked) == 6, "nothing was asked twice"
+    assert [len(asked.history) for asked in tracker.asked] == [0, 1] * 3
+
+
+@pytest.mark.usefixtures("asleep")
+def test_a_recording_that_is_gone_costs_its_dialogue_and_no_other(
+    ws: Workspace, project: int, spoken, tracker, monkeypatch
+) -> None:
+    answer, gone = tracker.turn, dialogues.get_dialogue(ws, spoken[1]).turns[0].audio
+
+    def read(audio, *asked, **told):
+        Path(audio).read_bytes()
+        return answer(audio, *asked, **told)
+
+    monkeypatch.setattr(tracker, "turn", read)
+    assert gone is not None
+    gone.unlink()
+    job = queueing.start_prediction(ws, project)
+    assert own.work(Shell(ws, job.id)) == 0
+    assert unanswered(ws, spoken) == [0, 2, 0]
+    assert (
+        "Not answered to the end: 1 of 3 dialogues, the first for this: The model could not" in runs.result(job.folder)["error"]
+    )
+
+
+@pytest.mark.usefixtures("asleep")
+def test_only_the_dialogues_asked_for_are_answered(ws: Workspace, project: int, spoken, tracker) -> None:
+    job = queueing.start_prediction(ws, project, spoken[1:2])
+    assert job.title == "answer chosen dialogues (1)"
+    assert own.work(Shell(ws, job.id)) == 0
+    assert unanswered(ws, spoken) == [2, 0, 2]
+
+
+@pytest.mark.usefixtures("asleep")
+def test_an_import_that_was_stopped_goes_on_and_takes_nothing_twice(
+    ws: Workspace, project: int, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "WHOLE", 2)
+    monkeypatch.setattr(imports, "PART", 2)
+    job = queueing.start_import(ws, project, manifest, author="anna")
+    shell, carry_out = Shell(ws, job.id), imports.carry_out
+
+    def stopped(*asked):
+        (job.folder / "stop").touch()
+        return carry_out(*asked)
+
+    with monkeypatch.context() as during:
+        during.setattr(imports, "carry_out", stopped)
+        assert own.work(shell) == STOPPED
+    assert [row.name for row in dialogues.list_dialogues(ws, project)] == ["d1", "d0"]
+    (job.folder / "stop").unlink()
+    assert own.work(shell) == 0
+    rows = dialogues.list_dialogues(ws, project)
+    assert sorted(row.name for row in rows) == ["d0", "d1", "d2", "d3", "d4"]
+    assert corrections.history(ws, dialogues.get_dialogue(ws, rows[0].id).turns[0].id)[0].author == "anna"
+
+
+@pytest.mark.usefixtures("asleep")
+def test_an_import_of_bad_data_says_what_is_wrong_with_it(ws: Workspace, project: int, tmp_path: Path) -> None:
+    (tmp_path / "m.jsonl").write_text('{"dialogue_id": "d"}\n')
+    job = queueing.start_import(ws, project, tmp_path / "m.jsonl")
+    assert own.work(Shell(ws, job.id)) == 1
+    found = runs.result(job.folder)
+    assert (found["failure"], "m.jsonl, line 1: the key 'turns' is missing" in found["error"]) == ("data", True)
+
+
+@pytest.fixture
+def tiny(ws: Workspace, tiny_models: Path) -> TinyRuns:  # noqa: F811
+    """A project with something to train on; the tiny checkpoint is in use."""
+    made = TinyRuns(ws, tiny_models)
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, made.base_id)
+    return made
+
+
+def test_jobs_of_all_kinds_run_one_after_the_other_in_the_order_they_came(
+    ws: Workspace, tiny: TinyRuns, manifest: Path, sound
+) -> None:
+    """With the real engine and real processes."""
+    dialogue = dialogues.create_dialogue(ws, tiny.project_id, "spoken")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound(5))
+    queued = [queueing.start_import(ws, tiny.project_id, manifest), tiny.start(2)]
+    tiny.correct("test")
+    queued.append(queueing.start_prediction(ws, tiny.project_id))
+    queued.append(queueing.start_evaluation(ws, tiny.project_id, tiny.base_id))
+    ended = [wait(ws, job.id, seconds=300) for job in queued]
+    assert [(job.kind, job.status, job.error) for job in ended] == [
+        (kind, "finished", None) for kind in ("import", "train", "predict", "evaluate")
+    ], "\n".join(job.log_tail for job in ended)
+    assert [(job.step, job.total_steps) for job in ended[:3]] == [(5, 5), (2, 2), (1, 1)]
+    for earlier, later in pairwise(ended):
+        assert earlier.ended is not None and later.started is not None and earlier.ended <= later.started
+    assert dialogues.get_turn(ws, turn.id).checkpoint == "base"
+    assert ended[3].scores_after is not None and ended[3].scores_after["dialogues"] == 1
+    assert projects.list_projects(ws)[0].dialogues == 8
+    assert understanding.waiting(ws, tiny.project_id) == {}
