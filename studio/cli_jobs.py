@@ -204,7 +204,7 @@ def promote(
 
     with sentences():
         ws = open_workspace(home)
-        _show_step(promotion.promote(ws, _checkpoint(ws, checkpoint), _who(), reason), as_json)
+        _show_step(promotion.promote(ws, _checkpoint(ws, checkpoint), _who(), reason, from_shell=True), as_json)
 
 
 @jobs.command()
@@ -213,7 +213,7 @@ def rollback(as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import promotion
 
     with sentences():
-        _show_step(promotion.rollback(open_workspace(home), _who()), as_json)
+        _show_step(promotion.rollback(open_workspace(home), _who(), from_shell=True), as_json)
 
 
 def _checkpoint(ws: Workspace, name: str) -> int:

@@ -22,6 +22,10 @@ def train(
     manifest: Annotated[list[Path] | None, typer.Option(help="Manifest (JSON Lines); may be given several times.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
     base: Annotated[Path | None, typer.Option(help="Checkpoint to start from, in place of the recipe's model.")] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(help="Manifest of held-out dialogues: a few turns are answered now and then, for you to see."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last resume point.")] = False,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance stage2.steps=20")] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
@@ -54,11 +58,12 @@ def train(
             return
         assert manifest and out
         dialogues = read(manifest)
+        watched = read([watch]) if watch else []
         make_folder(out)
         try:
             if is_big(based.model) and os.environ.get("RANK", "0") == "0":
                 show_plan(based)
-            result = run(loaded, dialogues, out, base=base, resume=resume, device=device, shard=fsdp)
+            result = run(loaded, dialogues, out, base=base, resume=resume, device=device, shard=fsdp, watched=watched)
         except RunFolderError:
             raise  # the folder is another run's: leave its result alone
         except Exception as error:

@@ -48,6 +48,7 @@ class Step:
     micro: list[MicroBatch] = field(default_factory=list)
     tokens: int = 0
     seconds: float = 0.0  # of speech in this process's rows
+    turns: int = 0  # rows of all processes together
     spare: list[MicroBatch] = field(default_factory=list)  # one to compute on where there is no row for this process
 
 
@@ -124,8 +125,8 @@ class Feed:
         ]
         tokens = sum(len(row.target) for row in rows)
         if not own:
-            return Step(tokens=tokens, spare=micro)
-        return Step(micro, tokens, sum(turn_seconds(examples[place].turn) for place in own))
+            return Step(tokens=tokens, spare=micro, turns=len(rows))
+        return Step(micro, tokens, sum(turn_seconds(examples[place].turn) for place in own), turns=len(rows))
 
     def _frames(self, example: Example) -> int:
         """Encoder frames of a row, from its length alone; a perturbed speed changes them a little."""

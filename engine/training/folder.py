@@ -1,6 +1,7 @@
 """A run's folder: metrics, resume point, result. What is in it is never overwritten by another run.
 
 metrics.jsonl              one object a step
+samples.json               what the model answered to a few turns when it was last evaluated or watched
 resume/state.safetensors   everything an exact resume needs, replaced atomically; what is no tensor is JSON in its header
 resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
 checkpoint/                the result, renamed into place when complete
@@ -36,6 +37,7 @@ class RunFolder:
         self.checkpoint = path / "checkpoint"
         self.last_good = path / "last_good"
         self.metrics = path / "metrics.jsonl"
+        self.samples = path / "samples.json"
         self.result = path / "result.json"
         self.stop = path / "stop"
         self._state = path / "resume" / "state.safetensors"
@@ -77,6 +79,8 @@ class RunFolder:
         self.stop.unlink(missing_ok=True)
         self.result.unlink(missing_ok=True)
         shutil.rmtree(self.last_good, ignore_errors=True)
+        if state is None:
+            self.samples.unlink(missing_ok=True)
         lines = self._lines()[: state["done"] if state else 0]
         self.metrics.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
@@ -84,6 +88,10 @@ class RunFolder:
         """Append one step's figures."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
+
+    def save_samples(self, **content: Any) -> None:
+        """Replace the sample answers."""
+        _replace(self.samples, content)
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the resume point; a power cut or a full disk leaves the old or the new one."""
@@ -111,13 +119,18 @@ class RunFolder:
         """Write ``result.json``: ``status`` is finished, stopped or failed, ``error`` a sentence for people, ``failure`` its
         kind (`engine.failures`)."""
         result = {"status": status, "steps": len(self._lines()), "seconds": round(seconds, 1), "error": error, "failure": failure}
-        partial = self.result.with_suffix(".partial")
-        partial.write_text(json.dumps(result), encoding="utf-8")
-        partial.replace(self.result)
+        _replace(self.result, result)
         return result
 
     def _lines(self) -> list[str]:
         return self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    """Write a small JSON file so that whoever reads it sees the old or the new one."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    partial.replace(path)
 
 
 def _save(path: Path, content: dict[str, Any]) -> None:

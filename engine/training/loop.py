@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
-from engine.config import Recipe, StageConfig
+from engine.config import Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
@@ -27,13 +27,14 @@ from engine.training.checks import (
     DiskError,
     LossError,
     TrainingError,
+    check_audio,
     check_model,
     check_stage,
     explain,
     is_foreseen,
     with_base,
 )
-from engine.training.evaluation import Best, decode, dev_batches, spread_evenly
+from engine.training.evaluation import WATCH_STEPS, WATCHES, Best, decode, dev_batches, excerpt, spread_evenly
 from engine.training.feed import Feed, MicroBatch, Step
 from engine.training.folder import RunFolder
 from engine.training.objective import Objective
@@ -60,6 +61,7 @@ def train(
     device: str = "auto",
     cache: Path | None = None,
     shard: bool = False,
+    watched: Sequence[Dialogue] = (),
 ) -> dict[str, Any]:
     """Run all stages of ``recipe`` on the ``train`` dialogues; returns what ``result.json`` holds.
 
@@ -70,9 +72,11 @@ def train(
         resume: go on with the run in ``out`` if there is one.
         cache: folder of the frame cache.
         shard: with several processes, spread the LLM over them (FSDP).
+        watched: an excerpt of these dialogues is answered now and then, for people to see; the result is the same without.
 
     Raises:
         DataError: nothing to train or evaluate on.
+        RecipeError: what the recipe asks cannot be done with this base, these dialogues or processes.
         RunFolderError: the folder holds another run.
         TrainingError: a non-finite loss, a trainable parameter without a gradient, no memory or disk left, data that vanished.
     """
@@ -82,7 +86,7 @@ def train(
     if folder.checkpoint.exists():
         result = processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
     else:
-        result = _Run(recipe, dialogues, folder, base, processes, cache).run()
+        result = _Run(recipe, dialogues, folder, base, processes, cache, watched).run()
     processes.part()
     return result
 
@@ -111,6 +115,7 @@ class _Run:
         base: Path | None,
         processes: Processes,
         cache: Path | None,
+        watched: Sequence[Dialogue] = (),
     ) -> None:
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -128,6 +133,11 @@ class _Run:
         self.dev_batches = [dev_batches(self.dev, stage, recipe.prompt) if stage.eval_every else [] for stage in recipe.stages]
         for stage, sampler, batches in zip(recipe.stages, self.samplers, self.dev_batches, strict=True):
             check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
+        if watched and processes.shard:
+            raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
+        self.watched = excerpt(watched)
+        check_audio(turn.audio for dialogue in self.watched for turn in dialogue.user_turns() if turn.audio)
+        self.watch_every = max(WATCH_STEPS, sum(stage.steps for stage in recipe.stages) // WATCHES)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
         self.identity = _identity(recipe, [*self.dialogues, *evaluated], base)
@@ -147,7 +157,8 @@ class _Run:
             processes.spread(self.objective, self.model.llm)
         self.model.to(processes.device)
         self.started = time.monotonic()
-        self.pace: float | None = None
+        self.pace, self.timed = 0.0, 0  # seconds a step takes, and how many steps say so
+        self.aside: dict[str, float] = {}  # seconds a step that evaluating and watching take, spread over the steps between
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -182,6 +193,7 @@ class _Run:
         select_trainable(self.model, stage.trainable)
         self.model.train()
         self.objective.begin(stage, sampler.examples())
+        self.aside = {}
         optimiser = MasterAdamW(self.model.trainable(), stage, self.processes)
         first = self._restore(index, optimiser)
         total = self.done - first + sum(later.steps for later in self.recipe.stages[index:])
@@ -199,6 +211,8 @@ class _Run:
                 last = step + 1 == stage.steps or bool(evaluate and stage.patience and self.best.worse >= stage.patience)
                 if last:
                     total -= stage.steps - (step + 1)
+                if self.watched and (last or self.done == 1 or self.done % self.watch_every == 0):
+                    values |= self._answer("held_out", stage, self.watched, self.watch_every)
                 self._log(stage, total, seconds, values)
                 self.progress.update(task, advance=1, note=f"loss {values['loss']:.3f}")
                 if last and stage.eval_every:
@@ -247,7 +261,8 @@ class _Run:
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
                 f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
-        values = {"loss": figures.loss / share.tokens, "lr": rate, "grad_norm": norm, "tokens": share.tokens}
+        values = {"loss": figures.loss / share.tokens, "lr": rate, "grad_norm": norm}
+        values |= {"tokens": share.tokens, "turns": share.turns}
         rates = {"positions": figures.positions, "speech_seconds": round(figures.seconds, 2)}
         return values | rates | {"padding": round(1 - figures.positions / figures.padded, 4)}
 
@@ -307,10 +322,23 @@ class _Run:
             best = {name: whole(parameter) for name, parameter in self.model.trainable()}
             self._write("the best weights", lambda: self.folder.save_best(index, step, best))
         if stage.eval_dialogues:
-            some = spread_evenly(self.dev, stage.eval_dialogues)
-            values |= decode(self.model, self._info(), stage, some, self.processes)
+            values |= self._answer("eval", stage, spread_evenly(self.dev, stage.eval_dialogues), stage.eval_every)
         self.model.train()
-        return values | {"eval_seconds": round(time.monotonic() - begun, 2)}
+        seconds = time.monotonic() - begun
+        self.aside["eval"] = seconds / stage.eval_every
+        return values | {"eval_seconds": round(seconds, 2)}
+
+    def _answer(self, what: str, stage: StageConfig, dialogues: Sequence[Dialogue], every: int) -> dict[str, Any]:
+        """WER and JGA of the model as it stands, under names that begin with ``what``; the answers go into the samples."""
+        begun = time.monotonic()
+        self.model.eval()
+        figures, samples = decode(self.model, self._info(), stage, dialogues, self.processes)
+        self.model.train()
+        seen = {"step": self.done, "stage": stage.name, "of": what, "turns": [vars(sample) for sample in samples]}
+        self._write("the sample answers", lambda: self.folder.save_samples(**seen))
+        seconds = time.monotonic() - begun
+        self.aside[what] = seconds / every
+        return {f"{what}_{name}": value for name, value in figures.items()} | {f"{what}_seconds": round(seconds, 2)}
 
     def _feed(self, stage: StageConfig, batch: Callable[[int], list[Example]], *, training: bool = False) -> Feed:
         return Feed(
@@ -326,9 +354,12 @@ class _Run:
         )
 
     def _log(self, stage: StageConfig, total: int, seconds: float, values: dict[str, Any]) -> None:
-        self.pace = seconds if self.pace is None else 0.95 * self.pace + 0.05 * seconds
+        self.timed += 1
+        # The mean at first, then mostly the newest; the first step counts only as long as it is the only one: it also warms up
+        self.pace += max(0.05, 1 / max(1, self.timed - 1)) * (seconds - self.pace)
+        each = self.pace + sum(self.aside.values())
         line = {"stage": stage.name, "step": self.done, "total_steps": total, **values, "seconds": seconds}
-        line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": self.pace * (total - self.done)}
+        line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": each * (total - self.done)}
         self._write("the metrics", lambda: self.folder.log(**line))
 
     def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None) -> None:

@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +49,33 @@ class Backend:
     gpu: bool = False
     address: str = ""
 
+    @property
+    def name(self) -> str:
+        """The text that `named` reads."""
+        if self.kind == "ray":
+            several = f":{self.processes}{'gpu' if self.gpu else ''}" if self.processes > 1 or self.gpu else ""
+            return f"ray{several}@{self.address}"
+        return self.kind if self.kind == LOCAL else f"{self.kind}:{self.processes}"
+
+    def check(self) -> None:
+        """Look whether it can be had from here, in seconds.
+
+        Raises:
+            StudioError: a launcher or Ray is not installed, this machine has too few GPUs or cores, or no cluster answers.
+        """
+        if self.kind == "ray":
+            from studio.backends import ray
+
+            ray.check(self.address)
+            return
+        if self.kind == "accelerate" and find_spec("accelerate") is None:
+            raise StudioError("accelerate is not installed here: take torchrun, or pip install accelerate.")
+        cards = gpus()
+        places, what = (cards, "GPU") if cards else (os.cpu_count() or 1, "core")
+        if self.processes > places:
+            has = f"{places} {what}{'' if places == 1 else 's'}"
+            raise StudioError(f"{self.processes} processes do not fit on this machine, which has {has}: name {places} at most.")
+
     def start(self, arguments: Sequence[str], folder: Path) -> Running:
         """Run the engine with ``arguments``; what it says goes where this process's output goes, or to the job's log.
 
@@ -82,13 +110,18 @@ def launcher(kind: str, processes: int) -> list[str]:
     """What comes before the engine's command to run it in several processes of one machine."""
     if kind == "accelerate":
         # Said in full: else it would ask a configuration file of the user's
-        where = ["--multi_gpu"] if any(Path("/dev").glob("nvidia[0-9]*")) else ["--cpu"]
+        where = ["--multi_gpu"] if gpus() else ["--cpu"]
         settings = {"num_machines": 1, "num_processes": processes, "num_cpu_threads_per_process": 1, "mixed_precision": "no"}
         options = [part for key, value in settings.items() for part in (f"--{key}", str(value))]
         return [sys.executable, "-m", "accelerate.commands.launch", *where, *options, "--dynamo_backend", "no", "--no_python"]
     if kind == "torchrun" or processes > 1:
         return [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "--no-python"]
     return []
+
+
+def gpus() -> int:
+    """How many GPUs this machine has that CUDA can use; asked without loading torch."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
 def engine_command() -> list[str]:

@@ -10,8 +10,10 @@ import json
 import os
 import shlex
 import time
+import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from studio.errors import StudioError
 
 POLL_SECONDS = 1.0  # how often the cluster is asked
 PATIENCE = 120.0  # seconds that it may be out of reach before the job is given up
+ANSWER_SECONDS = 5.0  # what its dashboard gets to say that it is there
+NOT_INSTALLED = "Ray is not installed here: pip install 'spoken-dst-studio[ray]'."
 RECORD = "ray.json"  # which job of which cluster runs for the folder
 
 
@@ -52,6 +56,21 @@ class RayJob:
     def end(self) -> None:
         with suppress(Exception):  # a cluster that cannot be reached has nothing left to end
             _stop(self._client, self._submission)
+
+
+def check(address: str) -> None:
+    """Ask the cluster's dashboard for its version.
+
+    Raises:
+        StudioError: no Ray here, or no cluster there.
+    """
+    if find_spec("ray") is None:
+        raise StudioError(NOT_INSTALLED)
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/api/version", timeout=ANSWER_SECONDS) as answer:
+            json.load(answer)["ray_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreachable(address, error) from error
 
 
 def start(address: str, command: Sequence[str], folder: Path, *, cpus: int = 0, gpus: int = 0) -> RayJob:
@@ -95,14 +114,18 @@ def _client(address: str) -> Any:
     try:
         from ray.job_submission import JobSubmissionClient
     except ModuleNotFoundError as error:
-        raise StudioError("Ray is not installed here: pip install 'spoken-dst-studio[ray]'.") from error
+        raise StudioError(NOT_INSTALLED) from error
     try:
         return JobSubmissionClient(address)
     except Exception as error:
-        raise StudioError(
-            f"There is no Ray cluster at {address} ({_first_line(error)}): start one with ray start --head, or choose another "
-            "backend."
-        ) from error
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: Exception) -> StudioError:
+    return StudioError(
+        f"There is no Ray cluster at {address} ({_first_line(error)}): start one with ray start --head, or choose another "
+        "backend."
+    )
 
 
 def _stop(client: Any, submission: str) -> None:

@@ -9,7 +9,7 @@ from studio import backends
 from studio.jobs import evaluate
 from studio.jobs.shell import STOPPED, Ended, Shell
 from studio.services import checkpoints, lease, promotion, provenance, reruns, runs
-from studio.services.snapshots import TRAIN
+from studio.services.snapshots import HELD_OUT, TRAIN
 
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
 UNSCORED = (
@@ -59,6 +59,8 @@ def _train(shell: Shell) -> int:
         base = checkpoints.folder(shell.ws, job.base)
         command = ["train", *provenance.recipe_arguments(shell.folder, job)]
         command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--base", str(base), "--resume"]
+        if (shell.folder / HELD_OUT).is_file():
+            command += ["--watch", str(shell.folder / HELD_OUT)]
         backend = backends.named(job.backend)
     (out / "result.json").unlink(missing_ok=True)
     if backend.kind != "ray":

@@ -22,6 +22,9 @@ class RecipeForm:
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
+        with gr.Row(elem_classes="dst-proposal"):
+            self.proposal = shared.block(elem_id="train.proposal", scale=4)
+            self.take = gr.Button("Take this over", elem_id="train.take_proposal", size="sm", scale=0, min_width=120)
         self.recipe = gr.Dropdown([], label="Recipe", elem_id="train.recipe", interactive=True)
         self.stages = gr.CheckboxGroup([], label="Stages", elem_id="train.stages", interactive=True)
         with gr.Row(elem_classes="dst-bar"):
@@ -58,7 +61,7 @@ class RecipeForm:
     @property
     def outputs(self) -> list[Any]:
         """What `opened` and `restaged` fill."""
-        return [self.recipe, self.stages, self.steps, self.rate, self.table, self.text, self.plan]
+        return [self.proposal, self.recipe, self.stages, self.steps, self.rate, self.table, self.text, self.plan]
 
     def opened(self, name: str | None, project_id: int | None) -> dict[Any, Any]:
         """The form of a recipe; ``None`` for the one proposed. Stages are those the project's corrections speak for."""
@@ -67,11 +70,11 @@ class RecipeForm:
         proposed = proposals.propose(propagation.error_counts(self.ws, project_id) if project_id is not None else {})
         stages = [stage for stage in chosen.stages if stage in (proposed.stages if _proposable(chosen) else chosen.run)]
         choices = [(item.name if item.fits else f"{item.name} (other base models)", item.name) for item in found]
+        said = f"<b>Proposed: {shared.escape(' and then '.join(proposed.stages))}.</b> {shared.escape(proposed.why)}"
         return {
+            self.proposal: f"<p>{said}</p>",
             self.recipe: gr.update(choices=choices, value=chosen.name, info=chosen.description),
-            self.stages: gr.update(
-                choices=list(chosen.stages), value=stages, info=proposed.why if _proposable(chosen) else "Those the recipe runs."
-            ),
+            self.stages: gr.update(choices=list(chosen.stages), value=stages, info="Run one after the other."),
         } | self.restaged(chosen.name, stages)
 
     def restaged(self, name: str, stages: Sequence[str]) -> dict[Any, Any]:
@@ -103,26 +106,29 @@ class RecipeForm:
         return changed + [line.strip() for line in (more or "").splitlines() if line.strip()]
 
     def draft(self, *values: Any) -> dict[Any, Any]:
-        """The complete recipe that the form stands for, or what is wrong with it; and how long it will take."""
+        """The complete recipe that the form stands for, or what is wrong with it."""
         name, stages = values[0], values[1]
         try:
             toml = recipes.recipe_toml(name, self.overrides(*values), stages)
         except StudioError as error:
-            return {self.plan: shared.alert(error)}
-        seconds = estimates.expected_seconds(self.ws, toml)
-        known = (
-            f"about {shared.duration(seconds)}, as earlier runs went"
-            if seconds is not None
-            else "unknown until a run was measured"
-        )
-        return {self.text: toml, self.plan: f"<p>Time: {shared.escape(known)}.</p>"}
+            return {self.plan: shared.alert(error), self.text: ""}
+        return {self.text: toml}
 
-    def weigh(self, base_id: int, toml: str) -> str:
-        """The memory that a complete recipe takes, or why it does not go with the base checkpoint."""
+    def weigh(self, base_id: int, toml: str) -> dict[Any, Any]:
+        """Time and memory that a complete recipe takes, or why it does not go with the base checkpoint."""
         try:
-            return f"<p>Memory: {shared.escape(estimates.memory(self.ws, toml, base_id))}</p>"
+            measured = estimates.measured_seconds(self.ws, toml, base_id)
+            if measured is not None:
+                time = f"about {shared.roughly(measured)}, as fast as earlier runs on this machine. Scoring comes on top."
+            else:
+                guess = shared.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
+                time = f"some {guess}, which is a guess by the size of the models: no such run was measured on this machine yet."
+            return {
+                self.plan: f"<p>Training time: {shared.escape(time)}</p>",
+                self.memory: f"<p>Memory: {shared.escape(estimates.memory(self.ws, toml, base_id))}</p>",
+            }
         except StudioError as error:
-            return shared.alert(error)
+            return {self.plan: "", self.memory: shared.alert(error)}
 
 
 def _proposable(chosen: RecipeView) -> bool:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-import pandas as pd
 
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.live_panel import LivePanel
 from studio.pages.recipe_form import RecipeForm
+from studio.pages.train_html import preview_html, used_html
+from studio.pages.where_panel import WherePanel
 from studio.services import checkpoints, people, propagation, provenance, training
-from studio.services.provenance import UsedCorrection
-from studio.services.training import JobView, Preview
+from studio.services.training import JobView
 from studio.workspace import Workspace
 
-COLUMNS = ["step", "stage", "loss"]
-POINTS = 400  # what the plot shows at most, however long the run
+SETTLED = 5  # steps after which the pace is known
 STATUS_TEXT = {
     "queued": "waiting for its turn",
     "running": "running",
@@ -48,6 +48,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 elem_id="train.use_when_finished",
             )
             start = gr.Button("Start training", variant="primary", elem_id="train.start")
+            place = WherePanel(ws)
         with gr.Column(scale=3, min_width=340):
             job = gr.Radio([], label="Jobs, newest first", elem_id="train.job", elem_classes="dst-list", interactive=True)
             progress = shared.block(elem_id="train.progress", elem_classes="dst-panel")
@@ -55,40 +56,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 stop = gr.Button("Stop and save", elem_id="train.stop", size="sm", interactive=False, scale=0, min_width=130)
                 again = gr.Button("Run again", elem_id="train.rerun", size="sm", interactive=False, scale=0, min_width=130)
                 resume = gr.Button("Resume", elem_id="train.resume", size="sm", interactive=False, scale=0, min_width=130)
-            plot = gr.LinePlot(
-                x="step",
-                y="loss",
-                color="stage",
-                height=250,
-                elem_id="train.loss",
-                x_title="step",
-                y_title="loss",
-                buttons=[],
-            )
+            panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
                 used = shared.block(elem_id="train.used")
-            with gr.Accordion("Log", open=False, elem_id="train.log_panel"):
-                log = gr.Textbox(
-                    show_label=False,
-                    lines=12,
-                    max_lines=12,
-                    interactive=False,
-                    elem_id="train.log",
-                    elem_classes="dst-log",
-                )
-    points = gr.State([])  # [step, stage, loss] of what is plotted: a tick asks only for what is newer
     timer = gr.Timer(2)
-    live = [points, plot, progress, stop, resume, again, used, scores, log, job]
-
-    def plotted(known: list[list[Any]], job_id: int) -> dict[Any, Any]:
-        fresh = training.metrics(ws, job_id, after_step=known[-1][0] if known else 0, max_points=POINTS)
-        if known and not fresh:
-            return {}
-        kept = known + [[point.step, point.stage, point.loss] for point in fresh]
-        if len(kept) > POINTS:
-            kept = kept[:-1:2] + kept[-1:]
-        return {points: kept, plot: gr.update(value=pd.DataFrame(kept, columns=COLUMNS), visible=bool(kept))}
+    live = [progress, stop, resume, again, used, scores, job, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
         return {
@@ -97,7 +70,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             resume: gr.update(interactive=item.can_resume),
             again: gr.update(interactive=item.checkpoint is not None and not item.active),
             scores: "" if item.active else shared.scores_html(item.scores_before, item.scores_after),
-            log: item.log_tail,
         }
 
     def opened(job_id: int | None) -> dict[Any, Any]:
@@ -106,15 +78,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 "No training yet",
                 "Correct some turns, then start: the loss appears here, and training goes on without this page.",
             )
-            nothing: dict[Any, Any] = {progress: text, points: [], plot: gr.update(visible=False), scores: "", log: ""}
-            return nothing | {used: ""} | {button: gr.update(interactive=False) for button in (stop, resume, again)}
-        trained_on = {used: used_html(provenance.corrections_of(ws, job_id))}
-        return shown(training.job_view(ws, job_id)) | plotted([], job_id) | trained_on
+            nothing: dict[Any, Any] = {progress: text, scores: "", used: ""}
+            return nothing | panel.nothing() | {button: gr.update(interactive=False) for button in (stop, resume, again)}
+        item = training.job_view(ws, job_id)
+        return shown(item) | panel.opened(item) | {used: used_html(provenance.corrections_of(ws, job_id))}
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
         jobs = training.list_jobs(ws, project_id)
         chosen = wanted if wanted in [item.id for item in jobs] else next((item.id for item in jobs), None)
-        return {job: gr.update(choices=[(job_label(item), item.id) for item in jobs], value=chosen)}, chosen
+        return {job: gr.update(choices=choices_of(jobs), value=chosen)}, chosen
 
     def offered(project_id: int | None) -> dict[Any, Any]:
         found = training.preview(ws, project_id) if project_id is not None else None
@@ -141,12 +113,17 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             head.project: selector,
             base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
         }
-        return start_from | form.opened(None, project_id) | offered(project_id) | choices | opened(chosen)
+        return start_from | form.opened(None, project_id) | offered(project_id) | place.opened() | choices | opened(chosen)
 
     @shared.reported
     def choose_recipe(name: str, project_id: int | None) -> Any:
         """Inputs: train.recipe, train.project. Outputs: the form."""
         return form.opened(name, project_id)
+
+    @shared.reported
+    def take_proposal(project_id: int | None) -> Any:
+        """Inputs: train.project. Outputs: the form."""
+        return form.opened(None, project_id)
 
     @shared.reported
     def choose_stages(name: str, stages: list[str]) -> Any:
@@ -155,22 +132,22 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     @shared.reported
     def draft(*values: Any) -> Any:
-        """Inputs: the form. Outputs: train.recipe_text, train.plan."""
+        """Inputs: the form. Outputs: train.recipe_text; train.plan if something is wrong."""
         return form.draft(*values) if values[1] else gr.skip()
 
     @shared.reported
     def weigh(base_id: int, toml: str) -> Any:
-        """Inputs: train.base, train.recipe_text. Outputs: train.memory."""
+        """Inputs: train.base, train.recipe_text. Outputs: train.plan, train.memory."""
         return form.weigh(base_id, toml) if toml else gr.skip()
 
     @shared.reported
     def switch_project(project_id: int) -> Any:
         """Inputs: train.project.
 
-        Outputs: the browser's last project, train.data, train.start, train.hint, train.job and the job.
+        Outputs: the browser's last project, the form, train.data, train.start, train.hint, train.job and the job.
         """
         choices, chosen = listed(project_id, None)
-        return {head.remembered: project_id} | offered(project_id) | choices | opened(chosen)
+        return {head.remembered: project_id} | form.opened(None, project_id) | offered(project_id) | choices | opened(chosen)
 
     @shared.reported
     def begin(
@@ -225,79 +202,60 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return listed(project_id, item.id)[0] | opened(item.id)
 
     @shared.reported
-    def tick(job_id: int | None, known: list[list[Any]], project_id: int | None) -> Any:
-        """Inputs: train.job, the points plotted, train.project. Outputs: the job."""
+    def tick(job_id: int | None, known: dict[str, Any], project_id: int | None) -> Any:
+        """Inputs: train.job, what is plotted, train.project. Outputs: the job."""
         if job_id is None:
             return gr.skip()
-        return shown(training.job_view(ws, job_id)) | plotted(known, job_id) | listed(project_id, job_id)[0]
+        item = training.job_view(ws, job_id)
+        jobs = {job: gr.update(choices=choices_of(training.list_jobs(ws, project_id)))}
+        # Which one is chosen is not touched: somebody may choose another while this is on its way
+        return shown(item) | panel.grown(item, known) | jobs | place.stands()
 
-    everything = [head.project, head.hint, head.remembered, data, start, base, *form.outputs, *live]
-    weighed = {"fn": weigh, "inputs": [base, form.text], "outputs": form.memory, **shared.LIGHT}
+    @shared.reported
+    def choose_place(kind: str) -> Any:
+        """Inputs: train.backend. Outputs: train.processes, train.address, train.gpu_each."""
+        return place.asked(kind)
+
+    @shared.reported
+    def keep_place(kind: str, processes: int | None, address: str | None, gpu: bool, meanwhile: str, request: gr.Request) -> Any:
+        """Inputs: where it runs. Outputs: where it runs."""
+        people.require(ws, shared.author(request), "trainer")
+        kept = place.kept(kind, processes, address, gpu, meanwhile)
+        gr.Info("Jobs started from now on run there.", title="Kept", duration=4)
+        return kept
+
+    everything = [head.project, head.hint, head.remembered, data, start, base, *form.outputs, *place.outputs, *live]
+    weighed = {"fn": weigh, "inputs": [base, form.text], "outputs": [form.plan, form.memory], **shared.LIGHT}
     drafted = {"fn": draft, "inputs": form.inputs, "outputs": [form.text, form.plan], **shared.LIGHT}
     demo.load(load, head.remembered, everything, **shared.LIGHT).then(**drafted).then(**weighed)
-    head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    head.project.input(switch_project, head.project, everything, **shared.LIGHT).then(**drafted).then(**weighed)
+    form.take.click(take_proposal, head.project, form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
     chosen = form.recipe.input(choose_recipe, [form.recipe, head.project], form.outputs, **shared.LIGHT)
     chosen.then(**drafted).then(**weighed)
     form.stages.input(choose_stages, [form.recipe, form.stages], form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
     for field in (form.steps, form.rate, form.table, form.more):
-        field.input(**drafted)
+        field.input(**drafted).then(**weighed)
+    base.input(**weighed)
     start.click(begin, [head.project, base, use, *form.inputs], live, **shared.ACT)
     job.input(choose_job, job, live, **shared.LIGHT)
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
-    timer.tick(tick, [job, points, head.project], live, trigger_mode="once", **shared.LIGHT)
+    timer.tick(tick, [job, panel.known, head.project], [*live, place.where], trigger_mode="once", **shared.LIGHT)
+    place.kind.input(choose_place, place.kind, [place.processes, place.address, place.gpu], **shared.LIGHT)
+    place.keep.click(keep_place, place.choice, place.outputs, **shared.ACT)
+
+
+def choices_of(jobs: list[JobView]) -> list[tuple[str, int]]:
+    """The job list."""
+    return [(job_label(item), item.id) for item in jobs]
 
 
 def job_label(item: JobView) -> str:
     """One line of the job list."""
     result = f" → {item.checkpoint}" if item.checkpoint else ""
     return f"{item.id} · {item.status} · {item.title}{result} · {shared.day_clock(item.created)}"
-
-
-def preview_html(found: Preview, errors: dict[tuple[str, str], tuple[int, int]]) -> str:
-    """What a fine-tune started now would be trained and tested on, and what was wrong so far."""
-    figures = (
-        (str(found.dialogues), "corrected dialogues"),
-        (str(found.turns), "turns to train on"),
-        (shared.duration(found.hours * 3600), "of speech"),
-        (str(found.held_out_dialogues), "held-out dialogues"),
-    )
-    cells = "".join(f"<div><b>{number}</b><span>{name}</span></div>" for number, name in figures)
-    problem = shared.alert(found.problem) if found.problem else ""
-    return f"<div class='dst-figures'>{cells}</div>{problem}{slots_html(found)}{errors_html(errors)}"
-
-
-def slots_html(found: Preview) -> str:
-    """In how many turns to train on each slot has a value."""
-    if not found.slots:
-        return ""
-    rows = [[shared.escape(" ".join(place)), str(number)] for place, number in found.slots.items()]
-    table = shared.table(("Slot", "Turns"), rows)
-    return f"<details><summary>Values of {shared.count(len(rows), 'slot')}</summary>{table}</details>"
-
-
-def errors_html(errors: dict[tuple[str, str], tuple[int, int]]) -> str:
-    """Which slots were misheard and which misunderstood."""
-    if not errors:
-        return ""
-    rows = [[shared.escape(" ".join(place)), *map(str, counts)] for place, counts in errors.items()]
-    return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, "Why the model was wrong")
-
-
-def used_html(found: list[UsedCorrection]) -> str:
-    """Every correction of a run, each a link to its turn."""
-    rows = [
-        [
-            f"<a href='correct?turn={used.turn_id}'>{shared.escape(f'{used.dialogue}, turn {used.number + 1}')}</a>",
-            used.kind,
-            shared.escape(used.author),
-            shared.day_clock(used.created),
-        ]
-        for used in found
-    ]
-    return shared.table(("Turn", "What", "Who", "When"), rows, shared.count(len(rows), "correction"))
 
 
 def progress_html(item: JobView) -> str:
@@ -310,7 +268,8 @@ def progress_html(item: JobView) -> str:
     if item.loss is not None:
         facts.append(f"loss {item.loss:.3f}")
     if item.active and item.eta_seconds is not None:
-        facts.append(f"{shared.duration(item.eta_seconds)} to go")
+        settling = " by the first steps" if item.step < SETTLED else ""
+        facts.append(f"about {shared.roughly(item.eta_seconds)} to go{settling}")
     if item.queue_position:
         facts.append(f"number {item.queue_position} in the queue")
     if item.checkpoint:

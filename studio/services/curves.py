@@ -16,7 +16,7 @@ MARK = 200  # bytes before the place reached, by which a file that a resumed run
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """One point of the curves."""
+    """One point of the curves: a training step."""
 
     step: int
     stage: str
@@ -25,10 +25,28 @@ class MetricPoint:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Measured:
+    """WER or JGA (percent) of the model as it stood after a step, on the held-out turns it is watched on or on dev dialogues."""
+
+    step: int
+    measure: str
+    percent: float
+
+
+MEASURES = {
+    "held_out_wer": "word error rate",
+    "held_out_jga": "joint goal accuracy",
+    "eval_wer": "word error rate, dev",
+    "eval_jga": "joint goal accuracy, dev",
+}
+
+
 class Curve:
-    """What is known of one file: every ``stride``-th line, the newest, and how far it was read."""
+    """What is known of one file: every ``stride``-th line, the newest, what was measured, and how far it was read."""
 
     _points: list[MetricPoint]
+    _measured: list[Measured]
     _newest: bytes | None
     _mark: bytes
     _offset: int
@@ -40,8 +58,8 @@ class Curve:
         self._lock = threading.Lock()
         self._forget()
 
-    def read(self) -> list[MetricPoint]:
-        """The points, oldest first, after reading what was written since; empty without a file."""
+    def read(self) -> tuple[list[MetricPoint], list[Measured]]:
+        """The points and what was measured, oldest first, after reading what was written since; empty without a file."""
         with self._lock:
             try:
                 with self.path.open("rb") as file:
@@ -56,7 +74,7 @@ class Curve:
             except FileNotFoundError:
                 self._forget()
             newest = [] if self._newest is None or (self._lines - 1) % self._stride == 0 else [_point(self._newest)]
-            return [*self._points, *newest]
+            return [*self._points, *newest], list(self._measured)
 
     def _take(self, text: bytes) -> bytes:
         """Note the whole lines; what is left comes back."""
@@ -64,16 +82,19 @@ class Curve:
         for line in read.splitlines():
             if self._lines % self._stride == 0:
                 self._points.append(_point(line))
+            if b'_wer"' in line:
+                self._measured += _measures(line)
             self._lines += 1
             self._newest = line
         self._offset += len(read)
         self._mark = (self._mark + read)[-MARK:]
         while len(self._points) > KEPT:
             self._points, self._stride = self._points[::2], self._stride * 2
+        self._measured = self._measured[-KEPT:]
         return text[len(read) :]
 
     def _forget(self) -> None:
-        self._points = []
+        self._points, self._measured = [], []
         self._stride, self._lines, self._offset = 1, 0, 0
         self._mark = b""
         self._newest = None
@@ -85,14 +106,28 @@ _lock = threading.Lock()
 
 def read(path: Path, after_step: int = 0, max_points: int = KEPT) -> list[MetricPoint]:
     """The points of a run after ``after_step``, thinned evenly to at most ``max_points``; the newest is always among them."""
+    points = [point for point in _curve(path).read()[0] if point.step > after_step]
+    stride = max(1, -(-len(points) // max(1, max_points)))
+    return points[::-1][::stride][::-1]
+
+
+def measured(path: Path) -> list[Measured]:
+    """What was measured of a run while it trained, oldest first; the newest where there is very much."""
+    return _curve(path).read()[1]
+
+
+def _curve(path: Path) -> Curve:
     with _lock:
         curve = _curves.setdefault(path, Curve(path))
         _curves.move_to_end(path)
         while len(_curves) > CURVES:
             _curves.popitem(last=False)
-    points = [point for point in curve.read() if point.step > after_step]
-    stride = max(1, -(-len(points) // max(1, max_points)))
-    return points[::-1][::stride][::-1]
+        return curve
+
+
+def _measures(line: bytes) -> list[Measured]:
+    values = json.loads(line)
+    return [Measured(values["step"], name, values[key]) for key, name in MEASURES.items() if values.get(key) is not None]
 
 
 def _point(line: bytes) -> MetricPoint:

@@ -1,38 +1,67 @@
-"""What a run will take, before it starts: time from earlier runs' measured steps, memory from the engine's plan."""
+"""What a run will take, before it starts: time from earlier runs of this machine, else a guess; memory from the engine's plan."""
 
 from __future__ import annotations
 
+import json
+import os
 import tomllib
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from socket import gethostname
+from typing import Any, NamedTuple
 
+import tomlkit
 from sqlalchemy.orm import Session
 
 from db.models import Checkpoint, JobKind
 from db.repositories import jobs
+from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints, recipes, runs
+from studio.services import checkpoints, placement, recipes, runs
 from studio.services.provenance import RECIPE
 from studio.workspace import Workspace
 
-RUNS, POINTS = 10, 200  # how far back, and how many steps of a run are looked at
+RUNS, POINTS = 30, 200  # how far back, and how many steps of a run are looked at
+# What a guess rests on: each parameter takes 6 operations for each of a row's positions, and so many are done in a second
+POSITIONS, CORE_SPEED, GPU_SPEED = 300, 5e10, 5e13
+BATCH = 16  # rows of a step where a recipe does not say
 
 
-def expected_seconds(ws: Workspace, toml: str) -> float | None:
-    """How long training with a complete recipe will take; ``None`` where no earlier run did such work here.
+def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float | None:
+    """How long training with a complete recipe will take; ``None`` where no earlier run did such work on this machine.
 
-    A row of a stage takes as long as a row of the newest run whose stage had the same tasks and the same loss through the LLM.
+    A row of a stage takes as long as a row of the newest run of this machine whose base models, backend, tasks and kind of loss
+    were the same.
+
+    Raises:
+        StudioError: no such checkpoint.
     """
+    backend = placement.default_backend(ws)
     with ws.read() as session:
         known = _seconds_per_row(ws, session)
+        models = _models(_folder(ws, session, base_checkpoint_id))
     total = 0.0
     for stage in tomllib.loads(toml)["stages"]:
-        each = known.get(_work(stage))
+        each = known.get(_work(stage, models, backend))
         if each is None:
             return None
-        total += each * stage["steps"] * stage.get("batch", 16)
+        total += each * stage["steps"] * stage.get("batch", BATCH)
     return total
+
+
+def guessed_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float:
+    """How long it may take on a machine that nothing is known of: by the size of the models, and of an ordinary processor or GPU.
+
+    Seconds, as `memory`.
+
+    Raises:
+        StudioError: see `memory`.
+    """
+    place = backends.named(placement.default_backend(ws))
+    cards = place.processes if place.gpu else min(place.processes, backends.gpus())
+    speed = GPU_SPEED * cards if cards else CORE_SPEED * (os.cpu_count() or 1)
+    rows = sum(stage["steps"] * stage.get("batch", BATCH) for stage in tomllib.loads(toml)["stages"])
+    return rows * POSITIONS * 6 * _planned(ws, toml, base_checkpoint_id).parameters / speed
 
 
 def memory(ws: Workspace, toml: str, base_checkpoint_id: int) -> str:
@@ -41,18 +70,31 @@ def memory(ws: Workspace, toml: str, base_checkpoint_id: int) -> str:
     Raises:
         StudioError: the recipe does not go with the base checkpoint, or its models' configurations are not to be had.
     """
+    plan = _planned(ws, toml, base_checkpoint_id)
+    where = f"the GPU has {plan.card / 1e9:.0f} GB" if plan.gpu else "there is no GPU, so it is the machine's memory"
+    return f"{plan.most / 1e9:.1f} GB at most; {where}."
+
+
+class _Plan(NamedTuple):
+    """The most bytes a stage takes, the GPU's bytes and whether there is one, and the parameters of all parts."""
+
+    most: int
+    card: int
+    gpu: bool
+    parameters: int
+
+
+def _planned(ws: Workspace, toml: str, base_checkpoint_id: int) -> _Plan:
     with ws.read() as session:
-        base = session.get(Checkpoint, base_checkpoint_id)
-        if base is None:
-            raise StudioError("This checkpoint does not exist any more: choose another one.")
-        folder = checkpoints.folder(ws, base)
-    most, card, gpu = _plan(toml, folder)
-    where = f"the GPU has {card / 1e9:.0f} GB" if gpu else "there is no GPU, so it is the machine's memory"
-    return f"{most / 1e9:.1f} GB at most; {where}."
+        folder = _folder(ws, session, base_checkpoint_id)
+    content = tomllib.loads(toml)
+    for stage in content["stages"]:  # what changes no figure, so that the plan is made once for all of them
+        stage |= {"steps": 1, "warmup": 0, "learning_rate": 1.0}
+    return _plan(tomlkit.dumps(content), folder)
 
 
 @lru_cache(maxsize=32)
-def _plan(toml: str, base: Path) -> tuple[int, int, bool]:
+def _plan(recipe: str, base: Path) -> _Plan:
     import torch
 
     from engine.base_models import BaseModelError
@@ -60,29 +102,49 @@ def _plan(toml: str, base: Path) -> tuple[int, int, bool]:
     from engine.planning import make_plan
 
     try:
-        plan = make_plan(recipes.on_base(toml, base))
+        plan = make_plan(recipes.on_base(recipe, base))
     except (RecipeError, BaseModelError) as error:
         raise StudioError(str(error)) from error
-    return max(stage.total for stage in plan.stages), plan.card, torch.cuda.is_available()
+    most = max(stage.total for stage in plan.stages)
+    return _Plan(most, plan.card, torch.cuda.is_available(), sum(plan.parameters.values()))
+
+
+def _folder(ws: Workspace, session: Session, checkpoint_id: int) -> Path:
+    base = session.get(Checkpoint, checkpoint_id)
+    if base is None:
+        raise StudioError("This checkpoint does not exist any more: choose another one.")
+    return checkpoints.folder(ws, base)
 
 
 def _seconds_per_row(ws: Workspace, session: Session) -> dict[tuple[Any, ...], float]:
     found: dict[tuple[Any, ...], float] = {}
     for job in jobs.load_many(session, None, RUNS, JobKind.TRAIN):
+        if job.base is None or job.host != gethostname():
+            continue
         folder = ws.path(job.folder)
         try:
             stages = {stage["name"]: stage for stage in tomllib.loads((folder / RECIPE).read_text("utf-8"))["stages"]}
         except OSError:  # of an older version
             continue
+        models = _models(checkpoints.folder(ws, job.base))
         seconds: dict[str, list[float]] = {}
         for point in runs.read_metrics(folder, 0, POINTS):
             seconds.setdefault(point.stage, []).append(point.seconds)
         for name, values in seconds.items():
             if name in stages:
-                each = sum(values) / len(values) / stages[name].get("batch", 16)
-                found.setdefault(_work(stages[name]), each)
+                each = sum(values) / len(values) / stages[name].get("batch", BATCH)
+                found.setdefault(_work(stages[name], models, job.backend), each)
     return found
 
 
-def _work(stage: dict[str, Any]) -> tuple[Any, ...]:
-    return (*sorted(stage["tasks"]), stage.get("ce_weight", 1.0) > 0)
+def _work(stage: dict[str, Any], models: tuple[Any, ...], backend: str) -> tuple[Any, ...]:
+    return (*models, backend, *sorted(stage["tasks"]), stage.get("ce_weight", 1.0) > 0)
+
+
+def _models(checkpoint: Path) -> tuple[Any, ...]:
+    """Encoder and LLM of a checkpoint, by name; nothing where it does not say."""
+    try:
+        model = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["model"]
+    except (OSError, ValueError, KeyError):
+        return ()
+    return model.get("encoder"), model.get("llm")

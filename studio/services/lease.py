@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from socket import gethostname
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 
 from db.models import Lease, utc_now
 from db.repositories import settings
+from studio import backends
 from studio.errors import StudioError
 from studio.services import runs
 from studio.workspace import Workspace
@@ -80,24 +80,34 @@ def device_for_live(ws: Workspace, give_up: Callable[[], None]) -> str:
         if has_gpu():
             _watch(ws, give_up)
         return "auto"
-    with ws.read() as session:
-        choice = settings.get(session, settings.LIVE_WHILE_TRAINING, "cpu")
-    if choice == "wait":
+    if while_training(ws) == "wait":
         raise StudioError(
             f"The GPU is taken by {holder(ws) or 'a job'}: ask again when it is done, or let the model use the CPU."
         )
     return "cpu"
 
 
-def set_while_training(ws: Workspace, choice: WhileTraining) -> None:
-    """Choose what the live model does while a job has the GPU: answer on the CPU, slower, or wait."""
+def while_training(ws: Workspace) -> WhileTraining:
+    """What the live model does while a job has the GPU."""
+    with ws.read() as session:
+        return settings.get(session, settings.LIVE_WHILE_TRAINING, "cpu")
+
+
+def set_while_training(ws: Workspace, choice: str) -> None:
+    """Choose what the live model does while a job has the GPU: answer on the ``cpu``, slower, or ``wait``.
+
+    Raises:
+        StudioError: there is no such choice.
+    """
+    if choice not in get_args(WhileTraining):
+        raise StudioError(f"The live model cannot do {choice!r} while a job trains: choose cpu (answer slower) or wait.")
     with ws.write() as session:
         settings.put(session, settings.LIVE_WHILE_TRAINING, choice)
 
 
 def has_gpu() -> bool:
     """Whether this machine has a GPU that CUDA can use; asked without loading torch."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
+    return backends.gpus() > 0
 
 
 _watching = threading.Lock()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from db.models import Checkpoint, Promotion, PromotionKind
 from db.repositories import promotions, settings
 from studio.errors import StudioError
-from studio.services import checkpoints, gates, trackers
+from studio.services import checkpoints, gates, people, trackers
 from studio.services.gates import Verdict
 from studio.workspace import Workspace
 
@@ -31,19 +31,24 @@ class PromotionView:
     created: datetime
 
 
-def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "") -> PromotionView:
+def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "", *, from_shell: bool = False) -> PromotionView:
     """Put a checkpoint in use; the next turn is answered by it. Its tracker is loaded beside the old one before the switch.
 
-    ``reason`` is asked for where the gate does not pass; who may go over it, the caller asks (`people.require`).
+    It takes a trainer; going over the gate's verdict takes an admin and a ``reason``. ``from_shell``: whoever has the machine's
+    shell may do everything, and needs no login.
 
     Raises:
-        StudioError: no such checkpoint, files of it are missing, it is in use, it cannot be loaded, or the gate refuses it
-            and no reason is given.
+        StudioError: the author may not, no such checkpoint, files of it are missing, it is in use, it cannot be loaded, or the
+            gate refuses it and no reason is given.
     """
+    if not from_shell:
+        people.require(ws, author, "trainer")
     found = _usable(ws, checkpoint_id)
     said = gates.verdict(ws, checkpoint_id)
     if not said.passed and not reason.strip():
         raise StudioError(f"{said.sentence} An admin may put it in use all the same, with a reason.")
+    if not said.passed and not from_shell:
+        people.require(ws, author, "admin")
     trackers.prepare(checkpoint_id, found)
     return _switch(ws, checkpoint_id, author, said, reason)
 
@@ -70,12 +75,14 @@ def previous(ws: Workspace) -> str | None:
         return last.source.name if last is not None else None
 
 
-def rollback(ws: Workspace, author: str) -> PromotionView:
-    """Put back in use what was before the newest promotion that stands. Again: one further back.
+def rollback(ws: Workspace, author: str, *, from_shell: bool = False) -> PromotionView:
+    """Put back in use what was before the newest promotion that stands. Again: one further back. It takes a trainer.
 
     Raises:
-        StudioError: there is nothing to go back to, or it cannot be loaded.
+        StudioError: the author may not, there is nothing to go back to, or it cannot be loaded.
     """
+    if not from_shell:
+        people.require(ws, author, "trainer")
     with ws.read() as session:
         last = promotions.standing(session)
         if last is None:

@@ -1,6 +1,6 @@
 """What a job's folder tells: metrics, log, and whether its process still lives.
 
-runs/<job id>/train/      the engine's own: metrics.jsonl, resume/, checkpoint/, result.json
+runs/<job id>/train/      the engine's own: metrics.jsonl, samples.json, resume/, checkpoint/, result.json
 runs/<job id>/result.json, progress.json   the same of jobs that train nothing (`studio.jobs.own`)
 runs/<job id>/log.txt     everything the job's processes said
 runs/<job id>/stop        somebody asked it to end
@@ -35,11 +35,20 @@ def read_metrics(folder: Path, after_step: int, max_points: int) -> list[MetricP
     return curves.read(folder / "train" / "metrics.jsonl", after_step, max_points)
 
 
+def newest_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The newest lines of ``metrics.jsonl``, some ten of them, oldest first."""
+    lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+
+
 def last_metrics(folder: Path) -> dict[str, Any]:
     """The newest line of ``metrics.jsonl``, empty before the first step."""
-    lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
-    return json.loads(whole[-1]) if whole and whole[-1].startswith("{") else {}
+    return next(reversed(newest_metrics(folder)), {})
+
+
+def samples(folder: Path) -> dict[str, Any] | None:
+    """What the model answered to a few held-out turns when it was last asked while training; ``None`` before that."""
+    return _object(folder / "train" / "samples.json") or None
 
 
 def progress(folder: Path) -> dict[str, Any]:

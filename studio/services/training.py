@@ -35,7 +35,6 @@ __all__ = [
     "reconcile",
     "rerun_job",
     "resume_job",
-    "set_backend",
     "start_job",
     "start_next",
     "stop_job",
@@ -88,17 +87,6 @@ def start_job(
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
-
-
-def set_backend(ws: Workspace, backend: str) -> None:
-    """Choose where jobs run that name no backend.
-
-    Raises:
-        StudioError: there is none such.
-    """
-    backends.named(backend)
-    with ws.write() as session:
-        settings.put(session, settings.TRAINING_BACKEND, backend)
 
 
 def stop_job(ws: Workspace, job_id: int) -> JobView:

@@ -28,8 +28,8 @@ def test_train_compare_promote_roll_back(
 
     view = open_view(studio)
     view.go("train")
-    view.says("train.plan", "unknown until a run was measured")
     view.says("train.memory", "GB at most", seconds=60)
+    view.says("train.plan", "a guess by the size of the models")
     view.field("train.steps").fill("3")
     view.element("train.toml_panel").get_by_role("button").first.click()
     view.says("train.recipe_text", "steps = 3")

@@ -142,6 +142,43 @@ def tracker(monkeypatch: pytest.MonkeyPatch) -> FakeTracker:
 
 
 @pytest.fixture
+def bytes_read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """How many bytes were read since it was asked last."""
+    counted = 0
+    real = Path.open
+
+    def counting(path: Path, *arguments, **options):
+        file = real(path, *arguments, **options)
+        plain = file.read
+
+        class Counting:
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
+                file.close()
+
+            def seek(self, place):
+                file.seek(place)
+
+            def read(self, size=-1):
+                nonlocal counted
+                found = plain(size)
+                counted += len(found)
+                return found
+
+        return Counting()
+
+    def since() -> int:
+        nonlocal counted
+        number, counted = counted, 0
+        return number
+
+    monkeypatch.setattr(Path, "open", counting)
+    return since
+
+
+@pytest.fixture
 def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Jobs call ``fake_engine.py``; the demo checkpoint has files whether or not one is in the package."""
     monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")

@@ -41,7 +41,9 @@ def train(arguments: argparse.Namespace) -> int:
             "lr": 0.1,
             "grad_norm": 1.0,
         }
-        line |= {"tokens": 10, "seconds": SECONDS, "eta_seconds": SECONDS * (total - step)}
+        line |= {"tokens": 10, "turns": 2, "seconds": SECONDS, "eta_seconds": SECONDS * (total - step)}
+        if arguments.watch and (step % 5 == 1 or step == total):
+            line |= watch(arguments, step)
         with metrics.open("a") as file:
             file.write(json.dumps(line) + "\n")
         resume.parent.mkdir(exist_ok=True)
@@ -59,6 +61,18 @@ def train(arguments: argparse.Namespace) -> int:
     if arguments.base and (arguments.base / "checkpoint.json").exists():  # it can be trained on in its turn
         shutil.copy(arguments.base / "checkpoint.json", out / "checkpoint")
     return finish(out, "finished", total, None, 0)
+
+
+def watch(arguments: argparse.Namespace, step: int) -> dict:
+    """Answer one turn with one word of two, the better the longer it trained."""
+    said, state = "thai food please", {"restaurant": {"food": "thai", "area": "north"}}
+    heard = said if step > 1 else "tie food please"
+    turn = {"dialogue_id": "held out", "turn_id": 0, "said": said, "reference": state, "heard": heard}
+    turn["answer"] = {"restaurant": {"food": heard.split()[0], "name": "<b>"}}
+    partial = arguments.out / "samples.partial"
+    partial.write_text(json.dumps({"step": step, "stage": "stage2", "of": "held_out", "turns": [turn]}))
+    partial.replace(arguments.out / "samples.json")
+    return {"held_out_wer": 100 / step, "held_out_jga": 100 - 100 / step, "held_out_seconds": 0.1}
 
 
 def finish(out: Path, status: str, steps: int, error: str | None, code: int) -> int:
@@ -97,6 +111,7 @@ def main() -> int:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--base", type=Path)
     command.add_argument("--resume", action="store_true")
+    command.add_argument("--watch", type=Path)
     command.add_argument("--set", action="append", default=[])
     command.set_defaults(run=train)
     command = commands.add_parser("evaluate")

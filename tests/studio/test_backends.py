@@ -13,7 +13,7 @@ import pytest
 from studio import backends
 from studio.backends import Backend, local
 from studio.errors import StudioError
-from studio.services import training
+from studio.services import placement, training
 from studio.services.training import JobView
 from studio.workspace import Workspace
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
@@ -113,13 +113,13 @@ def test_processes_of_others_are_left_alone() -> None:
     ],
 )
 def test_a_backend_is_named_by_a_text(name: str, backend: Backend) -> None:
-    assert backends.named(name) == backend
+    assert (backends.named(name), backend.name) == (backend, name)
 
 
 @pytest.mark.parametrize("name", ["", "local:2", "torchrun", "torchrun:0", "ray", "ray:2", "slurm", "torchrun:2@http://head"])
 def test_a_backend_that_is_none_is_refused_before_a_job_is_queued(ws: Workspace, name: str) -> None:
     with pytest.raises(StudioError, match="There is no backend"):
-        training.set_backend(ws, name)
+        placement.set_default_backend(ws, name)
 
 
 @pytest.fixture(scope="module")

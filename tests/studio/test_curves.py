@@ -22,56 +22,19 @@ def metrics(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
-    """How many bytes were read since it was asked last."""
-    counted = 0
-    real = Path.open
-
-    def counting(path: Path, *arguments, **options):
-        file = real(path, *arguments, **options)
-        plain = file.read
-
-        class Counting:
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *_):
-                file.close()
-
-            def seek(self, place):
-                file.seek(place)
-
-            def read(self, size):
-                nonlocal counted
-                found = plain(size)
-                counted += len(found)
-                return found
-
-        return Counting()
-
-    def since() -> int:
-        nonlocal counted
-        number, counted = counted, 0
-        return number
-
-    monkeypatch.setattr(Path, "open", counting)
-    return since
-
-
-def test_a_long_run_is_read_once_and_then_only_what_is_new(metrics: Path, read: Callable[[], int]) -> None:
+def test_a_long_run_is_read_once_and_then_only_what_is_new(metrics: Path, bytes_read: Callable[[], int]) -> None:
     points = curves.read(metrics, max_points=500)
     assert len(points) <= 500
     assert (points[-1].step, points[-1].loss) == (100_000, 1 / 100_000)
-    assert read() == metrics.stat().st_size
+    assert bytes_read() == metrics.stat().st_size
     for _ in range(5):
         assert curves.read(metrics, max_points=500) == points
-    assert read() <= 5 * curves.MARK
+    assert bytes_read() <= 5 * curves.MARK
     new = line(100_001) + line(100_002)
     with open(metrics, "a") as file:
         file.write(new + line(100_003)[:20])
     assert curves.read(metrics)[-1].step == 100_002
-    assert read() <= curves.MARK + len(new) + 20
+    assert bytes_read() <= curves.MARK + len(new) + 20
 
 
 def test_what_is_kept_of_a_long_run_is_little_and_spread_evenly(metrics: Path) -> None:
@@ -79,6 +42,17 @@ def test_what_is_kept_of_a_long_run_is_little_and_spread_evenly(metrics: Path) -
     assert curves.KEPT / 2 <= len(steps) <= curves.KEPT + 1
     gaps = {later - earlier for earlier, later in pairwise(steps[:-1])}
     assert len(gaps) == 1
+
+
+def test_what_was_measured_is_kept_when_steps_are_thinned(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    every = [line(step) for step in range(1, 20_001)]
+    for step in (7, 9_001, 20_000):
+        every[step - 1] = every[step - 1].replace("}", f', "held_out_wer": {100 / step}, "held_out_jga": null}}')
+    path.write_text("".join(every))
+    assert [(found.step, found.measure, found.percent) for found in curves.measured(path)] == [
+        (step, "word error rate", 100 / step) for step in (7, 9_001, 20_000)
+    ]
 
 
 def test_a_curve_follows_a_resumed_run_that_wrote_its_file_anew(tmp_path: Path) -> None:

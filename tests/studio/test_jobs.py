@@ -422,9 +422,12 @@ def test_what_was_wrong_proposes_what_to_train(errors: dict, stages: tuple[str, 
     assert re.search(why, found.why)
 
 
-def test_the_time_a_run_takes_is_known_from_earlier_ones(ws: Workspace, start) -> None:
+def test_the_time_a_run_takes_is_known_from_earlier_ones(ws: Workspace, start, monkeypatch: pytest.MonkeyPatch) -> None:
     toml = training.recipe_toml("demo", ["stage2.steps=100", "stage2.batch=8"], ["stage2"])
-    assert estimates.expected_seconds(ws, toml) is None, "nothing was measured yet"
+    base = checkpoints.in_use(ws).id
+    assert estimates.measured_seconds(ws, toml, base) is None, "nothing was measured yet"
     wait(ws, start(steps=5).id)  # the fake engine says 0.01 s for a step, of 16 rows in stage2
-    assert estimates.expected_seconds(ws, toml) == pytest.approx(100 * 0.01 * 8 / 16)
-    assert estimates.expected_seconds(ws, training.recipe_toml("demo")) is None, "no asr stage was measured"
+    assert estimates.measured_seconds(ws, toml, base) == pytest.approx(100 * 0.01 * 8 / 16)
+    assert estimates.measured_seconds(ws, training.recipe_toml("demo"), base) is None, "no asr stage was measured"
+    monkeypatch.setattr(estimates, "gethostname", lambda: "another machine")
+    assert estimates.measured_seconds(ws, toml, base) is None, "a job elsewhere says nothing of this machine"

@@ -74,6 +74,23 @@ def test_a_regression_is_refused_and_only_goes_through_with_a_reason_that_is_kep
     assert [found["rule"] for found in kept.verdict["findings"] if not found["passed"]] == ["Joint goal accuracy"]
 
 
+@pytest.mark.usefixtures("team")
+def test_only_an_admin_goes_over_the_gate_and_only_trainers_switch_at_all(ws: Workspace) -> None:
+    good, worse = scored(ws, "good"), scored(ws, "worse", jga=45.0)
+    for who in ("rita", "ben", "nobody"):
+        with pytest.raises(StudioError, match="takes the role trainer"):
+            promotion.promote(ws, good, who)
+        with pytest.raises(StudioError, match="takes the role trainer"):
+            promotion.rollback(ws, who)
+    with pytest.raises(StudioError, match="takes the role admin"):
+        promotion.promote(ws, worse, "tom", "because")
+    assert promotion.history(ws) == []
+    assert promotion.promote(ws, good, "tom").target == "good"
+    assert promotion.promote(ws, worse, "ada", "because").target == "worse"
+    assert promotion.promote(ws, 1, "root (shell)", "because", from_shell=True).target == "demo"
+    assert promotion.rollback(ws, "root (shell)", from_shell=True).target == "worse"
+
+
 def test_what_was_never_scored_on_the_same_dialogues_is_not_let_through(ws: Workspace) -> None:
     with ws.write() as session:
         session.add(Checkpoint(name="new", path="runs/new", parent_id=1))

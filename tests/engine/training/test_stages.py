@@ -2,13 +2,16 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from engine.data.batching import build_row
+from engine.dialogue import Dialogue, Turn
 from engine.training import loop as loop_module
 from engine.training import train
+from engine.training.evaluation import WATCHED_DIALOGUES, WATCHED_TURNS, excerpt
 from engine.training.folder import RunFolder
 
 LORA = {"encoder_tuning": "lora", "encoder_lora": {"rank": 2, "alpha": 4}}
@@ -143,8 +146,38 @@ def test_non_speech_trains_to_answer_nothing(make_recipe, corpus, tmp_path):
     assert run.run()["status"] == "finished"
 
 
+@pytest.mark.parametrize("tasks", [{"dst": 1.0}, {"asr": 1.0}], ids=["dst", "asr"])
+def test_watched_dialogues_are_answered_and_change_nothing(make_recipe, corpus, tmp_path, monkeypatch, tasks):
+    monkeypatch.setattr(loop_module, "WATCH_STEPS", 2)
+    recipe = make_recipe(steps=5, tasks=tasks)
+    held_out = [replace(dialogue, split="test") for dialogue in corpus if dialogue.split == "dev"]
+    train(recipe, corpus, tmp_path / "alone", cache=tmp_path / "cache")
+    train(recipe, corpus, tmp_path / "watched", cache=tmp_path / "cache", watched=held_out)
+    alone, watched = lines(tmp_path / "alone"), lines(tmp_path / "watched")
+    assert [line["step"] for line in watched if "held_out_wer" in line] == [1, 2, 4, 5]
+    assert all(("held_out_jga" in line) == ("dst" in tasks and "held_out_wer" in line) for line in watched)
+    assert [(line["loss"], line["grad_norm"]) for line in watched] == [(line["loss"], line["grad_norm"]) for line in alone]
+    for file in (tmp_path / "alone" / "checkpoint").glob("*.safetensors"):
+        assert file.read_bytes() == (tmp_path / "watched" / "checkpoint" / file.name).read_bytes()
+    samples = json.loads((tmp_path / "watched" / "samples.json").read_text())
+    assert (samples["step"], samples["stage"], samples["of"]) == (5, "s1", "held_out")
+    asked = [(d.dialogue_id, turn.turn_id, turn.transcript) for d in held_out for turn in d.user_turns()]
+    assert [(turn["dialogue_id"], turn["turn_id"], turn["said"]) for turn in samples["turns"]] == asked
+    assert all((turn["answer"] is not None) == ("dst" in tasks) for turn in samples["turns"])
+    assert not (tmp_path / "alone" / "samples.json").exists()
+
+
+def test_what_is_watched_is_little_however_much_is_held_out():
+    def talk(name):
+        return Dialogue(name, [Turn(n, "user" if n % 2 else "agent", "north", "a.flac") for n in range(40)])
+
+    cut = excerpt([talk(f"d{n}") for n in range(1000)])
+    assert [len(dialogue.user_turns()) for dialogue in cut] == [WATCHED_TURNS] * WATCHED_DIALOGUES
+    assert len({dialogue.dialogue_id for dialogue in cut}) == WATCHED_DIALOGUES
+
+
 def test_metrics_tell_the_throughput(make_recipe, corpus, tmp_path):
     train(make_recipe(steps=1), corpus, tmp_path, cache=tmp_path / "cache")
     line = lines(tmp_path)[0]
     assert line["positions"] > line["tokens"] > 0 and 0 <= line["padding"] < 1
-    assert line["speech_seconds"] > 0.9 and line["memory_gb"] > 0.1
+    assert line["turns"] == 4 and line["speech_seconds"] > 0.9 and line["memory_gb"] > 0.1

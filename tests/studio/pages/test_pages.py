@@ -130,7 +130,9 @@ SHOWS |= {"follow", "ask_model"}
 TAKES = {"take_agreed": "reviewer", "set_share": "reviewer", "unlock": "reviewer", "export": "reviewer"}
 TAKES |= dict.fromkeys(("save_change", "save_synonyms", "save_description", "restore_version"), "reviewer")
 TAKES |= dict.fromkeys(("_bring", "_keep", "_remove"), "reviewer")
-TAKES |= dict.fromkeys(("begin", "end", "go_on", "run_again", "put_in_use", "models.go_back", "keep_rules"), "trainer")
+TAKES |= dict.fromkeys(
+    ("begin", "end", "go_on", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"), "trainer"
+)
 TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
 TAKES |= dict.fromkeys(("add_user", "change_user", "set_minutes", "put_in_use_all_the_same"), "admin")

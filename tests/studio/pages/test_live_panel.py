@@ -1,0 +1,117 @@
+"""A job as it runs: what a page asks for every two seconds stays little, and what it says is right."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from socket import gethostname
+
+import gradio as gr
+import psutil
+import pytest
+
+from db.models import Job, JobStatus
+from studio.pages import live_panel
+from studio.pages.live_panel import LivePanel, heard_html, state_html
+from studio.services import live, runs, training
+from studio.workspace import Workspace
+
+
+@pytest.fixture
+def running(ws: Workspace, project: int) -> Callable[[int], int]:
+    """Make a job of this very process that has trained so many steps; its id comes back."""
+
+    def make(steps: int) -> int:
+        with ws.write() as session:
+            job = Job(project_id=project, base_id=1, recipe="adapt", overrides=[], use_when_finished=False)
+            job.status, job.host = JobStatus.RUNNING, gethostname()
+            job.pid, job.pid_started = os.getpid(), runs.started_at(psutil.Process())
+            session.add(job)
+            session.flush()
+            folder, job_id = ws.path(job.folder), job.id
+        (folder / "train").mkdir(parents=True)
+        for name, lines in (("log.txt", ["a line of the log\n"] * steps), ("train/metrics.jsonl", metrics(steps))):
+            with open(folder / name, "w") as file:  # not by `Path.open`, whose reading is counted
+                file.writelines(lines)
+        return job_id
+
+    return make
+
+
+def metrics(steps: int, first: int = 100_001) -> list[str]:
+    """Steps of half a second each; all lines are equally long."""
+    values = {"stage": "adapt", "total_steps": 300_000, "loss": 0.5, "lr": 1e-4, "tokens": 40, "turns": 8, "seconds": 0.5}
+    return [json.dumps(values | {"step": step}) + "\n" for step in range(first, first + steps)]
+
+
+def test_a_tick_costs_the_same_after_100_000_steps(ws: Workspace, running, bytes_read: Callable[[], int]) -> None:
+    with gr.Blocks():
+        panel = LivePanel(ws)
+    costs = []
+    for steps in (1_000, 100_000):
+        job_id = running(steps)
+        shown = panel.opened(training.job_view(ws, job_id))
+        assert len(shown[panel.known]["losses"]) <= live_panel.POINTS
+        with open(ws.path(f"runs/{job_id}/train/metrics.jsonl"), "a") as file:
+            file.writelines(metrics(5, first=200_001))
+        bytes_read()
+        shown = panel.grown(training.job_view(ws, job_id), shown[panel.known])
+        costs.append(bytes_read())
+        assert shown[panel.known]["losses"][-1] == [200_005, "adapt", 0.5]
+        assert len(shown[panel.known]["losses"]) <= live_panel.POINTS
+        again = panel.grown(training.job_view(ws, job_id), shown[panel.known])
+        assert set(again) == {panel.figures, panel.log}, "nothing is drawn again that did not change"
+    assert costs[0] == costs[1] < 50_000
+
+
+def test_a_page_that_meanwhile_shows_another_job_gets_all_of_that_one(ws: Workspace, running) -> None:
+    with gr.Blocks():
+        panel = LivePanel(ws)
+    first, second = running(3), running(5)
+    known = panel.opened(training.job_view(ws, first))[panel.known]
+    assert len(panel.grown(training.job_view(ws, second), known)[panel.known]["losses"]) == 5
+
+
+def test_pace_and_memory_of_a_jobs_processes(ws: Workspace, running, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = running(20)
+    hold = "held = b'x' * 200_000_000; print(flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None and child.stdout.readline()
+        found = live.live_view(ws, job_id)
+    finally:
+        child.kill()
+        child.communicate()
+    assert (found.tokens_per_second, found.turns_per_second, found.learning_rate) == (80.0, 16.0, 1e-4)
+    assert found.memory is not None and found.memory.job is not None
+    assert found.memory.job > 200_000_000 + psutil.Process().memory_info().rss / 2
+    assert found.memory.gpu_used is None and 0 < found.memory.used < found.memory.total
+    monkeypatch.setattr(live, "gethostname", lambda: "another machine")
+    elsewhere = live.live_view(ws, job_id).memory
+    assert elsewhere is not None and elsewhere.job is None
+
+
+def test_the_gpus_memory_is_what_the_driver_says(ws: Workspace, running, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    said = tmp_path / "nvidia-smi"
+    said.write_text("#!/bin/sh\necho '1024, 24576'\necho '0, 24576'\n")
+    said.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(live.lease, "has_gpu", lambda: True)
+    live._gpus.cache_clear()
+    memory = live.live_view(ws, running(1)).memory
+    live._gpus.cache_clear()
+    assert memory is not None and (memory.gpu_used, memory.gpu_total) == (2**30, 48 * 2**30)
+
+
+def test_sample_answers_are_held_against_what_was_said_and_meant() -> None:
+    assert heard_html("thai food please", "tie food") == "<del>thai</del> <b class='dst-worse'>tie</b> food <del>please</del>"
+    shown = state_html({"hotel": {"area": ["centre", "center"], "stars": "4"}}, {"hotel": {"area": "center", "name": "<b>"}})
+    assert shown.split("<br>") == [
+        "hotel stars: <b class='dst-worse'>empty</b>, should be 4",
+        "hotel name: <b class='dst-worse'>&lt;b&gt;</b>, should be empty",
+        "<span class='dst-better'>right</span>: hotel area center",
+    ]
+    assert state_html(None, {"hotel": {"area": "north"}}) == "<i>no reference</i>: hotel area north"
