@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
 
@@ -15,8 +15,8 @@ PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
 
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
-    """Jobs, newest first."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    """Jobs, newest first, with their checkpoints."""
+    query = select(Job).options(selectinload(Job.base), selectinload(Job.checkpoint)).order_by(Job.id.desc()).limit(limit)
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:

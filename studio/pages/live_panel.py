@@ -76,7 +76,7 @@ class LivePanel:
             table = pd.DataFrame([vars(point) for point in now.measured], columns=MEASURED)
             filled[self.measured] = gr.update(value=table, visible=bool(now.measured), x_lim=total)
         if not known or sampled != known["sampled"]:
-            filled[self.samples] = samples_html(now)
+            filled[self.samples] = samples_html(now) if item.kind == "train" else ""
         return filled if seen == known else filled | {self.known: seen}
 
     def _losses(self, job_id: int, known: list[list[Any]]) -> list[list[Any]]:

@@ -13,7 +13,7 @@ from studio.pages.recipe_form import RecipeForm
 from studio.pages.train_html import preview_html, used_html
 from studio.pages.where_panel import WherePanel
 from studio.services import checkpoints, people, propagation, provenance, training
-from studio.services.training import JobView
+from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
 
 SETTLED = 5  # steps after which the pace is known
@@ -84,7 +84,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown(item) | panel.opened(item) | {used: used_html(provenance.corrections_of(ws, job_id))}
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
-        jobs = training.list_jobs(ws, project_id)
+        jobs = training.job_lines(ws, project_id)
         chosen = wanted if wanted in [item.id for item in jobs] else next((item.id for item in jobs), None)
         return {job: gr.update(choices=choices_of(jobs), value=chosen)}, chosen
 
@@ -207,7 +207,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if job_id is None:
             return gr.skip()
         item = training.job_view(ws, job_id)
-        jobs = {job: gr.update(choices=choices_of(training.list_jobs(ws, project_id)))}
+        jobs = {job: gr.update(choices=choices_of(training.job_lines(ws, project_id)))}
         # Which one is chosen is not touched: somebody may choose another while this is on its way
         return shown(item) | panel.grown(item, known) | jobs | place.stands()
 
@@ -247,12 +247,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     place.keep.click(keep_place, place.choice, place.outputs, **shared.ACT)
 
 
-def choices_of(jobs: list[JobView]) -> list[tuple[str, int]]:
+def choices_of(jobs: list[JobLine]) -> list[tuple[str, int]]:
     """The job list."""
     return [(job_label(item), item.id) for item in jobs]
 
 
-def job_label(item: JobView) -> str:
+def job_label(item: JobLine) -> str:
     """One line of the job list."""
     result = f" → {item.checkpoint}" if item.checkpoint else ""
     return f"{item.id} · {item.status} · {item.title}{result} · {shared.day_clock(item.created)}"

@@ -88,6 +88,29 @@ class JobView:
         return self.status in ("queued", "running", "saving")
 
 
+@dataclass(frozen=True)
+class JobLine:
+    """A job in a list that is asked for again and again: what its row says, without a look into its folder."""
+
+    id: int
+    status: Status
+    title: str
+    checkpoint: str | None
+    created: datetime
+
+
+def job_lines(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobLine]:
+    """Jobs, newest first, after ``look_after``."""
+    look_after(ws)
+    with ws.read() as session:
+        return [
+            JobLine(
+                job.id, cast(Status, str(job.status)), _title(job), job.checkpoint.name if job.checkpoint else None, job.created
+            )
+            for job in jobs.load_many(session, project_id, limit)
+        ]
+
+
 def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50, kind: Kind | None = None) -> list[JobView]:
     """Jobs, newest first, after ``look_after``."""
     look_after(ws)

@@ -13,7 +13,7 @@ from db.repositories import jobs, settings
 from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints, provenance
-from studio.services.job_views import JobView, find_job, job_view, list_jobs, metrics, resumable
+from studio.services.job_views import JobLine, JobView, find_job, job_lines, job_view, list_jobs, metrics, resumable
 from studio.services.recipes import RecipeView, on_base, recipe_toml, recipes
 from studio.services.reruns import rerun_job
 from studio.services.runs import STOP, MetricPoint, new_folder
@@ -22,10 +22,12 @@ from studio.services.snapshots import Preview, freeze, preview
 from studio.workspace import Workspace
 
 __all__ = [
+    "JobLine",
     "JobView",
     "MetricPoint",
     "Preview",
     "RecipeView",
+    "job_lines",
     "job_view",
     "list_jobs",
     "metrics",
