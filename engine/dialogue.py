@@ -220,10 +220,10 @@ def check_state(state: Any) -> State:
         ValueError: with the offending domain or slot.
     """
     if not isinstance(state, dict):
-        raise ValueError(f"the state must be an object of domains, not {type(state).__name__}")
+        raise ValueError(f"the state must be an object of domains, not {state!r}")
     for domain, slots in state.items():
         if not isinstance(slots, dict):
-            raise ValueError(f"domain {domain!r} must hold an object of slots, not {type(slots).__name__}")
+            raise ValueError(f"domain {domain!r} must hold an object of slots, not {slots!r}")
         for slot, value in slots.items():
             forms = value if isinstance(value, list) else [value]
             if not forms or not all(isinstance(form, str) for form in forms):

@@ -10,7 +10,7 @@ import gradio as gr
 from engine.dialogue import State, Value, accepted
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import adjudication, agreement, dialogues, double, people
+from studio.services import adjudication, agreement, dialogues, double
 from studio.services.adjudication import Comparison, SlotRow, Waiting
 from studio.services.agreement import Report
 from studio.services.double import Progress
@@ -61,11 +61,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     side_by_side = [chosen, title, audio, table]
     view = [turn, progress, agreed, figures, *side_by_side]
 
-    def allowed(request: gr.Request) -> str:
-        author = shared.author(request)
-        people.require(ws, author, "reviewer")
-        return author
-
     def opened(turn_id: int | None) -> dict[Any, Any]:
         if turn_id is None:
             text = shared.empty("Nothing to decide", "Turns appear here when two people have annotated them.")
@@ -96,7 +91,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         selector, project_id = shared.choose_project(ws, remembered)
         top = {head.project: selector, head.hint: shared.hint(ws, project_id)}
         try:
-            allowed(request)
+            shared.allowed(ws, request, "reviewer")
         except StudioError as error:
             return top | {refused: gr.update(value=shared.alert(error), visible=True)}
         if project_id is None:
@@ -122,7 +117,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def choose(turn_id: int, request: gr.Request) -> Any:
         """Inputs: agreement.turn. Outputs: the turn side by side."""
-        allowed(request)
+        shared.allowed(ws, request, "reviewer")
         return opened(turn_id)
 
     def take(turn_id: int, annotator: str, project_id: int, request: gr.Request) -> Any:

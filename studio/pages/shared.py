@@ -79,7 +79,7 @@ def hint(ws: Workspace, project_id: int | None) -> str:
         return "Create a project on the Talk page to begin."
     far = projects.progress(ws, project_id)
     if not far.turns:
-        return "<b>Start here:</b> record or upload what a user says. Transcript and dialogue state appear beside it."
+        return "<b>Start here:</b> on <a href='./'>Talk</a>, record or upload what a user says; the answer appears there."
     if not far.corrected:
         if far.predicted:
             return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."

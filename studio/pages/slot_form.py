@@ -164,6 +164,8 @@ def _name_html(turn: TurnView, place: Place) -> str:
 
 def _model_html(turn: TurnView, place: Place, processed: Mapping[Place, Processed]) -> str:
     value = (turn.predicted_state or {}).get(place[0], {}).get(place[1])
+    if place[1] in turn.pinned.get(place[0], {}):  # told, not understood
+        return "<span class='dst-muted'>from a correction in an earlier turn</span>"
     if value is None:
         return "<span class='dst-muted'>model: no value</span>"
     sure = shared.confidence_html(turn.confidence.get(place[0], {}).get(place[1]))

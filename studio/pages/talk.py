@@ -100,7 +100,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         choices, chosen = listed(project_id, wanted)
         return choices | shown(chosen, project_id, thinking, played)
 
-    def create(project_id: int) -> int:
+    def create(project_id: int | None) -> int:
+        if project_id is None:  # a click before the page was filled
+            raise StudioError("No project is open yet: wait until its name is shown, or create one below.")
         return dialogues.create_dialogue(ws, project_id, demo=True).id
 
     @shared.reported

@@ -14,8 +14,8 @@ from studio.workspace import Workspace
 
 MAY = {
     "annotator": "records and corrects, sends to review",
-    "reviewer": "reviews, adjudicates, exports",
-    "trainer": "starts and stops training, puts a checkpoint to use, imports from a path",
+    "reviewer": "reviews, decides where two annotators differ, changes the ontology, exports",
+    "trainer": "starts and stops training, puts a checkpoint in use, imports from a path",
     "admin": "manages people and held-out dialogues",
 }
 FIRST = "The first user has to be an admin. Start the studio again then: from there on everybody logs in."

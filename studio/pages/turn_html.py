@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from db.repositories.queue import Entry
-from engine.dialogue import State, Value
+from engine.dialogue import State, Value, check_state
 from studio.errors import ConflictError
 from studio.pages import shared
 from studio.services.lint import Hint
@@ -30,7 +30,7 @@ def dialogue_label(row: DialogueRow) -> str:
 
 def entry_label(entry: Entry, drawn: bool) -> str:
     """One line of the queue: how doubtful, its first words, where it is; whether it came by lot."""
-    doubt = "new" if entry.doubt is None else f"{entry.doubt:.0%}".replace("%", " %")
+    doubt = "new" if entry.doubt is None else f"{entry.doubt:.0%} doubt".replace("%", " %")
     said = entry.words.partition("\n")[0]
     words = said if len(said) <= 48 else f"{said[:48]}…"
     where = f"{entry.dialogue} {entry.number + 1}{' · by lot' if drawn else ''}"
@@ -46,7 +46,7 @@ def turn_label(turn: TurnView) -> str:
 
 def title_html(turn: TurnView) -> str:
     """Which turn this is, who said it, how far it is, and which checkpoint answered."""
-    by = f" · by {shared.escape(turn.checkpoint)}" if turn.checkpoint else ""
+    by = f" · answered by {shared.escape(turn.checkpoint)}" if turn.checkpoint else ""
     took = f" in {shared.duration(turn.compute_seconds)}" if turn.compute_seconds is not None else ""
     status = "" if turn.speaker == "agent" else f"<span class='dst-status {turn.status}'>{STATUS_TEXT[turn.status]}</span>"
     facts = f"{shared.duration(turn.seconds)} of speech{by}{took}" if turn.seconds is not None else "no recording"
@@ -136,9 +136,11 @@ def conflict_html(error: ConflictError) -> str:
 
 
 def json_problem(text: str) -> str:
-    """Why the text is no JSON, as HTML; empty when it is."""
+    """Why the text is no dialogue state in JSON, as HTML; empty when it is."""
     try:
-        json.loads(text)
+        check_state(json.loads(text))
     except json.JSONDecodeError as error:
         return shared.alert(f"Line {error.lineno}, column {error.colno}: {error.msg}. Not saved.")
+    except ValueError as error:
+        return shared.alert(f"This is no dialogue state: {error}. Not saved.")
     return ""

@@ -18,21 +18,6 @@ def studio(start_studio: Callable[..., Studio]) -> Studio:
     return start_studio("--canned", "--team")
 
 
-@pytest.fixture
-def log_in(studio: Studio, open_view: Callable[..., View]) -> Callable[[str], View]:
-    def open_as(name: str) -> View:
-        view = open_view(studio)
-        view.page.goto(studio.url)
-        view.page.locator("input").nth(0).fill(name)
-        view.page.locator("input").nth(1).fill(PASSWORD)
-        view.page.get_by_role("button", name="Login").click()
-        view.says("talk.hint", ":")
-        view.errors.clear()  # the login page asks for things nobody may have yet
-        return view
-
-    return open_as
-
-
 def choose(view: View, name: str, value: str) -> None:
     view.field(name).click()
     view.field(name).fill(value)

@@ -89,9 +89,10 @@ def test_a_slot_is_named_with_its_domain(name: str | None, parts: tuple[str, str
     assert split_name(name) == parts
 
 
-def test_json_problems_name_line_and_column() -> None:
+def test_json_problems_name_line_and_column_or_slot() -> None:
     assert json_problem('{"a": {}}') == ""
     assert "Line 2, column 1" in json_problem('{"a":\n}')
+    assert "slot a-b must hold text" in json_problem('{"a": {"b": 1}}')
 
 
 def test_each_change_goes_to_its_service(ws: Workspace, project: int, sound: Callable[..., Path]) -> None:
@@ -123,7 +124,7 @@ def test_a_refusal_is_a_message_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> 
 
 # Handlers that wait in line only to show something in its turn.
 SHOWS = {"look", "stands", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
-SHOWS |= {"find", "go_back_in_browser", "go_forward", "go_doubtful", "correct.switch_project", "correct.go_back"}
+SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful", "correct.switch_project", "correct.go_back"}
 # The model's own answers are nobody's labels: what a save moves, and a question that anybody may ask.
 SHOWS |= {"follow", "ask_model"}
 # Whose role it takes to change something; all else an annotator's.
@@ -133,6 +134,7 @@ TAKES |= dict.fromkeys(("_bring", "_keep", "_remove"), "reviewer")
 TAKES |= dict.fromkeys(
     ("begin", "end", "go_on", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"), "trainer"
 )
+TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
 TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
 TAKES |= dict.fromkeys(("add_user", "change_user", "set_minutes", "put_in_use_all_the_same"), "admin")
