@@ -53,6 +53,11 @@ class EmbeddingCtc(nn.Module):
         self.blank = nn.Parameter(torch.randn(llm_width) * 0.02)
         self.scale = nn.Parameter(torch.tensor(self.SCALE))  # log of the factor on the cosine
 
+    @property
+    def trained(self) -> bool:
+        """Whether a stage has moved it from where it begins: else what it reads means nothing."""
+        return float(self.scale) != self.SCALE
+
     def log_probs(self, speech: Tensor, table: Tensor) -> Tensor:
         """``(B, S, D)`` outputs against ``(K, D)`` embeddings -> ``(B, S, K + 1)`` log-probabilities, blank first."""
         entries = nn.functional.normalize(torch.cat([self.blank[None], table.float()]), dim=-1)

@@ -127,8 +127,8 @@ class Turn(Base):
     """A turn. ``turn_id`` is its number in the dialogue, as in manifests.
 
     Kept beside what they follow from, so that lists and the queue need not read it: ``project_id``, the dialogue's; ``status``;
-    ``doubt``, how unsure the model is (0 to 1); ``words``, what was said, in lower case, and behind a line break
-    the values of the state. ``lottery`` is drawn once, for the queue's random share.
+    ``doubt``, how doubtful the model's answer is (0 to 1), and ``why``, in a few words; ``words``, what was said, in lower case,
+    and behind a line break the values of the state. ``lottery`` is drawn once, for the queue's random share.
     ``submitted`` is when somebody sent the turn to review.
     """
 
@@ -148,6 +148,7 @@ class Turn(Base):
     voice: Mapped[str | None] = mapped_column(String(100))
     recording_id: Mapped[int | None] = mapped_column(ForeignKey("recordings.id"), index=True)
     doubt: Mapped[float | None]
+    why: Mapped[str] = mapped_column(String(120), default="", server_default="")
     lottery: Mapped[float] = mapped_column(default=random.random, server_default="0.5")
     words: Mapped[str] = mapped_column(default="", server_default="")
     submitted: Mapped[datetime | None]

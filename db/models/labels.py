@@ -20,6 +20,8 @@ class Prediction(Base):
 
     ``transcript`` is what it heard, though it was told the corrected words since. ``pinned`` is the part of the state it was told
     (``{domain: {slot: value}}``), after a correction of an earlier turn; ``layer`` is whose (`Revision`).
+    ``transcript_confidence`` (0 to 1) and ``ctc_transcript``, a second reading of the sound, are the engine's; ``None`` where it
+    was told the words, or of answers of before they were kept.
     """
 
     __tablename__ = "predictions"
@@ -35,6 +37,8 @@ class Prediction(Base):
     valid: Mapped[bool]
     seconds: Mapped[float]
     pinned: Mapped[dict[str, Any] | None]
+    transcript_confidence: Mapped[float | None]
+    ctc_transcript: Mapped[str | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     checkpoint: Mapped[Checkpoint] = relationship()
 

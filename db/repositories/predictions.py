@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from db.models import Prediction, Turn
 from db.repositories.revisions import LABELS
 
@@ -13,3 +15,24 @@ def newest(turn: Turn, layer: str = LABELS) -> Prediction | None:
         if found is not None:
             return found
     return None
+
+
+def listened(turn: Turn, layer: str = LABELS) -> Prediction | None:
+    """The answer in which the words that stand as the model's were heard, if it is known how surely: a later one may only have
+    been told them."""
+    now = newest(turn, layer)
+    heard = (answer for answer in _read_in(turn, layer) if now is not None and answer.transcript == now.transcript)
+    return next(
+        (answer for answer in heard if answer.transcript_confidence is not None or answer.ctc_transcript is not None), None
+    )
+
+
+def of_another(turn: Turn, layer: str = LABELS) -> Prediction | None:
+    """The newest answer of another checkpoint than the one whose answer stands."""
+    now = newest(turn, layer)
+    return next((answer for answer in _read_in(turn, layer) if now and answer.checkpoint_id != now.checkpoint_id), None)
+
+
+def _read_in(turn: Turn, layer: str) -> Iterator[Prediction]:
+    """The answers whoever works in a layer may know of, the newest first."""
+    return (answer for answer in reversed(turn.predictions) if answer.layer in (layer, LABELS))

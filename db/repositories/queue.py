@@ -36,7 +36,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Entry:
-    """A turn in the queue."""
+    """A turn in the queue; ``why`` says what is doubtful about it."""
 
     turn_id: int
     dialogue_id: int
@@ -44,6 +44,7 @@ class Entry:
     number: int
     status: TurnStatus
     doubt: float | None
+    why: str
     words: str
     lottery: float
 
@@ -93,7 +94,17 @@ def _first(
     session: Session, project_id: int, filters: Filters, order: Sequence[Any], key: Callable[[Entry], float], limit: int
 ) -> list[Entry]:
     """The first turns in an order. Each speaker and status has its own stretch of the index, so each is asked by itself."""
-    columns = (Turn.id, Turn.dialogue_id, Dialogue.name, Turn.turn_id, Turn.status, Turn.doubt, Turn.words, Turn.lottery)
+    columns = (
+        Turn.id,
+        Turn.dialogue_id,
+        Dialogue.name,
+        Turn.turn_id,
+        Turn.status,
+        Turn.doubt,
+        Turn.why,
+        Turn.words,
+        Turn.lottery,
+    )
     query = select(*columns).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*_conditions(filters))
     found: list[Entry] = []
     for speaker in (filters.speaker,) if filters.speaker else Speaker:

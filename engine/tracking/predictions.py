@@ -32,7 +32,8 @@ class TrackedTurn:
 
     ``history`` names what stood for earlier user turns, ``speakers`` whose turns stood there at all, ``decoding`` the settings
     of the search, ``checkpoint`` the checkpoint's name. ``audio`` with ``start``, ``end`` (seconds) and ``channel`` is what was
-    heard. ``fuzzy`` is the state after matching, where that was asked for.
+    heard. ``fuzzy`` is the state after matching, where that was asked for. ``transcript_confidence`` and ``ctc_transcript`` are
+    those of `TurnPrediction`; files of before they were kept have neither.
     """
 
     dialogue_id: str
@@ -45,6 +46,8 @@ class TrackedTurn:
     seconds: float
     guarded: bool = False
     calibrated: bool = False
+    transcript_confidence: float | None = None
+    ctc_transcript: str | None = None
     history: str = "own"
     speakers: str = "user+agent"
     decoding: Mapping[str, Any] = field(default_factory=dict)

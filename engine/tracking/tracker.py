@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, Prompt, dst_prompt, parse_output
 from engine.tasks import TASKS
 from engine.tracking.calibration import Calibration, read_calibration
-from engine.tracking.confidence import slot_confidence
+from engine.tracking.confidence import slot_confidence, transcript_confidence
 from engine.tracking.constraints import Constraint, Given, Pinned, Together, TranscriptLimits
 from engine.tracking.decoding import Decoder, Generated, Job
 from engine.tracking.drafts import CtcReader, Guesses
@@ -59,6 +59,8 @@ class TurnPrediction:
     ``valid`` is False when ``raw`` is not the JSON it should be; ``state`` is then the previous state.
     ``seconds`` is the computing time; of what several turns share, each bears an equal part. ``guarded``: the recording holds no
     speech, so the model was not asked. ``calibrated``: ``confidence`` went through the checkpoint's calibration.
+    ``transcript_confidence`` (0..1) is that of the least sure word; ``None`` where it wrote none of its own. ``ctc_transcript``
+    is what the connector's outputs say by themselves, a second opinion on the words; ``None`` where no stage trained its CTC.
     """
 
     transcript: str
@@ -69,6 +71,8 @@ class TurnPrediction:
     seconds: float
     guarded: bool = False
     calibrated: bool = False
+    transcript_confidence: float | None = None
+    ctc_transcript: str | None = None
 
 
 class Tracker:
@@ -228,6 +232,7 @@ class TurnQueue:
         self._decoder = tracker.decoder(room * self._decoding.beams)
         self._requests: dict[Any, TurnRequest] = {}
         self._seconds: dict[Any, float] = {}
+        self._read: dict[Any, str] = {}
         self._guarded: list[tuple[Any, TurnPrediction]] = []
 
     @property
@@ -255,10 +260,10 @@ class TurnQueue:
             return
         prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
         constraint = Together(self._constraints(request, len(samples) / audio.SAMPLE_RATE))
-        draft = None
-        if tracker.drafts:
-            heard = tracker.reader.read(speech) if request.transcript is None else to_spoken(request.transcript)
-            draft = tracker.guesses.answer(heard, _settled(request.previous or {}, request))
+        heard = tracker.reader.read(speech) if request.transcript is None else to_spoken(request.transcript)
+        if request.transcript is None and tracker.model.ctc.trained:
+            self._read[key] = heard
+        draft = tracker.guesses.answer(heard, _settled(request.previous or {}, request)) if tracker.drafts else None
         self._decoder.start(Job(key, prompt, self._decoding, constraint, draft))
         self._requests[key] = request
         self._seconds[key] = time.perf_counter() - begun
@@ -292,15 +297,19 @@ class TurnQueue:
         for key in self._requests:
             self._seconds[key] += share
         for key, answer in finished:
-            done.append((key, self._prediction(answer, self._requests.pop(key), self._seconds.pop(key))))
+            prediction = self._prediction(answer, self._requests.pop(key), self._seconds.pop(key))
+            done.append((key, replace(prediction, ctc_transcript=self._read.pop(key, None))))
         return done
 
     def _prediction(self, answer: Generated, request: TurnRequest, seconds: float) -> TurnPrediction:
         tokenizer, calibration = self.tracker.model.tokenizer, self.tracker.calibration
         raw = tokenizer.decode(answer.tokens).strip()
         parsed = parse_output(raw)
+        heard = None
+        if request.transcript is None:
+            heard = transcript_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.transcript)
         if parsed.state is None:
-            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds)
+            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds, transcript_confidence=heard)
         confidence = slot_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.state)
         if calibration is not None:
             confidence = calibration.apply(confidence)
@@ -308,7 +317,8 @@ class TurnQueue:
         for domain, slots in request.pinned.items():
             for slot in slots:
                 confidence.get(domain, {}).pop(slot, None)  # what is settled is not the model's to be sure of
-        return TurnPrediction(parsed.transcript, state, confidence, raw, True, seconds, calibrated=calibration is not None)
+        calibrated = calibration is not None
+        return TurnPrediction(parsed.transcript, state, confidence, raw, True, seconds, False, calibrated, heard)
 
 
 def _settled(state: State, request: TurnRequest) -> State:

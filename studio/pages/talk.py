@@ -9,7 +9,7 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.pages import shared, talk_html
 from studio.pages.turn_html import SPLITS
-from studio.services import dialogues, prepared, projects, search, understanding
+from studio.services import dialogues, doubt, prepared, projects, understanding
 from studio.services.dialogues import DialogueView
 from studio.services.prepared import Playing
 from studio.workspace import Workspace
@@ -216,7 +216,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def sent_html(sent: DialogueView) -> str:
         users = [turn for turn in sent.turns if turn.speaker == "user"]
-        first = max(users, key=lambda turn: search.doubt(turn) or 0)
+        first = max(users, key=lambda turn: found.degree if (found := doubt.of(turn)) else 0.0)
         link = f"<a href='correct?dialogue={sent.id}&amp;turn={first.id}'>correct the most doubtful</a>"
         return f"<span role='status'>{shared.count(len(users), 'turn')} in the queue: {link}</span>"
 

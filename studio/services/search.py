@@ -11,6 +11,7 @@ from db.repositories import dialogues as dialogue_rows
 from db.repositories import queue
 from db.repositories.queue import Entry, Filters
 from engine.dialogue import State, accepted, iterate_slots
+from studio.services import doubt
 from studio.services.views import DialogueRow, TurnView, dialogue_row
 from studio.workspace import Workspace
 
@@ -77,19 +78,10 @@ def next_turn(ws: Workspace, project_id: int, filters: Filters, after: int | Non
     return next((entry.turn_id for entry in page.entries if entry.turn_id != after), None)
 
 
-def doubt(view: TurnView) -> float | None:
-    """How unsure the model is of a turn, 0 to 1: of its least sure slot."""
-    if view.prediction_id is None:
-        return None
-    if not view.valid:
-        return 1.0
-    sure = [value for slots in view.confidence.values() for value in slots.values()]
-    return 1 - min(sure, default=1.0)
-
-
 def index(turn: Turn, view: TurnView) -> None:
     """Bring what is searched up to date with the turn as it stands; belongs into the transaction that changed it."""
-    turn.doubt = doubt(view)
+    found = doubt.of(view)
+    turn.doubt, turn.why = (found.degree, found.why) if found is not None else (None, "")
     index_labels(turn, view.transcript, view.state, view.confidence)
 
 

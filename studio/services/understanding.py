@@ -126,6 +126,8 @@ def store(
                 valid=answer.valid,
                 seconds=answer.seconds,
                 pinned=pinned or None,
+                transcript_confidence=answer.transcript_confidence,
+                ctc_transcript=answer.ctc_transcript,
             )
         )
         if layer != LABELS:

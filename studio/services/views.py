@@ -29,8 +29,9 @@ class TurnView:
     user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
     changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
     ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
-    says that the state came with an import. ``pinned`` is the prediction's. ``layer`` is whose labels these are: the
-    project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
+    says that the state came with an import. ``pinned`` is the prediction's, ``other_state`` the newest answer of another
+    checkpoint. ``transcript_confidence`` and ``ctc_transcript`` are of the answer that wrote the model's words. ``layer`` is
+    whose labels these are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
     """
 
     id: int
@@ -60,6 +61,9 @@ class TurnView:
     can_undo: bool
     can_redo: bool
     pinned: State
+    transcript_confidence: float | None
+    ctc_transcript: str | None
+    other_state: State | None
     layer: str
 
     @property
@@ -186,6 +190,7 @@ def revision_view(revision: Revision) -> RevisionView:
 
 def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnView:
     prediction = predictions.newest(turn, layer)
+    heard, other = predictions.listened(turn, layer), predictions.of_another(turn, layer)
     recording = turn.recording
     transcript_head = revisions.head(turn, RevisionKind.TRANSCRIPT, layer)
     state_head = revisions.head(turn, RevisionKind.STATE, layer)
@@ -219,6 +224,9 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         can_undo=bool(states or transcripts),
         can_redo=bool(states_taken_back or transcripts_taken_back),
         pinned=(prediction.pinned if prediction else None) or {},
+        transcript_confidence=heard.transcript_confidence if heard else None,
+        ctc_transcript=heard.ctc_transcript if heard else None,
+        other_state=other.state if other and other.valid and turn.speaker == Speaker.USER else None,
         layer=layer,
     )
 

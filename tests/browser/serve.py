@@ -53,7 +53,9 @@ class CannedTracker:
             state = state | {domain: {slot: v for slot, v in (state[domain] | slots).items() if v is not None}}
         confidence = {domain: {slot: 0.35 + 0.3 * i for i, slot in enumerate(slots)} for domain, slots in state.items()}
         raw = str({"transcript": transcript, "slots": state}) if valid else '{"transcript": "goodb'
-        return SimpleNamespace(transcript=transcript, state=state, confidence=confidence, raw=raw, valid=valid, seconds=0.3)
+        answer = SimpleNamespace(transcript=transcript, state=state, confidence=confidence, raw=raw, valid=valid, seconds=0.3)
+        answer.transcript_confidence, answer.ctc_transcript = 0.98, transcript
+        return answer
 
 
 LABELLED = (

@@ -100,6 +100,8 @@ class FakeTracker:
     heard: str = "a place in the north"
     understood: dict | None = None
     valid: bool = True
+    sure: float | None = None  # of the words
+    read: str | None = None  # what its CTC head reads
     on_words: dict[str, dict] = field(default_factory=dict)  # what it understands when it is told these words
     asked: list[SimpleNamespace] = field(default_factory=list)
     loaded: list[Path] = field(default_factory=list)
@@ -117,8 +119,16 @@ class FakeTracker:
         for domain, slots in (pinned or {}).items():
             state = state | {domain: {slot: v for slot, v in (state.get(domain, {}) | slots).items() if v is not None}}
         confidence = {domain: dict.fromkeys(slots, 0.9) for domain, slots in state.items()}
-        heard = self.heard if transcript is None else transcript
-        return SimpleNamespace(transcript=heard, state=state, confidence=confidence, raw="{...}", valid=self.valid, seconds=0.01)
+        return SimpleNamespace(
+            transcript=self.heard if transcript is None else transcript,
+            state=state,
+            confidence=confidence,
+            raw="{...}",
+            valid=self.valid,
+            seconds=0.01,
+            transcript_confidence=self.sure if transcript is None else None,
+            ctc_transcript=self.read if transcript is None else None,
+        )
 
 
 @pytest.fixture

@@ -69,14 +69,3 @@ def test_turns_are_found_by_what_stands_in_them(
     assert not found(slot="area")
     assert not found(text="place")
     assert not found(statuses=search.OPEN)
-
-
-def test_what_the_model_is_least_sure_of_decides(
-    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker
-) -> None:
-    dialogue = dialogues.create_dialogue(ws, project)
-    turn = dialogues.add_user_turn(ws, dialogue.id, sound())
-    assert search.doubt(turn) is None
-    assert search.doubt(understanding.predict_turn(ws, turn.id)) == pytest.approx(0.1)
-    tracker.valid = False
-    assert search.doubt(understanding.predict_turn(ws, turn.id)) == 1.0

@@ -80,7 +80,7 @@ def test_silence_is_not_decoded_and_the_dialogue_goes_on(parts):
     requests = [TurnRequest(np.zeros(16000, np.float32), previous=previous), TurnRequest(speech)]
     silent, spoken = asked.turns(requests)
     assert silent.guarded and (silent.transcript, silent.state, silent.raw, silent.valid) == ("", previous, "", True)
-    assert not spoken.guarded and spoken.raw
+    assert not spoken.guarded and spoken.raw and spoken.ctc_transcript is None, "no stage has trained its CTC"
     assert not tracker(parts).turns(requests)[0].guarded
 
 

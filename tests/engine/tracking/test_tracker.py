@@ -12,7 +12,7 @@ from engine.config import DecodingConfig
 from engine.prompts import dst_target
 from engine.scoring.wer import wer
 from engine.tracking import Tracker, TurnPrediction, TurnRequest, evaluate_dialogues, track_dialogues
-from engine.tracking.confidence import slot_confidence
+from engine.tracking.confidence import slot_confidence, transcript_confidence
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +23,11 @@ def tracker(base_models) -> Tracker:
 def test_the_demo_model_hears_the_sample_and_answers_with_json(tracker, dialogues):
     turns = [turn for dialogue in dialogues for turn in dialogue.user_turns()[:1]]
     answers = [tracker.turn(turn.audio) for turn in turns]
-    assert wer([turn.transcript for turn in turns], [answer.transcript for answer in answers]).wer < 40
+    for heard in ([answer.transcript for answer in answers], [answer.ctc_transcript for answer in answers]):
+        assert wer([turn.transcript for turn in turns], heard).wer < 40
     for answer in answers:
         assert answer.valid and not answer.guarded and json.loads(answer.raw)["slots"] == answer.state
+        assert 0 < answer.transcript_confidence <= 1
         for domain, slots in answer.state.items():
             for slot in slots:
                 assert 0 < answer.confidence[domain][slot] <= 1
@@ -93,10 +95,25 @@ def test_confidence_is_the_product_over_the_values_tokens(tracker):
     assert confidence == {"restaurant": {"area": 1.0, "food": pytest.approx(0.25)}}
 
 
+def test_the_words_are_as_sure_as_the_least_sure_of_them(tracker):
+    tokenizer = tracker.model.tokenizer
+    tokens = tokenizer(dst_target("t is it chiquito", {}), add_special_tokens=False).input_ids
+    pieces = [tokenizer.decode([token]) for token in tokens]
+    name = range(
+        next(place for place, piece in enumerate(pieces) if piece.startswith(" ch")), tokens.index(tokenizer('",').input_ids[0])
+    )
+    assert len(name) > 1
+    log_probs = [math.log(0.5) if place in name else math.log(0.9) for place in range(len(tokens))]
+    assert transcript_confidence(tokenizer, tokens, log_probs, "t is it chiquito") == pytest.approx(0.5 ** len(name))
+    assert transcript_confidence(tokenizer, tokens, log_probs, "t is it") == pytest.approx(0.9)
+    assert transcript_confidence(tokenizer, tokens, log_probs, "") is None
+
+
 def test_with_the_words_given_only_the_state_is_asked_for(tracker, dialogues):
     turn = dialogues[0].user_turns()[0]
     answer = tracker.turn(turn.audio, transcript='i want "cheap" Korean food in the east')
     assert answer.transcript == "i want cheap korean food in the east"
+    assert (answer.transcript_confidence, answer.ctc_transcript) == (None, None)
     assert answer.state == {"restaurant": {"area": "east", "food": "korean", "pricerange": "cheap"}}
     assert tracker.turn(np.zeros(16000, np.float32), transcript="i want korean food").state == {"restaurant": {"food": "korean"}}
 

@@ -1,0 +1,68 @@
+"""How doubtful the model's answer to a turn is, 0 to 1, and why, in two or three words.
+
+Four signs, each a figure for how likely something in the answer is wrong:
+
+- *unsure of SLOT*: 1 - the (calibrated) confidence of the least sure slot;
+- *hard to hear*: 1 - the probability of the least sure word of the transcript;
+- *heard two ways*: the share of words in which the transcript differs from what the connector's CTC head reads by itself;
+- *checkpoints disagree*: one half where the newest answer of another checkpoint has another state, for one of the two is wrong.
+
+The doubt is the largest sign, and that sign is the reason: a turn is as doubtful as what is most doubtful about it. An answer
+that is no state is doubtful through and through. What somebody settled is not doubted: words that were corrected, and values that
+the answer was told. Where a sign is not known (older answers have no second and third, most turns no fourth), the others decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rapidfuzz.distance import Levenshtein
+
+from engine.data.spoken_form import to_spoken
+from engine.dialogue import State, accepted, iterate_slots
+from engine.postprocess.normalise import normalise_value
+from studio.services.views import TurnView
+
+DISAGREEMENT = 0.5
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """``degree`` is 0 to 1; ``why`` names the strongest sign, and is empty where there is none."""
+
+    degree: float
+    why: str
+
+
+def of(view: TurnView) -> Doubt | None:
+    """The doubt about what the model answered to a turn; ``None`` where it has not answered."""
+    if view.prediction_id is None:
+        return None
+    if not view.valid:
+        return Doubt(1.0, "no valid answer")
+    return max(_signs(view), key=lambda sign: sign.degree, default=Doubt(0.0, ""))
+
+
+def _signs(view: TurnView) -> Iterator[Doubt]:
+    """Every sign above 0."""
+    slots = [Doubt(1 - sure, f"unsure of {slot}") for found in view.confidence.values() for slot, sure in found.items()]
+    yield from (sign for sign in slots if sign.degree > 0)
+    if view.corrected_transcript is None:
+        if view.transcript_confidence is not None and view.transcript_confidence < 1:
+            yield Doubt(1 - view.transcript_confidence, "hard to hear")
+        if view.ctc_transcript is not None:
+            readings = (to_spoken(text).split() for text in (view.model_transcript or "", view.ctc_transcript))
+            if apart := Levenshtein.normalized_distance(*readings):
+                yield Doubt(apart, "heard two ways")
+    if view.other_state is not None and _values(view, view.other_state) != _values(view, view.predicted_state or {}):
+        yield Doubt(DISAGREEMENT, "checkpoints disagree")
+
+
+def _values(view: TurnView, state: State) -> dict[tuple[str, str], str]:
+    """A state's values in normal form, without those that the turn's answer was told."""
+    return {
+        (domain, slot): normalise_value(accepted(value)[0], slot)
+        for domain, slot, value in iterate_slots(state)
+        if slot not in view.pinned.get(domain, {})
+    }
