@@ -101,10 +101,10 @@ def alembic_config() -> Config:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin too late: see _begin_sqlite
     for pragma in (
+        f"busy_timeout={BUSY_SECONDS * 1000:.0f}",  # first: the others wait for other writers too
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        f"busy_timeout={BUSY_SECONDS * 1000:.0f}",
     ):
         connection.execute(f"PRAGMA {pragma}")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Row, Select, String, cast, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased, selectinload
+from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
+from sqlalchemy.orm import Session, selectinload
 
 from db.models import (
     LABELLED,
@@ -15,13 +14,12 @@ from db.models import (
     Prediction,
     Recording,
     Revision,
-    RevisionKind,
     Speaker,
     Split,
     Turn,
-    TurnSlot,
     TurnStatus,
 )
+from db.repositories import words
 from db.repositories.revisions import LABELS
 
 _WITH_TURNS = (
@@ -96,12 +94,13 @@ def matching(
         statuses: every user turn has one of these, and there is a user turn.
     """
     query = select(Dialogue.id, Dialogue.name, Dialogue.split).where(Dialogue.project_id == project_id).order_by(Dialogue.id)
-    if words := text.strip().lower():
-        value = exists().where(TurnSlot.turn_id == Turn.id, TurnSlot.value.contains(words, autoescape=True))
-        said = or_(Turn.words.contains(words, autoescape=True), value)
-        query = query.where(
-            or_(Dialogue.name.icontains(words, autoescape=True), exists().where(Turn.dialogue_id == Dialogue.id, said))
-        )
+    if wanted := text.strip().lower():
+        indexed = words.indexed(session, project_id, wanted)
+        if indexed is not None:
+            held = select(Turn.dialogue_id).where(Turn.id.in_(indexed))
+        else:
+            held = select(Turn.dialogue_id).where(Turn.project_id == project_id, words.read(wanted))
+        query = query.where(or_(Dialogue.name.icontains(wanted, autoescape=True), Dialogue.id.in_(held)))
     if statuses:
         user = exists().where(Turn.dialogue_id == Dialogue.id, Turn.speaker == Speaker.USER)
         query = query.where(user, ~user.where(Turn.status.not_in(statuses)))
@@ -152,23 +151,20 @@ def recording(session: Session, sha256: str) -> Recording | None:
     return session.scalar(select(Recording).where(Recording.sha256 == sha256))
 
 
-def counts(
-    session: Session,
-    project_id: int,
-    search: str = "",
-    status: TurnStatus | None = None,
-    split: Split | None = None,
-    ids: Sequence[int] | None = None,
-) -> list[DialogueCounts]:
+def counts(session: Session, project_id: int, ids: Sequence[int] | None = None) -> list[DialogueCounts]:
     """Dialogues with their counts, newest first, in one query; ``ids``: of these only."""
 
     def user_turns(*conditions: ColumnElement[bool]) -> ColumnElement[int]:
         return func.count(Turn.id).filter(Turn.speaker == Speaker.USER, *conditions)
 
-    predicted = user_turns(Turn.status != TurnStatus.NEW)
-    corrected = user_turns(Turn.status.in_(LABELLED))
     query: Select[Dialogue, int, int, int, int] = (
-        select(Dialogue, func.count(Turn.id), user_turns(), predicted, corrected)
+        select(
+            Dialogue,
+            func.count(Turn.id),
+            user_turns(),
+            user_turns(Turn.status != TurnStatus.NEW),
+            user_turns(Turn.status.in_(LABELLED)),
+        )
         .outerjoin(Turn, Turn.dialogue_id == Dialogue.id)
         .where(Dialogue.project_id == project_id)
         .group_by(Dialogue.id)
@@ -176,16 +172,6 @@ def counts(
     )
     if ids is not None:
         query = query.where(Dialogue.id.in_(ids))
-    if split is not None:
-        query = query.where(Dialogue.split == split)
-    if search.strip():
-        query = query.where(or_(Dialogue.name.icontains(search.strip(), autoescape=True), _said(search.strip())))
-    if status == TurnStatus.CORRECTED:
-        query = query.having(corrected > 0)
-    elif status == TurnStatus.PREDICTED:
-        query = query.having(corrected == 0, predicted > 0)
-    elif status == TurnStatus.NEW:
-        query = query.having(predicted == 0)
     return [DialogueCounts(*row) for row in session.execute(query)]
 
 
@@ -196,20 +182,3 @@ def has_turn(session: Session, project_id: int, statuses: Sequence[TurnStatus] =
         query = query.join(Dialogue, Dialogue.id == Turn.dialogue_id)
         query = query.where(Turn.status.in_(statuses), Turn.speaker == Speaker.USER, Dialogue.split == Split.TRAIN)
     return session.scalar(query.limit(1)) is not None
-
-
-def _said(words: str) -> ColumnElement[bool]:
-    """Whether the words occur in what the model heard or somebody wrote in a turn of the dialogue."""
-    turn = aliased(Turn)  # the outer query counts turns of its own
-
-    def some_turn(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
-        return exists().where(turn.dialogue_id == Dialogue.id, *conditions).correlate(Dialogue)
-
-    heard = some_turn(Prediction.turn_id == turn.id, Prediction.transcript.icontains(words, autoescape=True))
-    as_stored = json.dumps(words, ensure_ascii=False)[1:-1]
-    written = some_turn(
-        Revision.turn_id == turn.id,
-        Revision.kind == RevisionKind.TRANSCRIPT,
-        cast(Revision.new, String).icontains(as_stored, autoescape=True),
-    )
-    return or_(heard, written)

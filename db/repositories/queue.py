@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
-from db.repositories import claims
+from db.repositories import claims, words
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,20 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
     """The newest dialogues with such a turn, or with a name that holds the text."""
     query = select(Dialogue.id).where(Dialogue.project_id == project_id).order_by(Dialogue.id.desc()).limit(limit)
     if filters != Filters(speaker=filters.speaker):
-        matching = _conditions(filters)
+        text = filters.text.strip()
+        indexed = words.indexed(session, project_id, text.lower())
+        matching = _conditions(filters, indexed)
         if filters.statuses:
             matching.append(Turn.status.in_(filters.statuses))
         if filters.speaker:
             matching.append(Turn.speaker == filters.speaker)
-        some_turn = exists().where(Turn.dialogue_id == Dialogue.id, *matching)
-        named = Dialogue.name.icontains(filters.text.strip(), autoescape=True)
-        query = query.where(or_(some_turn, named) if filters.text.strip() else some_turn)
+        if indexed is None:
+            some_turn: ColumnElement[bool] = exists().where(Turn.dialogue_id == Dialogue.id, *matching)
+        else:  # the few turns once, not those of every dialogue
+            of_turns = select(Turn.dialogue_id).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*matching)
+            some_turn = Dialogue.id.in_(of_turns.correlate(None))
+        named = Dialogue.name.icontains(text, autoescape=True)
+        query = query.where(or_(some_turn, named) if text else some_turn)
     return list(session.scalars(query))
 
 
@@ -93,7 +99,9 @@ def error_counts(session: Session, project_id: int) -> dict[tuple[str, str], dic
 def _first(
     session: Session, project_id: int, filters: Filters, order: Sequence[Any], key: Callable[[Entry], float], limit: int
 ) -> list[Entry]:
-    """The first turns in an order. Each speaker and status has its own stretch of the index, so each is asked by itself."""
+    """The first turns in an order. Each speaker and status has its own stretch of the index, so each is asked by itself; what
+    the index of words found is few enough to be sorted."""
+    indexed = words.indexed(session, project_id, filters.text.strip().lower())
     columns = (
         Turn.id,
         Turn.dialogue_id,
@@ -105,18 +113,22 @@ def _first(
         Turn.words,
         Turn.lottery,
     )
-    query = select(*columns).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*_conditions(filters))
+    query = select(*columns).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*_conditions(filters, indexed))
+    speakers, statuses = (filters.speaker,) if filters.speaker else tuple(Speaker), filters.statuses or tuple(TurnStatus)
+    if indexed is not None:
+        few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), Turn.status.in_(statuses))
+        return [Entry(*row) for row in session.execute(few.order_by(order[0], Turn.id).limit(limit))]
     found: list[Entry] = []
-    for speaker in (filters.speaker,) if filters.speaker else Speaker:
-        for status in filters.statuses or TurnStatus:
+    for speaker in speakers:
+        for status in statuses:
             stretch = query.where(Turn.project_id == project_id, Turn.speaker == speaker, Turn.status == status)
             by = (Turn.doubt, Turn.id) if status == TurnStatus.NEW and order[0] is not Turn.lottery else order
             found += [Entry(*row) for row in session.execute(stretch.order_by(*by).limit(limit))]
     return sorted(found, key=lambda entry: (key(entry), entry.turn_id))[:limit]
 
 
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    """What is asked of a turn and its dialogue."""
+def _conditions(filters: Filters, indexed: Select[int] | None) -> list[ColumnElement[bool]]:
+    """What is asked of a turn and its dialogue; ``indexed`` is what `words.indexed` says of the text."""
     wanted: list[ColumnElement[bool]] = []
     if filters.split is not None:
         wanted.append(Dialogue.split == filters.split)
@@ -130,8 +142,10 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
         wanted.append(claims.free_for(filters.annotator, utc_now()))
     if filters.domain or filters.slot:
         wanted.append(_some_slot(*_named(filters.domain, filters.slot)))
-    if text := filters.text.strip().lower():
-        wanted.append(Turn.words.contains(text, autoescape=True))
+    if indexed is not None:
+        wanted.append(Turn.id.in_(indexed))
+    elif text := filters.text.strip().lower():
+        wanted.append(words.read(text))
     if filters.error is not None:
         wanted.append(exists().where(SlotError.turn_id == Turn.id, SlotError.kind == filters.error))
     return wanted

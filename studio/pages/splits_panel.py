@@ -7,10 +7,11 @@ from typing import Any
 
 import gradio as gr
 
+from db.repositories.queue import Filters
 from engine.dialogue import SPLITS
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import dialogues, splits
+from studio.services import search, splits
 from studio.services.splits import MoveView
 from studio.workspace import Workspace
 
@@ -52,9 +53,10 @@ class SplitsPanel:
 
     def find(self, project_id: int | None, words: str) -> Any:
         """What is offered to be moved. Inputs: data.project, data.split_search. Outputs: data.split_dialogue."""
-        found = dialogues.list_dialogues(self.ws, project_id, words or "") if project_id is not None else []
-        label = "Dialogue" if len(found) <= LISTED else f"Dialogue (first {LISTED} of {len(found)}: search for others)"
-        return gr.update(choices=[(f"{row.name} · {row.split}", row.id) for row in found[:LISTED]], value=None, label=label)
+        looked_for = Filters(text=words or "", speaker=None)
+        found, more = search.dialogues(self.ws, project_id, looked_for, LISTED) if project_id is not None else ([], False)
+        label = f"Dialogue (the newest {LISTED}: search for others)" if more else "Dialogue"
+        return gr.update(choices=[(f"{row.name} · {row.split}", row.id) for row in found], value=None, label=label)
 
     def _move(
         self, project_id: int, words: str, dialogue_id: int | None, split: str, why: str, request: gr.Request

@@ -6,13 +6,16 @@ from typing import Any
 
 import gradio as gr
 
+from db.repositories.queue import Filters
 from studio.errors import StudioError
 from studio.pages import shared, talk_html
 from studio.pages.turn_html import SPLITS
-from studio.services import dialogues, doubt, prepared, projects, understanding
-from studio.services.dialogues import DialogueView
+from studio.services import dialogues, doubt, prepared, projects, search, understanding
+from studio.services.dialogues import DialogueRow, DialogueView
 from studio.services.prepared import Playing
 from studio.workspace import Workspace
+
+LISTED = 50
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -62,6 +65,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     with gr.Row(elem_classes="dst-more"):
         with gr.Accordion("Raw JSON", open=False, elem_id="talk.raw_panel"):
             raw = gr.Code(language="json", interactive=False, elem_id="talk.raw", show_label=False, lines=4)
+        with gr.Accordion("Find a dialogue", open=False, elem_id="talk.find_panel"):
+            find = gr.Textbox(
+                label="Name or words",
+                elem_id="talk.find",
+                info="Press Enter: the list of dialogues above then holds those found. Empty: the newest.",
+            )
         with gr.Accordion("New project", open=False, elem_id="talk.project_panel"):
             project_name = gr.Textbox(
                 label="Name", elem_id="talk.project_name", info="Starts with the restaurant slots of the demo model."
@@ -87,12 +96,22 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             head.hint: shared.hint(ws, project_id),
         }
 
+    def offered(project_id: int | None, shown: int | None, words: str = "") -> tuple[list[DialogueRow], str]:
+        """The newest dialogues that hold the words and the one shown, with the list's label."""
+        if project_id is None:
+            return [], "Dialogue"
+        rows, more = search.dialogues(ws, project_id, Filters(text=words, speaker=None), LISTED, shown)
+        which = f" with “{words}”" if words else ""
+        return rows, f"Dialogue (the newest {LISTED}{which})" if more else f"Dialogue{which}"
+
+    def choices(rows: list[DialogueRow]) -> list[tuple[str, int]]:
+        return [(f"{row.name} · {shared.count(row.turns, 'turn')}{SPLITS[row.split]}", row.id) for row in rows]
+
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
-        rows = dialogues.list_dialogues(ws, project_id) if project_id is not None else []
+        rows, label = offered(project_id, wanted)
         # Not into an imported dialogue, unless somebody chose it: what is said next would be added to it
         chosen = wanted if wanted in [row.id for row in rows] else next((row.id for row in rows if row.demo), None)
-        choices = [(f"{row.name} · {shared.count(row.turns, 'turn')}{SPLITS[row.split]}", row.id) for row in rows]
-        return {dialogue: gr.update(choices=choices, value=chosen)}, chosen
+        return {dialogue: gr.update(choices=choices(rows), value=chosen, label=label)}, chosen
 
     def opened(
         project_id: int | None, wanted: int | None, thinking: bool = False, played: Playing | None = None
@@ -142,6 +161,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def choose_dialogue(dialogue_id: int, project_id: int, played: Playing | None) -> Any:
         """Inputs: talk.dialogue, talk.project, the prepared dialogue. Outputs: the view."""
         return {notice: ""} | shown(dialogue_id, project_id, played=played)
+
+    @shared.reported
+    def find_dialogues(words: str | None, dialogue_id: int | None, project_id: int | None) -> Any:
+        """Inputs: talk.find, talk.dialogue, talk.project. Outputs: talk.dialogue, which stays open; talk.notice."""
+        rows, label = offered(project_id, dialogue_id, (words or "").strip())
+        others = sum(row.id != dialogue_id for row in rows)
+        told = "" if others else "Nothing found: try other words, or a part of the name."
+        return {dialogue: gr.update(choices=choices(rows), label=label), notice: told}
 
     @shared.reported
     def look(dialogue_id: int | None, project_id: int, played: Playing | None) -> Any:
@@ -226,6 +253,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.ACT)
     dialogue.input(choose_dialogue, here, [notice, *view], **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
+    find.submit(find_dialogues, [find, dialogue, head.project], [dialogue, notice], **shared.LIGHT)
     dialogue.change(None, dialogue, None, js=shared.address("dialogue"), **shared.LIGHT)
     new.click(new_dialogue, head.project, [dialogue, notice, playing, *view], **shared.ACT)
     send.click(send_to_annotation, dialogue, [send, notice], **shared.ACT)

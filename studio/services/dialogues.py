@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
+from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn
 from db.models import Split as SplitColumn
 from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
@@ -18,7 +18,6 @@ from studio.services.views import (
     DialogueRow,
     DialogueView,
     Split,
-    Status,
     TurnView,
     dialogue_row,
     dialogue_view,
@@ -27,19 +26,10 @@ from studio.services.views import (
 from studio.workspace import Workspace
 
 
-def list_dialogues(
-    ws: Workspace, project_id: int, search: str = "", status: Status | None = None, split: Split | None = None
-) -> list[DialogueRow]:
-    """Dialogues of a project, newest first. ``search`` looks in names and transcripts.
-
-    ``status`` is the whole dialogue's: ``corrected`` (at least one user turn is), ``predicted`` (none is, but one has a
-    prediction), ``new``.
-    """
+def list_dialogues(ws: Workspace, project_id: int) -> list[DialogueRow]:
+    """All dialogues of a project, newest first; of large projects ask `search.dialogues` for some."""
     with ws.read() as session:
-        rows = dialogues.counts(
-            session, project_id, search, TurnStatus(status) if status else None, SplitColumn(split) if split else None
-        )
-        return [dialogue_row(row) for row in rows]
+        return [dialogue_row(row) for row in dialogues.counts(session, project_id)]
 
 
 def create_dialogue(

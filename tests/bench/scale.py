@@ -101,7 +101,8 @@ def actions(ws: Workspace, project_id: int) -> dict[str, Callable[[], object]]:
         "a common value": found(text="guest house"),
         "a rare word": found(text=RARE),
         "no such word": found(text="nobody said this"),
-        "all dialogues": lambda: search.dialogues(ws, project_id, Filters(), 50),
+        "two characters": found(text="he"),
+        "Talk's dialogues": lambda: search.dialogues(ws, project_id, Filters(speaker=None), 50, 1),
         "dialogues by a rare word": lambda: search.dialogues(ws, project_id, Filters(text=RARE), 50),
         "what to do next": lambda: projects.progress(ws, project_id),
     }

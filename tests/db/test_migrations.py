@@ -23,9 +23,15 @@ def engine(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
+def is_modelled(name: str | None, kind: str, _parents: object) -> bool:
+    """Whether models should know of it: not of the index of words, which each database makes its own way."""
+    return not (kind == "table" and str(name).startswith("turn_words")) and name != "ix_turns_words"
+
+
 def differences(engine: Engine) -> list:
     with engine.connect() as connection:
-        return compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        context = MigrationContext.configure(connection, opts={"include_name": is_modelled})
+        return compare_metadata(context, Base.metadata)
 
 
 def test_migrations_make_exactly_what_the_models_say(engine: Engine) -> None:

@@ -89,7 +89,7 @@ def test_answers_of_an_older_database_keep_their_order_and_say_why(tmp_path: Pat
     config = alembic_config()
     with attach(home).database.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0010")
+        command.upgrade(config, "0011")
         now = "'2026-01-01 00:00:00.000000'"
         for statement in (
             f"INSERT INTO projects (id, name, created) VALUES (1, 'p', {now})",

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from db.models import Dialogue, Speaker, Turn, TurnStatus
+from db.repositories import dialogues as dialogue_rows
+from db.repositories import words
 from db.repositories.queue import Filters
-from studio.services import corrections, dialogues, search, understanding
+from studio.services import corrections, dialogues, projects, search, understanding
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
 
@@ -69,3 +72,90 @@ def test_turns_are_found_by_what_stands_in_them(
     assert not found(slot="area")
     assert not found(text="place")
     assert not found(statuses=search.OPEN)
+
+
+SAID = (
+    "100% sure",
+    "100 sure",
+    "Grüße aus KÖLN",
+    'a "quoted" name',
+    "it's o'clock",
+    "a_b",
+    "axb",
+    "ja",
+    "north | south",
+    "-ned OR *",
+)
+ASKED = (
+    "100%",
+    "100",
+    "%",
+    "ÜSSE",
+    "grüße",
+    "öln",
+    '"quo',
+    '"',
+    "it's",
+    "a_b",
+    "_",
+    "ja",
+    "j",
+    "h | s",
+    "ned or",
+    "*",
+    "nobody",
+    "  ja ",
+)
+
+
+@pytest.fixture
+def spoken(ws: Workspace, project: int) -> None:
+    """Turns in which things were said that a search could stumble over, also in a project that is not asked for."""
+    other = projects.create_project(ws, "Other").id
+    with ws.write() as session:
+        for owner in (project, other):
+            turns = [
+                Turn(turn_id=n, speaker=Speaker.USER, status=TurnStatus.PREDICTED, words=words.lower(), doubt=0.5)
+                for n, words in enumerate(SAID)
+            ]
+            session.add(Dialogue(project_id=owner, name="spoken", turns=turns))
+
+
+@pytest.mark.parametrize("few", [words.FEW, 1, 0], ids=["by the index", "some by the index", "by reading"])
+def test_a_search_finds_what_holds_the_text_and_nothing_else(
+    ws: Workspace, project: int, spoken: None, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "FEW", few)
+    for asked in ASKED:
+        page = search.doubtful(ws, project, Filters(text=asked))
+        expected = sorted(said.lower() for said in SAID if asked.strip().lower() in said.lower())
+        assert sorted(entry.words for entry in page.entries) == expected, asked
+        rows, _ = search.dialogues(ws, project, Filters(text=asked), 10)
+        assert bool(rows) == bool(expected), asked
+        with ws.read() as session:
+            assert bool(dialogue_rows.matching(session, project, asked)) == bool(expected), asked
+
+
+def test_what_was_said_is_found_as_soon_as_it_changes_and_no_longer_as_it_was(ws: Workspace, project: int, spoken: None) -> None:
+    def found(text: str) -> int:
+        return search.doubtful(ws, project, Filters(text=text)).total
+
+    with ws.write() as session:
+        turn = session.query(Turn).filter(Turn.words == "100 sure", Turn.project_id == project).one()
+        turn.words = "two hundred"
+    assert (found("hundred"), found("100 sure")) == (1, 0)
+    with ws.write() as session:
+        session.delete(session.get_one(Turn, turn.id))
+    assert found("hundred") == 0
+
+
+@pytest.mark.databases("sqlite")
+def test_a_rare_word_is_looked_up_and_a_common_or_short_one_is_not(ws: Workspace, project: int, spoken: None) -> None:
+    with ws.read() as session:
+        assert words.indexed(session, project, "quoted") is not None
+        assert words.indexed(session, project, "ja") is None
+    with ws.write() as session:  # a build of SQLite that has no such index
+        for name in ("insert", "update", "delete"):
+            session.execute(text(f"DROP TRIGGER turn_words_{name}"))
+        session.execute(text("DROP TABLE turn_words"))
+    assert search.doubtful(ws, project, Filters(text="quoted")).total == 1
