@@ -16,8 +16,8 @@ pytestmark = pytest.mark.browser
 ASKED = {"resultTypes": ["violations"]}
 
 
-def violations(page: sync_api.Page) -> list[str]:
-    found = axe.Axe().run(page, options=ASKED).response["violations"]
+def violations(page: sync_api.Page, part: str | None = None) -> list[str]:
+    found = axe.Axe().run(page, context=part, options=ASKED).response["violations"]
     return [
         f"{item['id']} ({item['impact']}): {node['target']} {node['failureSummary']}"
         for item in found
@@ -34,6 +34,10 @@ def test_no_page_has_a_serious_violation(
     view.upload(speech)
     view.says("talk.state", "cheap")
     view.element("talk.microphone").locator("summary").click()
+    view.element("talk.project_panel").get_by_role("button", name="New project").click()
+    view.element("talk.project_add").click()
+    view.page.get_by_text("A project needs a name").wait_for()
+    assert not violations(view.page, ".toast-wrap")
     pages = [link.get_attribute("href") or "" for link in view.page.locator("nav a").all()]
     assert len(pages) > 5
     faults = {}
