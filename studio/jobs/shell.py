@@ -91,7 +91,8 @@ class Shell:
 
     def end(self, ended: Ended) -> None:
         """Write down how it ended; where there is no room for that, until somebody makes some."""
-        (self.folder / RESERVE).unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or the disk is read-only or gone
+            (self.folder / RESERVE).unlink()
         deadline = time.monotonic() + END_SECONDS
         while True:
             try:

@@ -1,6 +1,6 @@
 """Why a job failed: real runs that meet the real thing, told apart in one line with advice, and what is left is good.
 
-Two run with the other tests; all of them: ``pytest -m slow tests/faults/test_failures.py`` (some minutes).
+``pytest -m slow tests/faults/test_failures.py`` (some minutes; as root, where file systems may be mounted).
 """
 
 import os
@@ -23,26 +23,30 @@ from studio.workspace import Workspace, open_workspace
 from tests.faults.test_random_kills import ended, learned, nothing_is_half_written, wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
-slow = pytest.mark.slow
+pytestmark = pytest.mark.slow
 Mount = Callable[..., None]
 
 
 @pytest.fixture
 def mount() -> Iterator[Mount]:
-    """Put a small file system of its own on a folder, or mount it again with other options."""
+    """Mount something on a folder: the arguments before it are the command's. Calling it with the folder alone undoes that."""
     mounted: list[Path] = []
 
-    def put(folder: Path, options: str) -> None:
+    def put(folder: Path, *how: str | Path) -> None:
+        if not how:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+            mounted.remove(folder)
+            return
         if os.geteuid() != 0 or not shutil.which("mount"):
             pytest.skip("needs the right to mount a file system")
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
+        done = subprocess.run(["mount", *how, folder], capture_output=True, text=True)
         if done.returncode != 0:
             pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
-        mounted.append(folder)
+        if folder not in mounted:
+            mounted.append(folder)
 
     yield put
-    for folder in reversed(mounted):
+    for folder in mounted:
         subprocess.run(["umount", "--lazy", folder], capture_output=True)
 
 
@@ -99,7 +103,8 @@ def test_a_disk_that_fills_up_ends_the_job_and_with_room_again_it_goes_on_as_if_
     tiny_models: Path,  # noqa: F811
 ) -> None:
     """Everything is on the full disk: database, log and runs."""
-    mount(tmp_path / "small", "size=24m")
+    (tmp_path / "small").mkdir()
+    mount(tmp_path / "small", "-t", "tmpfs", "-o", "size=24m", "tmpfs")
     ws = open_workspace(tmp_path / "small" / "workspace")
     tiny = TinyRuns(ws, tiny_models)
     undisturbed = wait(ws, tiny.start(30).id, ended)
@@ -122,19 +127,17 @@ def test_a_disk_that_fills_up_ends_the_job_and_with_room_again_it_goes_on_as_if_
     same(job, undisturbed)
 
 
-@slow
 def test_a_disk_that_becomes_read_only_or_goes_away_is_told_from_a_full_one(
     ws: Workspace,
     mount: Mount,
     tiny_models: Path,  # noqa: F811
 ) -> None:
-    mount(ws.path("runs"), "size=24m")
-    tiny = TinyRuns(ws, tiny_models)
-    job = tiny.start(300)
+    job = TinyRuns(ws, tiny_models).start(3000)
     wait(ws, job.id, lambda found: found.step >= 3)
-    mount(ws.path("runs"), "remount,ro")
+    mount(job.folder, "--bind", job.folder)
+    mount(job.folder, "-o", "remount,bind,ro")
     job = failed(ws, job, "disk", "cannot be written any more: make it writable, then resume")
-    mount(ws.path("runs"), "remount,rw")
+    mount(job.folder)
     training.resume_job(ws, job.id)
     step = job.step
     wait(ws, job.id, lambda found: found.status == "running" and found.step > step)
@@ -147,14 +150,12 @@ def test_a_disk_that_becomes_read_only_or_goes_away_is_told_from_a_full_one(
     assert wait(ws, job.id, ended).status == "stopped"
 
 
-@slow
 def test_a_loss_that_is_no_number_keeps_the_weights_before_it(ws: Workspace, tiny_models: Path) -> None:  # noqa: F811
     job = TinyRuns(ws, tiny_models).start(30, None, "only.learning_rate=1e30", "only.warmup=0")
     job = failed(ws, job, "loss", "start a new job with a lower learning rate")
     load_checkpoint(job.folder / "train" / "last_good")
 
 
-@slow
 def test_a_recording_that_is_gone_is_named(ws: Workspace, tiny_models: Path, held) -> None:  # noqa: F811
     tiny = TinyRuns(ws, tiny_models)
     job = tiny.start(30)
@@ -168,7 +169,6 @@ def test_a_recording_that_is_gone_is_named(ws: Workspace, tiny_models: Path, hel
     assert wait(ws, job.id, ended).status == "finished"
 
 
-@slow
 def test_base_models_that_are_gone_are_named(ws: Workspace, tiny_models: Path, tmp_path: Path, held) -> None:  # noqa: F811
     models = shutil.copytree(tiny_models, tmp_path / "models")
     job = TinyRuns(ws, models).start(30)
@@ -179,7 +179,6 @@ def test_base_models_that_are_gone_are_named(ws: Workspace, tiny_models: Path, t
     failed(ws, job, "weights", "Weights are missing or damaged: ")
 
 
-@slow
 def test_memory_that_runs_out_is_told_whether_the_system_kills_or_refuses(ws: Workspace, tiny_models: Path) -> None:  # noqa: F811
     tiny = TinyRuns(ws, tiny_models)
     job = tiny.start(3000)

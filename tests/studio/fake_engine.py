@@ -58,8 +58,9 @@ def train(arguments: argparse.Namespace) -> int:
     for name in ("checkpoint.json", "connector.safetensors", "ontology.json"):
         (out / "checkpoint").mkdir(exist_ok=True)
         (out / "checkpoint" / name).write_text("{}" if MODE != "another" else "{ }")
-    if arguments.base and (arguments.base / "checkpoint.json").exists():  # it can be trained on in its turn
-        shutil.copy(arguments.base / "checkpoint.json", out / "checkpoint")
+    for name in ("checkpoint.json", "ontology.json"):  # it can be trained on in its turn
+        if arguments.base and (arguments.base / name).exists():
+            shutil.copy(arguments.base / name, out / "checkpoint")
     return finish(out, "finished", total, None, 0)
 
 
