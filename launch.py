@@ -256,7 +256,10 @@ def hand_over(arguments: list) -> int:
 
 
 def test(arguments: list) -> int:
-    """Set up, run every check and then the tests, whose closing line comes last; return 0 only if all passed."""
+    """Set up, run every check and then the tests, whose closing line comes last; return 0 only if all passed.
+
+    Without arguments the tests run two at a time: many of them wait for processes they start.
+    """
     install(("dev",))
     install_test_programs()
     checks = [
@@ -271,7 +274,11 @@ def test(arguments: list) -> int:
         if subprocess.call([str(PYTHON), *command], cwd=str(ROOT)):
             failed.append(name)
     say("Tests (pytest)" + ("; failed before: " + ", ".join(failed) if failed else ""))
-    return subprocess.call([str(PYTHON), "-m", "pytest", *arguments], cwd=str(ROOT)) or int(bool(failed))
+    environment = dict(os.environ)
+    if not arguments:
+        arguments = ["-n", "2", "--dist", "loadfile"]
+        environment.setdefault("OMP_NUM_THREADS", "1")  # torch's threads of both would wait for each other
+    return subprocess.call([str(PYTHON), "-m", "pytest", *arguments], cwd=str(ROOT), env=environment) or int(bool(failed))
 
 
 def install_test_programs() -> None:
