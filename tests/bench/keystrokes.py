@@ -19,7 +19,6 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,30 +179,35 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], first: int, turns: 
 def plain(hands: Hands, names: list[str], values: dict[str, list[str]], turns: list[tuple[str, Slots, Slots]], port: int) -> None:
     """The same turns in a form of dropdowns: what was heard, the model's slots, and the right ones."""
 
+    saved: list[list[str]] = []
+
     def turn(number: int) -> list:
         heard, now, _ = turns[min(number, len(turns) - 1)]
         return [number, heard, *(now.get(name, "") for name in names)]
+
+    def save(number: float, *chosen: str | None) -> list:
+        saved.append([value or "" for value in chosen])
+        return turn(int(number) + 1)
 
     with gr.Blocks() as demo:
         number = gr.Number(-1, label="turn")
         heard = gr.Textbox(label="Transcript")
         fields = [
-            gr.Dropdown(["", *values.get(n, [])], label=n, allow_custom_value=True, elem_id=f"slot-{i}")
-            for i, n in enumerate(names)
+            gr.Dropdown(["", *values.get(name, [])], label=name, allow_custom_value=True, elem_id=f"slot-{place}")
+            for place, name in enumerate(names)
         ]
-        button = gr.Button("Save and next", elem_id="save")
-        # the cursor goes to the first slot by itself: a kindness that such forms seldom have
-        to_first = "() => document.querySelector('#slot-0 input').focus()"
-        button.click(lambda now, *_: turn(int(now) + 1), [number, *fields], [number, heard, *fields]).then(None, js=to_first)
-        demo.load(lambda: turn(0), None, [number, heard, *fields]).then(None, js=to_first)
+        gr.Button("Save and next", elem_id="save").click(save, [number, *fields], [number, heard, *fields])
+        demo.load(lambda: turn(0), None, [number, heard, *fields])
     demo.launch(server_port=port, prevent_thread_lock=True, quiet=True, inbrowser=False)
     page = hands.page
     page.goto(f"http://127.0.0.1:{port}")
-    counter = "Number(document.querySelector('input[type=number]').value)"
-    page.wait_for_function(f"() => {counter} === 0 && document.activeElement.closest('#slot-0')")
+    places = [*(f"#slot-{place} input" for place in range(len(names))), "#save"]
     begun = time.monotonic()
     for place, (_, now, gold) in enumerate(turns):
-        for name in names:
+        page.wait_for_function(f"() => Number(document.querySelector('input[type=number]')?.value ?? -1) === {place}")
+        begun = begun if place else time.monotonic()
+        for name, field_ in zip(names, places, strict=False):
+            page.locator(field_).select_text()  # a kindness at the first slot; at the others Tab does so
             if not same(now.get(name), gold.get(name), name):
                 if name in gold:
                     hands.choose(gold[name])
@@ -211,19 +215,22 @@ def plain(hands: Hands, names: list[str], values: dict[str, list[str]], turns: l
                     hands.press("Delete")
                 hands.slots += 1
             hands.press("Tab")
+        page.focus(places[-1])
         hands.press("Enter")
-        page.wait_for_function(f"() => {counter} === {place + 1} && document.activeElement.closest('#slot-0')")
+    page.wait_for_function(f"() => Number(document.querySelector('input[type=number]').value) === {len(turns)}")
     hands.seconds = time.monotonic() - begun
     hands.turns = list(range(len(turns)))
     demo.close()
+    for chosen, (_, _, gold) in zip(saved, turns, strict=True):
+        if left := wrong_slots({name: value for name, value in zip(names, chosen, strict=True) if value}, gold):
+            raise SystemExit(f"the form of dropdowns saved wrong values of {', '.join(left)}: {chosen}, not {gold}")
 
 
-def free_ports(number: int) -> Iterator[int]:
-    """Ports nobody listens on."""
-    for _ in range(number):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            yield probe.getsockname()[1]
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def row(name: str, hands: Hands, wrong: int, speech: float) -> str:
@@ -253,8 +260,7 @@ def main() -> None:
         views = {v.id: v for d in dialogues.list_dialogues(ws, project) for v in dialogues.get_dialogue(ws, d.id).turns}
         first = min(right, key=lambda id_: min((c for s in views[id_].confidence.values() for c in s.values()), default=1.0))
         browser = driver.chromium.launch(executable_path=chromium(), args=list(ARGUMENTS))
-        ports = free_ports(3)
-        studio = Studio(home, next(ports), [])
+        studio = Studio(home, free_port(), [])
         studio.start()
         try:
             ours = Hands(browser.new_page())
@@ -273,7 +279,7 @@ def main() -> None:
         print(row("Correct page", ours, wrong, speech), flush=True)
         for names in (mine, all_names):
             theirs = Hands(browser.new_page())
-            plain(theirs, names, known, done, next(ports))
+            plain(theirs, names, known, done, free_port())
             print(row(f"form of {len(names)} dropdowns", theirs, wrong, speech), flush=True)
         browser.close()
 
