@@ -36,11 +36,11 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
       if (event.key === "Escape") node.blur();
       return;
     }
-    const space = event.key === " " && !/^(button|a|summary)$/i.test(node.tagName);
+    const space = event.key === " " && !/^(button|a|summary|input)$/i.test(node.tagName);
     const control = space
       ? document.querySelector('[id="correct.audio"] .play-pause-button, [id="agreement.audio"] .play-pause-button')
       : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
-    if (!control || control.disabled) return;
+    if (!control || control.disabled || !control.offsetParent) return; // what one does not see has no key
     event.preventDefault();
     const field = control.matches("input") ? control : control.querySelector("input, textarea");
     if (!field || control.matches("button")) return control.click();

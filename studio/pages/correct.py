@@ -107,7 +107,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     @shared.reported
     def find_typed(project_id: int | None, now: Seen, *wanted: str) -> Any:
-        """What was typed before the page was filled is looked for. Inputs and outputs: as of ``find``."""
+        """Look for what was typed before the page was filled. Inputs: correct.project, the turn, the filters.
+
+        Outputs: correct.queue, correct.dialogue, one turn if none was open.
+        """
         return find(project_id, now, *wanted) if project_id is not None and wanted[0] else gr.skip()
 
     @shared.reported
@@ -186,7 +189,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         turn_id = now.get("turn")
         if turn_id is None or "dst-saved" not in notice_text:
             return {editor.moved: ""}
-        changes = propagation.propagate(ws, turn_id)
+        changes = propagation.propagate(ws, turn_id, now["layer"])
         again = any(change.turn_id == turn_id for change in changes)
         return {editor.moved: moved_html(changes), asked_again: (turn_id, again)}
 

@@ -65,7 +65,7 @@ class TurnEditor:
                 with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                     self.raw_problem = shared.block(elem_id="correct.raw_problem")
-                    self.raw_save = gr.Button("Save this state", elem_id="correct.raw_save", size="sm")
+                    self.raw_save = shared.action("Save this state", "z", "correct.raw_save")
             self.review = ReviewPanel(ws, self.seen)
             with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                 self.history = shared.block(elem_id="correct.history")
@@ -85,8 +85,8 @@ class TurnEditor:
         with gr.Column(visible=False, elem_id="correct.conflict", elem_classes="dst-conflict") as self.conflict:
             self.versions = shared.block(elem_id="correct.versions")
             with gr.Row(elem_classes="dst-bar"):
-                self.keep_theirs = gr.Button("Keep theirs", elem_id="correct.keep_theirs", size="sm")
-                self.keep_mine = gr.Button("Save mine over it", elem_id="correct.keep_mine", size="sm", variant="primary")
+                self.keep_theirs = shared.action("Keep theirs", "h", "correct.keep_theirs")
+                self.keep_mine = shared.action("Save mine over it", "i", "correct.keep_mine", "primary")
 
     @property
     def saved_view(self) -> list[Any]:
