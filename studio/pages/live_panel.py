@@ -17,7 +17,7 @@ from studio.workspace import Workspace
 
 POINTS = 400  # what the plot of the loss shows at most, however long the run
 LOSS, MEASURED = ["step", "stage", "loss"], ["step", "measure", "percent"]
-NO_SAMPLES = "Hold out a few corrected dialogues: while a job trains, some of their turns are answered now and then."
+NO_SAMPLES = "From the first step on, some turns of corrected dialogues that are held out are answered here now and then."
 
 
 class LivePanel:
@@ -116,7 +116,7 @@ def samples_html(now: LiveView) -> str:
         said, heard = turn["said"], turn["heard"]
         words = f"<p>{shared.escape(said) if said is not None else '<i>not transcribed</i>'}</p>"
         if said is not None and said.split() == heard.split():
-            words += "<p class='dst-better'>heard so</p>"
+            words += "<p class='dst-better'>heard right</p>"
         else:
             words += f"<p>heard: {heard_html(said or '', heard)}</p>"
         name = shared.escape(f"{turn['dialogue_id']}, turn {turn['turn_id'] + 1}")

@@ -64,12 +64,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     live = [progress, stop, resume, again, used, scores, job, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
+        scored = not item.active and (item.status == "finished" or item.scores_after is not None)
         return {
             progress: progress_html(item),
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
             again: gr.update(interactive=item.checkpoint is not None and not item.active),
-            scores: "" if item.active else shared.scores_html(item.scores_before, item.scores_after),
+            scores: shared.scores_html(item.scores_before, item.scores_after) if scored else "",
         }
 
     def opened(job_id: int | None) -> dict[Any, Any]:

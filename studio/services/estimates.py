@@ -23,7 +23,7 @@ from studio.workspace import Workspace
 
 RUNS, POINTS = 30, 200  # how far back, and how many steps of a run are looked at
 # What a guess rests on: each parameter takes 6 operations for each of a row's positions, and so many are done in a second
-POSITIONS, CORE_SPEED, GPU_SPEED = 300, 5e10, 5e13
+POSITIONS, CORE_SPEED, GPU_SPEED = 300, 1e11, 5e13
 BATCH = 16  # rows of a step where a recipe does not say
 
 
