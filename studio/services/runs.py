@@ -62,8 +62,9 @@ def write_progress(folder: Path, done: int, total: int) -> None:
 
 
 def log_tail(folder: Path, lines: int = 40) -> str:
-    """The end of the job's log."""
-    return "\n".join(_tail(folder / LOG, 16_384).splitlines()[-lines:])
+    """The end of the job's log; of a progress bar that was drawn over and over, its last state."""
+    drawn = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _tail(folder / LOG, 16_384).split("\n")]
+    return "\n".join(drawn[:-1][-lines:] if drawn[-1:] == [""] else drawn[-lines:])
 
 
 def log_size(folder: Path) -> int:

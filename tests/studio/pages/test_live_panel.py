@@ -106,6 +106,12 @@ def test_the_gpus_memory_is_what_the_driver_says(ws: Workspace, running, monkeyp
     assert memory is not None and (memory.gpu_used, memory.gpu_total) == (2**30, 48 * 2**30)
 
 
+def test_a_progress_bar_in_the_log_is_one_line(ws: Workspace, running) -> None:
+    folder = ws.path(f"runs/{running(1)}")
+    (folder / "log.txt").write_bytes(b"begun\n" + b"".join(b"\r%d %%" % share for share in range(101)) + b"\ndone\n")
+    assert runs.log_tail(folder).splitlines() == ["begun", "100 %", "done"]
+
+
 def test_sample_answers_are_held_against_what_was_said_and_meant() -> None:
     assert heard_html("thai food please", "tie food") == "<del>thai</del> <b class='dst-worse'>tie</b> food <del>please</del>"
     shown = state_html({"hotel": {"area": ["centre", "center"], "stars": "4"}}, {"hotel": {"area": "center", "name": "<b>"}})
