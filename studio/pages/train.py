@@ -263,7 +263,7 @@ def progress_html(item: JobView) -> str:
     """How far a job is, in words, numbers and a bar."""
     total = item.total_steps or 0
     share = 1.0 if item.status == "finished" else item.step / total if total else 0.0
-    facts = [f"{item.unit} {item.step} of {total}"] if total else ["no step yet"] if item.status == "running" else []
+    facts = [f"{item.unit} {item.step} of {total}"] if total else [f"no {item.unit} yet"] if item.status == "running" else []
     if item.stage and item.active:
         facts.append(f"stage {shared.escape(item.stage)}")
     if item.loss is not None:
