@@ -145,14 +145,14 @@ def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 @jobs.command()
 def log(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     """Print how a job stands and the end of its log; with --json everything about it."""
-    from studio.services import provenance, training
+    from studio.services import live, provenance, training
 
     with sentences():
         ws = open_workspace(home)
         found = training.job_view(ws, job)
         if as_json:
             used = [asdict(correction) for correction in provenance.corrections_of(ws, job)]
-            _print_json(asdict(found) | {"corrections": used})
+            _print_json(asdict(found) | {"corrections": used, "live": asdict(live.live_view(ws, job))})
             return
         print(_line(found))
         for sentence in (found.error, found.gate, found.reproduction and found.reproduction["sentence"]):

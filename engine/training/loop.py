@@ -39,6 +39,7 @@ from engine.training.feed import Feed, MicroBatch, Step
 from engine.training.folder import RunFolder
 from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
+from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
 
 # What a resumed run may change in its recipe: how the work is cut up, not what it is.
@@ -157,8 +158,7 @@ class _Run:
             processes.spread(self.objective, self.model.llm)
         self.model.to(processes.device)
         self.started = time.monotonic()
-        self.pace, self.timed = 0.0, 0  # seconds a step takes, and how many steps say so
-        self.aside: dict[str, float] = {}  # seconds a step that evaluating and watching take, spread over the steps between
+        self.pace = Pace()
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -193,7 +193,7 @@ class _Run:
         select_trainable(self.model, stage.trainable)
         self.model.train()
         self.objective.begin(stage, sampler.examples())
-        self.aside = {}
+        self.pace.begin_stage()
         optimiser = MasterAdamW(self.model.trainable(), stage, self.processes)
         first = self._restore(index, optimiser)
         total = self.done - first + sum(later.steps for later in self.recipe.stages[index:])
@@ -325,7 +325,7 @@ class _Run:
             values |= self._answer("eval", stage, spread_evenly(self.dev, stage.eval_dialogues), stage.eval_every)
         self.model.train()
         seconds = time.monotonic() - begun
-        self.aside["eval"] = seconds / stage.eval_every
+        self.pace.aside("eval", seconds, stage.eval_every)
         return values | {"eval_seconds": round(seconds, 2)}
 
     def _answer(self, what: str, stage: StageConfig, dialogues: Sequence[Dialogue], every: int) -> dict[str, Any]:
@@ -337,7 +337,7 @@ class _Run:
         seen = {"step": self.done, "stage": stage.name, "of": what, "turns": [vars(sample) for sample in samples]}
         self._write("the sample answers", lambda: self.folder.save_samples(**seen))
         seconds = time.monotonic() - begun
-        self.aside[what] = seconds / every
+        self.pace.aside(what, seconds, every)
         return {f"{what}_{name}": value for name, value in figures.items()} | {f"{what}_seconds": round(seconds, 2)}
 
     def _feed(self, stage: StageConfig, batch: Callable[[int], list[Example]], *, training: bool = False) -> Feed:
@@ -354,12 +354,9 @@ class _Run:
         )
 
     def _log(self, stage: StageConfig, total: int, seconds: float, values: dict[str, Any]) -> None:
-        self.timed += 1
-        # The mean at first, then mostly the newest; the first step counts only as long as it is the only one: it also warms up
-        self.pace += max(0.05, 1 / max(1, self.timed - 1)) * (seconds - self.pace)
-        each = self.pace + sum(self.aside.values())
+        self.pace.step(seconds)
         line = {"stage": stage.name, "step": self.done, "total_steps": total, **values, "seconds": seconds}
-        line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": each * (total - self.done)}
+        line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": self.pace.left(total - self.done)}
         self._write("the metrics", lambda: self.folder.log(**line))
 
     def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None) -> None:
