@@ -252,5 +252,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     editor.forward.click(go_forward, seen, editor.turn_view, **shared.SAVE)
     editor.doubtful.click(go_doubtful, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
     saving.wire()
+    finder.mine.wire(head.project)
     asked = editor.ask.click(ask_model, seen, editor.notice, show_progress_on=[editor.heard], **shared.MODEL)
     asked.then(answered, [seen, editor.transcript], editor.turn_view, **shared.SAVE)

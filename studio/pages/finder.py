@@ -1,4 +1,5 @@
-"""The left side of the Correct page: what is next, filters and search, the project's dialogues, the turns of the open one.
+"""The left side of the Correct page: what is next, filters and search, the project's dialogues, what became of one's corrections,
+the turns of the open dialogue.
 
 What is looked for is kept in the page's address beside the turn, so that a reload, a link or the browser's back comes to the
 same turn and the same list.
@@ -16,6 +17,7 @@ import gradio as gr
 from db.models import ErrorKind, Speaker, TurnStatus
 from db.repositories.queue import Filters
 from studio.pages import shared
+from studio.pages.mine_panel import MinePanel
 from studio.pages.slot_form import split_name
 from studio.pages.turn_html import STATUS_TEXT, dialogue_label, entry_label
 from studio.services import ontology, review, search
@@ -57,6 +59,7 @@ class Finder:
                 self.dialogue = gr.Radio(
                     [], label="Dialogues", elem_id="correct.dialogue", elem_classes="dst-list", interactive=True
                 )
+            self.mine = MinePanel(ws)
         self.turn = gr.Radio(
             [], label="Turns of this dialogue", elem_id="correct.turn", elem_classes="dst-list", interactive=True
         )

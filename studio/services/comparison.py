@@ -6,6 +6,7 @@ Nothing is inferred again: the answers were kept when the checkpoints were score
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -93,6 +94,18 @@ def compare(ws: Workspace, baseline_id: int, checkpoint_id: int) -> Comparison:
         turn_id, audio = places.get((found.dialogue, found.number), (None, None))
         changes.append(replace(found, turn_id=turn_id, audio=str(ws.path(audio)) if audio else None))
     return Comparison(*pair.names, figures, (before, after), tuple(changes), recipe_changes(*recipes))
+
+
+def fixed_and_broken(ws: Workspace, baseline_id: int, checkpoint_id: int) -> tuple[Counter[str], Counter[str]]:
+    """By slot, how often the second of two checkpoints has right what the first had wrong in held-out turns, and the reverse.
+
+    Raises:
+        StudioError: see `compare`.
+    """
+    with ws.read() as session:
+        found = list(_changes(*_aligned(_pair(ws, session, baseline_id, checkpoint_id))))
+    fixed, broken = (Counter(change.slot for change in found if change.kind == kind) for kind in ("fixed", "broken"))
+    return fixed, broken
 
 
 def report(ws: Workspace, baseline_id: int, checkpoint_id: int) -> Path:
