@@ -8,6 +8,7 @@ from db.repositories.queue import Entry
 from engine.dialogue import State, Value, check_state
 from studio.errors import ConflictError
 from studio.pages import shared
+from studio.services import doubt
 from studio.services.lint import Hint
 from studio.services.propagation import Moved
 from studio.services.views import DialogueRow, RevisionView, TurnView
@@ -55,9 +56,11 @@ def title_html(turn: TurnView) -> str:
 
 
 def heard_html(turn: TurnView) -> str:
-    """What the model heard, and its raw output where that was not a state."""
+    """What the model heard, or could as well have heard, and its raw output where that was not a state."""
     text = shared.escape(turn.model_transcript) if turn.model_transcript else "<i>nothing yet</i>"
-    return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p></div>{shared.invalid_html(turn)}"
+    other = doubt.second_reading(turn)
+    second = f"<small>or</small><p class='dst-muted'>{shared.escape(other)}</p>" if other else ""
+    return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p>{second}</div>{shared.invalid_html(turn)}"
 
 
 def hints_html(found: list[Hint]) -> str:

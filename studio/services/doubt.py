@@ -44,6 +44,11 @@ def of(view: TurnView) -> Doubt | None:
     return max(_signs(view), key=lambda sign: sign.degree, default=Doubt(0.0, ""))
 
 
+def second_reading(view: TurnView) -> str | None:
+    """What the CTC head reads, where that are other words than the transcript's."""
+    return view.ctc_transcript if _apart(view) else None
+
+
 def _signs(view: TurnView) -> Iterator[Doubt]:
     """Every sign above 0."""
     slots = [Doubt(1 - sure, f"unsure of {slot}") for found in view.confidence.values() for slot, sure in found.items()]
@@ -51,12 +56,18 @@ def _signs(view: TurnView) -> Iterator[Doubt]:
     if view.corrected_transcript is None:
         if view.transcript_confidence is not None and view.transcript_confidence < 1:
             yield Doubt(1 - view.transcript_confidence, "hard to hear")
-        if view.ctc_transcript is not None:
-            readings = (to_spoken(text).split() for text in (view.model_transcript or "", view.ctc_transcript))
-            if apart := Levenshtein.normalized_distance(*readings):
-                yield Doubt(apart, "heard two ways")
+        if apart := _apart(view):
+            yield Doubt(apart, "heard two ways")
     if view.other_state is not None and _values(view, view.other_state) != _values(view, view.predicted_state or {}):
         yield Doubt(DISAGREEMENT, "checkpoints disagree")
+
+
+def _apart(view: TurnView) -> float:
+    """The share of words in which the transcript and the CTC head's reading differ; 0 where there is none."""
+    if view.ctc_transcript is None:
+        return 0.0
+    readings = (to_spoken(text).split() for text in (view.model_transcript or "", view.ctc_transcript))
+    return float(Levenshtein.normalized_distance(*readings))
 
 
 def _values(view: TurnView, state: State) -> dict[tuple[str, str], str]:

@@ -8,10 +8,11 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, text
+from sqlalchemy import URL, Engine, make_url, text
 
 from db.engine import NewerDatabaseError, alembic_config, connect, migrate, writing
 from db.models import Base, Project
+from tests.databases import Server
 
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
 
@@ -78,3 +79,23 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(engine: Engi
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(NewerDatabaseError):
         migrate(engine)
+
+
+def test_a_server_whose_user_may_create_no_extension_has_no_index_of_words_and_all_tables(postgresql: Server) -> None:
+    def indexed(url: URL) -> bool:
+        opened = connect(url.render_as_string())
+        migrate(opened)
+        assert differences(opened) == []
+        with opened.connect() as connection:
+            found = connection.scalar(text("SELECT to_regclass('ix_turns_words')")) is not None
+        opened.dispose()
+        return found
+
+    assert indexed(make_url(postgresql.new("template0")))
+    url = make_url(postgresql.new("template0"))
+    owner = connect(url.render_as_string())
+    with owner.begin() as connection:
+        connection.execute(text("CREATE ROLE plain LOGIN"))
+        connection.execute(text("GRANT ALL ON SCHEMA public TO plain"))
+    owner.dispose()
+    assert not indexed(url.set(username="plain"))

@@ -38,8 +38,10 @@ def test_the_largest_sign_is_the_doubt_and_its_reason(ws: Workspace, turn: TurnV
     tracker.read = "a place on the north"  # one word of five
     tracker.sure = 0.95
     assert answered(ws, turn) == Doubt(pytest.approx(0.2), "heard two ways")
+    assert doubt.second_reading(dialogues.get_turn(ws, turn.id)) == "a place on the north"
     tracker.read = "A place in the north!"
     assert answered(ws, turn) == Doubt(pytest.approx(0.1), "unsure of area")
+    assert doubt.second_reading(dialogues.get_turn(ws, turn.id)) is None
     tracker.valid = False
     assert answered(ws, turn) == Doubt(1.0, "no valid answer")
 
@@ -97,8 +99,8 @@ def test_answers_of_an_older_database_keep_their_order_and_say_why(tmp_path: Pat
             "INSERT INTO dialogues (id, project_id, name, split, source, licence, created) "
             f"VALUES (1, 1, 'd', 'train', '', '', {now})",
             *(
-                "INSERT INTO turns (id, project_id, dialogue_id, turn_id, speaker, status, doubt, created) "
-                f"VALUES ({number}, 1, 1, {number}, 'user', 'predicted', {degree}, {now})"
+                "INSERT INTO turns (id, project_id, dialogue_id, turn_id, speaker, status, doubt, words, created) "
+                f"VALUES ({number}, 1, 1, {number}, 'user', 'predicted', {degree}, 'said in {number}', {now})"
                 for number, degree in ((1, 0.2), (2, 1.0), (3, 0.4), (4, 0.0))
             ),
             *(
@@ -107,6 +109,8 @@ def test_answers_of_an_older_database_keep_their_order_and_say_why(tmp_path: Pat
             ),
         ):
             connection.execute(text(statement))
-    entries = search.doubtful(open_workspace(home), 1, Filters()).entries
+    ws = open_workspace(home)
+    entries = search.doubtful(ws, 1, Filters()).entries
     expected = [(2, "no valid answer"), (3, "unsure of food"), (1, "unsure of area"), (4, "")]
     assert [(entry.turn_id, entry.why) for entry in entries] == expected
+    assert [entry.turn_id for entry in search.doubtful(ws, 1, Filters(text="IN 3")).entries] == [3]
