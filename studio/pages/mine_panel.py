@@ -42,9 +42,9 @@ def mine_html(answers: Sequence[Answer], runs: Sequence[RunOutcome]) -> str:
             "Nothing to tell yet",
             "What reviewers change in your corrections is listed here, and what the model got right after learning from them.",
         )
-    told = "".join(map(_answer_html, answers)) or "<li>Nobody has changed or handed back what you corrected.</li>"
+    told = f"<ul>{''.join(map(_answer_html, answers))}</ul>" if answers else "<p>Nobody has changed what you corrected.</p>"
     learnt = "".join(map(_run_html, runs)) or "<p>No training run has used your corrections yet.</p>"
-    return f"<h4>What others changed</h4><ul class='dst-hints'>{told}</ul><h4>What the model learnt from you</h4>{learnt}"
+    return f"<div class='dst-moved'><b>What others changed</b>{told}</div><b>What the model learnt from you</b>{learnt}"
 
 
 def _answer_html(answer: Answer) -> str:

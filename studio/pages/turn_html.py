@@ -31,12 +31,11 @@ def dialogue_label(row: DialogueRow) -> str:
 
 def entry_label(entry: Entry, drawn: bool) -> str:
     """One line of the queue: how doubtful and why, its first words, where it is; whether it came by lot."""
-    doubt = "new" if entry.doubt is None else f"{entry.doubt:.0%} doubt".replace("%", " %")
-    why = f": {entry.why}" if entry.why else ""
+    degree = "new" if entry.doubt is None else f"{entry.doubt:.0%}".replace("%", " %") + f" {entry.why or 'doubt'}"
     said = entry.words.partition("\n")[0]
     words = said if len(said) <= 48 else f"{said[:48]}…"
     where = f"{entry.dialogue} {entry.number + 1}{' · by lot' if drawn else ''}"
-    return f"{MARKS[entry.status]} {doubt}{why} · {words or '(not transcribed)'} · {where}"
+    return f"{MARKS[entry.status]} {degree} · {words or '(not transcribed)'} · {where}"
 
 
 def turn_label(turn: TurnView) -> str:
