@@ -33,11 +33,14 @@ class QueuePage:
     drawn: frozenset[int]
 
 
-def doubtful(ws: Workspace, project_id: int, filters: Filters, limit: int = 50) -> QueuePage:
-    """The beginning of the queue: the most doubtful turns, every fifth place drawn by lot from all that match."""
+def doubtful(ws: Workspace, project_id: int, filters: Filters, limit: int = 50, counted: int = COUNTED) -> QueuePage:
+    """The beginning of the queue: the most doubtful turns, every fifth place drawn by lot from all that match.
+
+    ``counted`` is how far they are counted, ``limit`` at least.
+    """
     with ws.read() as session:
-        doubtful_first = queue.most_doubtful(session, project_id, filters, COUNTED)
-        if len(doubtful_first) < COUNTED:  # these are all there are
+        doubtful_first = queue.most_doubtful(session, project_id, filters, counted)
+        if len(doubtful_first) < counted:  # these are all there are
             by_lot = sorted(doubtful_first, key=lambda entry: entry.lottery)
         else:
             by_lot = queue.by_lot(session, project_id, filters, limit)
@@ -74,7 +77,7 @@ def dialogues(
 
 def next_turn(ws: Workspace, project_id: int, filters: Filters, after: int | None = None) -> int | None:
     """The turn to do next; ``after`` is the one just done, which does not come again at once. ``None``: all is done."""
-    page = doubtful(ws, project_id, filters, limit=20)
+    page = doubtful(ws, project_id, filters, limit=20, counted=20)
     return next((entry.turn_id for entry in page.entries if entry.turn_id != after), None)
 
 
