@@ -31,7 +31,8 @@ def indexed(session: Session, project_id: int, text: str) -> Select[int] | None:
         return None
     phrase = '"' + text.replace('"', '""') + '"'
     found = select(INDEX.c.rowid).where(literal_column(INDEX.name).op("MATCH")(phrase))
-    some = select(Turn.id).where(Turn.id.in_(found), of_project(project_id)).limit(FEW + 1).subquery()
+    of_turns = found.join(Turn, Turn.id == INDEX.c.rowid).where(of_project(project_id))
+    some = of_turns.limit(FEW + 1).subquery()  # a join, which ends there; to look turns up in it, all would be found first
     many = session.scalar(select(func.count()).select_from(some)) or 0
     return found if many <= FEW else None
 
