@@ -94,7 +94,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             call_notice = shared.block(elem_id="data.call_notice")
             gr.Markdown("### Answer recorded turns", elem_id="data.answer_title")
             answer = gr.Button("Let the model answer all turns", elem_id="data.answer")
-            answer_notice = shared.block(ANSWER, elem_id="data.answer_notice", elem_classes="dst-notice")
+            answer_notice = shared.block(ANSWER, elem_id="data.answer_notice", elem_classes="dst-hint")
         with gr.Column(scale=1, min_width=340):
             gr.Markdown("### Export", elem_id="data.export_title")
             outgoing = gr.Dropdown(

@@ -29,12 +29,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             notice = shared.block(elem_id="models.notice", elem_classes="dst-notice")
             gate = GatePanel(ws)
             scores = shared.block(elem_id="models.scores")
-            measure = gr.Button("Score on held-out dialogues", elem_id="models.score", size="sm")
+            measure = gr.Button("Score on held-out dialogues", elem_id="models.score")
+            queued = shared.block(elem_id="models.queued", elem_classes="dst-hint")
         with gr.Column(scale=3, min_width=340):
             side = ComparePanel(ws)
             with gr.Accordion("Model card", open=False, elem_id="models.card_panel"):
                 card = gr.Markdown(elem_id="models.card", elem_classes="dst-card")
-    view = [table, checkpoint, scores, card, *gate.outputs, *side.outputs]
+    view = [table, checkpoint, scores, queued, card, *gate.outputs, *side.outputs]
 
     def shown(wanted: int | None) -> dict[Any, Any]:
         found = checkpoints.list_checkpoints(ws)
@@ -44,6 +45,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 table: table_html(found),
                 checkpoint: gr.update(choices=[(label(item), item.id) for item in found], value=chosen.id),
                 scores: shared.scores_html(chosen.parent_scores, chosen.scores),
+                queued: "",
                 card: checkpoints.model_card(ws, chosen.id) or "*This checkpoint has no model card.*",
             }
             | gate.shown(chosen)
@@ -68,7 +70,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     @shared.reported
     def score(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
-        """Inputs: models.project, models.checkpoint. Outputs: models.notice."""
+        """Inputs: models.project, models.checkpoint. Outputs: models.queued."""
         people.require(ws, shared.author(request), "trainer")
         if project_id is None:
             raise StudioError("There is no project to score on: create one on the Talk page.")
@@ -125,7 +127,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
-    measure.click(score, [head.project, checkpoint], notice, **shared.ACT)
+    measure.click(score, [head.project, checkpoint], queued, **shared.ACT)
     gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
     gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.ACT)
     gate.back.click(go_back, None, [notice, *view], **shared.ACT)

@@ -237,8 +237,8 @@ def invalid_html(turn: dialogues.TurnView) -> str:
 
 def queued(item: training.JobView) -> str:
     """The notice after a job was queued, with where to watch it."""
-    when = f", number {item.queue_position} in the queue" if item.queue_position else ""
-    return f"Job {item.id} does it without this page{when}: <a href='train?job={item.id}'>watch it on Train</a>."
+    when = f", number {item.queue_position} to start" if item.queue_position else ""
+    return f"Queued as job {item.id}{when}. It runs without this page: <a href='train?job={item.id}'>watch it on Train</a>."
 
 
 def alert(sentence: object) -> str:

@@ -64,7 +64,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     live = [progress, stop, resume, again, used, scores, job, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
-        scored = not item.active and (item.status == "finished" or item.scores_after is not None)
+        scored = item.has_scores and not item.active and (item.status == "finished" or item.scores_after is not None)
         return {
             progress: progress_html(item),
             stop: gr.update(interactive=item.can_stop),

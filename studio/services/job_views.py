@@ -73,6 +73,11 @@ class JobView:
         return {"train": "step", "evaluate": "turn", "predict": "turn", "import": "dialogue"}[self.kind]
 
     @property
+    def has_scores(self) -> bool:
+        """Whether it scores a checkpoint."""
+        return self.kind in ("train", "evaluate")
+
+    @property
     def can_stop(self) -> bool:
         """Whether ``stop_job`` would be heard."""
         return self.status in ("queued", "running")

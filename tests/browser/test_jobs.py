@@ -29,7 +29,7 @@ def test_a_job_runs_to_its_end_with_the_browser_closed_and_the_page_comes_back_t
 
     first = open_view(studio)
     first.go("train")
-    first.says("train.plan", "unknown until a run was measured")
+    first.says("train.plan", "Training time:")
     first.field("train.steps").fill(str(STEPS))
     first.element("train.start").click()
     first.says("train.progress", f"of {STEPS}", seconds=60)
@@ -58,11 +58,12 @@ def test_a_job_runs_to_its_end_with_the_browser_closed_and_the_page_comes_back_t
     # Other long work is queued from where it is wished for, and found in the same place.
     third.go("models?checkpoint=1")
     third.element("models.score").click()
-    third.says("models.notice", "Job 2 does it without this page")
+    third.says("models.queued", "Queued as job 2")
+    third.element("models.queued").scroll_into_view_if_needed()
     third.picture("models-queued")
     third.go("data")
     third.element("data.answer").click()
-    third.says("data.answer_notice", "Job 3 does it without this page")
+    third.says("data.answer_notice", "Queued as job 3")
     third.element("data.answer_notice").scroll_into_view_if_needed()
     third.picture("data-queued")
     third.element("data.answer_notice").get_by_role("link").click()

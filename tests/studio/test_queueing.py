@@ -89,6 +89,7 @@ def test_what_cannot_be_scored_answered_or_imported_is_refused_and_leaves_nothin
     assert list(ws.path("runs").iterdir()) == []
 
 
+@BOTH
 @pytest.mark.usefixtures("asleep")
 def test_answering_can_be_stopped_and_goes_on_with_what_is_left(
     ws: Workspace, project: int, spoken, tracker, monkeypatch
