@@ -17,6 +17,11 @@ from studio.workspace import Workspace
 
 POINTS = 400  # what the plot of the loss shows at most, however long the run
 LOSS, MEASURED = ["step", "stage", "loss"], ["step", "measure", "percent"]
+# Opening the log shows its end
+NEWEST = """() => setTimeout(() => {
+    const text = document.getElementById("train.log").querySelector("textarea");
+    text.scrollTop = text.scrollHeight;
+}, 100)"""
 NO_SAMPLES = "From the first step on, some turns of corrected dialogues that are held out are answered here now and then."
 
 
@@ -40,10 +45,11 @@ class LivePanel:
             )
         with gr.Accordion("Sample answers", open=True, elem_id="train.samples_panel"):
             self.samples = shared.block(elem_id="train.samples")
-        with gr.Accordion("Log", open=False, elem_id="train.log_panel"):
+        with gr.Accordion("Log", open=False, elem_id="train.log_panel") as log_panel:
             self.log = gr.Textbox(
                 show_label=False, lines=12, max_lines=12, interactive=False, elem_id="train.log", elem_classes="dst-log"
             )
+        log_panel.expand(None, None, None, js=NEWEST, **shared.LIGHT)
         self.known = gr.State({})
 
     @property

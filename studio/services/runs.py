@@ -10,6 +10,7 @@ runs/<job id>/heartbeat   touched by the job's process as long as it lives
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ HEARTBEAT, STOP, LOG = "heartbeat", "stop", "log.txt"
 RESULT, PROGRESS = "result.json", "progress.json"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
 REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first run
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
 
 
@@ -62,8 +64,9 @@ def write_progress(folder: Path, done: int, total: int) -> None:
 
 
 def log_tail(folder: Path, lines: int = 40) -> str:
-    """The end of the job's log; of a progress bar that was drawn over and over, its last state."""
-    drawn = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _tail(folder / LOG, 16_384).split("\n")]
+    """The end of the job's log, without colours; of a progress bar that was drawn over and over, its last state."""
+    text = _COLOURS.sub("", _tail(folder / LOG, 16_384))
+    drawn = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n")]
     return "\n".join(drawn[:-1][-lines:] if drawn[-1:] == [""] else drawn[-lines:])
 
 

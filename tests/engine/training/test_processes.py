@@ -53,12 +53,18 @@ def recipe(make_recipe, steady_encoder):
     return make_recipe(model=model, stages=[live, {"batch": 3, "steps": 2, "max_positions": 64}])
 
 
-@pytest.mark.parametrize("options", [[], ["--shard"]], ids=["data-parallel", "fsdp"])
+@pytest.mark.parametrize("options", [["--watch"], ["--shard"]], ids=["data-parallel", "fsdp"])
 def test_two_processes_train_as_one(recipe, manifest, corpus, tmp_path, options):
     train(recipe, corpus, tmp_path / "one", cache=tmp_path / "cache")
     two, finished = run(recipe, manifest, tmp_path / "two", *options)
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert curve(two) == pytest.approx(curve(metrics(tmp_path / "one")), rel=2e-4)
+    if "--watch" in options:  # which the other run is not, and that changes nothing
+        assert [line["step"] for line in two if "held_out_wer" in line] == [1, 2, 4]
+        seen = [
+            (turn["dialogue_id"], turn["turn_id"]) for turn in json.loads((tmp_path / "two/samples.json").read_text())["turns"]
+        ]
+        assert seen == [(d.dialogue_id, turn.turn_id) for d in corpus if d.split == "dev" for turn in d.user_turns()]
     assert two[1]["eval_loss"] == pytest.approx(metrics(tmp_path / "one")[1]["eval_loss"], rel=2e-4)
     for file in sorted((tmp_path / "one" / "checkpoint").glob("*.safetensors")):
         mine, theirs = load_file(tmp_path / "two" / "checkpoint" / file.name), load_file(file)

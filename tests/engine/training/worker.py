@@ -9,12 +9,14 @@ from engine.dialogue import read_manifest
 from engine.training import train
 
 recipe, manifest, out, *options = sys.argv[1:]
+dialogues = read_manifest(manifest)
 train(
     parse_recipe(json.loads(Path(recipe).read_text())),
-    read_manifest(manifest),
+    dialogues,
     Path(out),
     device="cpu",
     cache=Path(out) / "cache",
     resume="--resume" in options,
     shard="--shard" in options,
+    watched=[dialogue for dialogue in dialogues if dialogue.split == "dev"] if "--watch" in options else [],
 )

@@ -108,7 +108,9 @@ def test_the_gpus_memory_is_what_the_driver_says(ws: Workspace, running, monkeyp
 
 def test_a_progress_bar_in_the_log_is_one_line(ws: Workspace, running) -> None:
     folder = ws.path(f"runs/{running(1)}")
-    (folder / "log.txt").write_bytes(b"begun\n" + b"".join(b"\r%d %%" % share for share in range(101)) + b"\ndone\n")
+    (folder / "log.txt").write_bytes(
+        b"\x1b[1mbegun\x1b[0m\n" + b"".join(b"\r%d %%" % share for share in range(101)) + b"\ndone\n"
+    )
     assert runs.log_tail(folder).splitlines() == ["begun", "100 %", "done"]
 
 
