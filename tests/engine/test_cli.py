@@ -63,3 +63,6 @@ def test_what_a_user_can_mend_is_one_sentence_and_exit_code_2(base_models, argum
     done = engine(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert reason in done.stderr and "Traceback" not in done.stderr
+    if "--json" in arguments:
+        told = json.loads(done.stdout)
+        assert (reason in told["error"], told["failure"]) == (True, "weights")

@@ -16,8 +16,9 @@ import pytest
 import torch
 
 from db.models import Job
+from db.repositories import settings
 from engine.checkpoints import load_checkpoint
-from studio.services import training
+from studio.services import dialogues, queueing, training
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 from tests.faults.test_random_kills import ended, learned, nothing_is_half_written, wait
@@ -169,14 +170,31 @@ def test_a_recording_that_is_gone_is_named(ws: Workspace, tiny_models: Path, hel
     assert wait(ws, job.id, ended).status == "finished"
 
 
-def test_base_models_that_are_gone_are_named(ws: Workspace, tiny_models: Path, tmp_path: Path, held) -> None:  # noqa: F811
+def test_base_models_that_are_gone_are_named_by_jobs_of_each_kind(
+    ws: Workspace,
+    tiny_models: Path,  # noqa: F811
+    tmp_path: Path,
+    held,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queueing, "start_next", lambda ws: None)
     models = shutil.copytree(tiny_models, tmp_path / "models")
-    job = TinyRuns(ws, models).start(30)
+    tiny = TinyRuns(ws, models, held_out=True)
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, tiny.base_id)
+    spoken = dialogues.create_dialogue(ws, tiny.project_id, "spoken")
+    dialogues.add_user_turn(ws, spoken.id, ws.path("tmp/noise.wav"))
+    queued = [
+        tiny.start(3),
+        queueing.start_evaluation(ws, tiny.project_id, tiny.base_id),
+        queueing.start_prediction(ws, tiny.project_id),
+    ]
     for file in (models / "qwen2").glob("*.safetensors"):
         file.unlink()
     held()
     training.start_next(ws)
-    failed(ws, job, "weights", "Weights are missing or damaged: ")
+    for job in queued:
+        failed(ws, job, "weights", "Weights are missing or damaged: ")
 
 
 def test_memory_that_runs_out_is_told_whether_the_system_kills_or_refuses(ws: Workspace, tiny_models: Path) -> None:  # noqa: F811
