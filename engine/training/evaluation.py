@@ -15,7 +15,7 @@ from engine.data.batching import DataError, Example, row_length, stage_examples
 from engine.dialogue import Dialogue, State
 from engine.model import SpeechLLM
 from engine.scoring import TurnResult, report, wer
-from engine.tasks import TASKS
+from engine.tasks import TASKS, Answer
 from engine.tracking import Tracker, track_dialogues
 from engine.tracking.examples import answer_examples
 from engine.training.processes import Processes
@@ -84,7 +84,7 @@ def decode(
     try:
         tracker = Tracker(model, info, device=str(processes.device), merge=False)
         if "dst" in stage.tasks:
-            parts = processes.gather(list(track_dialogues(tracker, mine)))
+            parts = processes.together(lambda: list(track_dialogues(tracker, mine)))
             tracked = {(turn.dialogue_id, turn.turn_id): turn for part in parts for turn in part}
             results = [TurnResult(t.dialogue_id, t.turn_id, t.transcript, t.state) for t in tracked.values()]
             scores = report(dialogues, results, info.ontology)
@@ -95,8 +95,12 @@ def decode(
                 if (found := tracked.get((dialogue.dialogue_id, turn.turn_id))) is not None
             ]
             return {"wer": scores["wer"], "jga": scores["jga"]}, samples
-        examples = [example for dialogue in mine for example in TASKS["asr"].examples(dialogue, info.prompt)]
-        answers = [answer for part in processes.gather(answer_examples(tracker, examples)) for answer in part]
+
+        def heard_in_mine() -> list[Answer]:
+            examples = [example for dialogue in mine for example in TASKS["asr"].examples(dialogue, info.prompt)]
+            return answer_examples(tracker, examples)
+
+        answers = [answer for part in processes.together(heard_in_mine) for answer in part]
         heard = [
             Sample(a.example.dialogue_id, a.example.turn.turn_id, a.example.turn.transcript, None, a.text, None) for a in answers
         ]

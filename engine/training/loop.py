@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ class _Run:
                 if last:
                     total -= stage.steps - (step + 1)
                 if self.watched and (last or self.done == 1 or self.done % self.watch_every == 0):
-                    values |= self._answer("held_out", stage, self.watched, self.watch_every)
+                    values |= self._watch(stage)
                 self._log(stage, total, seconds, values)
                 self.progress.update(task, advance=1, note=f"loss {values['loss']:.3f}")
                 if last and stage.eval_every:
@@ -328,12 +329,27 @@ class _Run:
         self.pace.aside("eval", seconds, stage.eval_every)
         return values | {"eval_seconds": round(seconds, 2)}
 
+    def _watch(self, stage: StageConfig) -> dict[str, Any]:
+        """Answer what is watched. Nothing follows from that, so what goes wrong there ends the watching and not the run."""
+        try:
+            return self._answer("held_out", stage, self.watched, self.watch_every)
+        except Exception as error:
+            self.watched = []
+            if self.processes.device.type == "cuda":
+                torch.cuda.empty_cache()
+            if self.processes.first:
+                reason = str(error).strip().split("\n")[0] or type(error).__name__
+                print(f"watching the held-out dialogues ends at step {self.done}: {reason}", file=sys.stderr, flush=True)
+            return {}
+
     def _answer(self, what: str, stage: StageConfig, dialogues: Sequence[Dialogue], every: int) -> dict[str, Any]:
         """WER and JGA of the model as it stands, under names that begin with ``what``; the answers go into the samples."""
         begun = time.monotonic()
         self.model.eval()
-        figures, samples = decode(self.model, self._info(), stage, dialogues, self.processes)
-        self.model.train()
+        try:
+            figures, samples = decode(self.model, self._info(), stage, dialogues, self.processes)
+        finally:
+            self.model.train()
         seen = {"step": self.done, "stage": stage.name, "of": what, "turns": [vars(sample) for sample in samples]}
         self._write("the sample answers", lambda: self.folder.save_samples(**seen))
         seconds = time.monotonic() - begun

@@ -54,6 +54,21 @@ class Processes:
         dist.all_gather_object(values, value)
         return values  # type: ignore[return-value]
 
+    def together(self, work: Callable[[], T]) -> list[T]:
+        """Every process's result, in order of rank; what goes wrong in one of them is raised in all."""
+        if self.world == 1:
+            return [work()]
+        result, problem = None, None
+        try:
+            result = work()
+        except Exception as error:
+            problem = error
+        outcomes = self.gather((result, problem))
+        for _, failed in outcomes:
+            if failed is not None:
+                raise failed
+        return [found for found, _ in outcomes]  # type: ignore[misc]
+
     def on_first(self, work: Callable[[], T]) -> T | None:
         """Run in the first process while the others wait; what goes wrong there is raised in all of them."""
         if self.world == 1:

@@ -167,6 +167,17 @@ def test_watched_dialogues_are_answered_and_change_nothing(make_recipe, corpus, 
     assert not (tmp_path / "alone" / "samples.json").exists()
 
 
+def test_what_goes_wrong_while_watching_does_not_end_the_run(make_recipe, corpus, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(loop_module, "decode", fail)
+    held_out = [replace(dialogue, split="test") for dialogue in corpus if dialogue.split == "dev"]
+    result = train(make_recipe(steps=2), corpus, tmp_path, cache=tmp_path / "cache", watched=held_out)
+    assert result["status"] == "finished" and not any("held_out_wer" in line for line in lines(tmp_path))
+    assert capsys.readouterr().err.count("watching the held-out dialogues ends at step 1: CUDA out of memory") == 1
+
+
 def test_what_is_watched_is_little_however_much_is_held_out():
     def talk(name):
         return Dialogue(name, [Turn(n, "user" if n % 2 else "agent", "north", "a.flac") for n in range(40)])
