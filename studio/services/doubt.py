@@ -10,6 +10,9 @@ Four signs, each a figure for how likely something in the answer is wrong:
 The doubt is the largest sign, and that sign is the reason: a turn is as doubtful as what is most doubtful about it. An answer
 that is no state is doubtful through and through. What somebody settled is not doubted: words that were corrected, and values that
 the answer was told. Where a sign is not known (older answers have no second and third, most turns no fourth), the others decide.
+
+Of 146 turns of WOZ 2.0's test set that the demo checkpoint answered, 66 had wrong words or a wrong state; of the most doubtful
+quarter 33 in 36 did, ordered by slots alone 27 (area under the ROC curve 0.85, by slots alone 0.72).
 """
 
 from __future__ import annotations

@@ -106,11 +106,11 @@ def _answers(turn: Turn, author: str) -> Iterator[Answer]:
 
 
 def _corrections(turn: Turn, kind: RevisionKind, author: str) -> dict[str, tuple[Revision, str | None]]:
-    """What somebody wrote or accepted in a turn and did not take back: the revision and the value, by slot or `WORDS`."""
-    layer = author if turn.dialogue.double else LABELS
+    """What somebody wrote or accepted in a turn, blind or not, and did not take back: the revision and the value, by slot or
+    `WORDS`."""
     found: dict[str, tuple[Revision, str | None]] = {}
     for revision in turn.revisions:
-        if (revision.kind, revision.layer, revision.author) != (kind, layer, author):
+        if (revision.kind, revision.author) != (kind, author):
             continue
         values = _values(kind, revision.new)
         for what in _decided(revision):
