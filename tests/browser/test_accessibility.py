@@ -37,6 +37,7 @@ def test_no_page_has_a_serious_violation(
     view.element("talk.project_panel").get_by_role("button", name="New project").click()
     view.element("talk.project_add").click()
     view.page.get_by_text("A project needs a name").wait_for()
+    view.page.wait_for_timeout(1_000)  # it fades in
     assert not violations(view.page, ".toast-wrap")
     pages = [link.get_attribute("href") or "" for link in view.page.locator("nav a").all()]
     assert len(pages) > 5

@@ -59,7 +59,7 @@ def bakeries(ws: Workspace, tmp_path: Path) -> int:
 
 def test_a_fine_tune_on_corrections_is_measurably_better_on_held_out_turns(ws: Workspace, bakeries: int) -> None:
     began = time.monotonic()
-    job = training.start_job(ws, bakeries, checkpoints.in_use(ws).id, "adapt", ["adapt.steps=100"])
+    job = training.start_job(ws, bakeries, checkpoints.in_use(ws).id, "adapt", ["adapt.steps=40"])
     while job.active:
         time.sleep(1)
         job = training.job_view(ws, job.id)
