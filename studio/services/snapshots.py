@@ -28,7 +28,10 @@ from studio.workspace import Workspace
 TRAIN, HELD_OUT = "snapshot/manifest.jsonl", "held_out/manifest.jsonl"
 NOTHING = "Nothing is corrected yet: correct or accept some turns of a dialogue that is not held out, then train."
 NO_STATE = "Only transcripts are corrected yet: correct or accept the state of a turn too, then train."
-
+NO_DEV = (
+    "This recipe chooses its best step by dialogues of the split dev, and none is corrected: correct one, or set eval_every = 0 "
+    "in every stage that has it."
+)
 NOT_HELD_OUT = "Nothing is held out yet: correct some turns of a dialogue of the split test, then score on them."
 
 
@@ -65,7 +68,7 @@ def preview(ws: Workspace, project_id: int) -> Preview:
         )
 
 
-def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[str, Any]) -> None:
+def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[str, Any], evaluates: bool = False) -> None:
     """Write the project's corrections below the job's folder and give the (flushed) job its snapshot.
 
     Of a dialogue of the split ``train`` every corrected user turn is taken with its recording; other user turns keep
@@ -74,11 +77,17 @@ def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[st
     Args:
         recipe: the complete recipe's text.
         base: what `provenance.describe_checkpoint` says of the job's base.
+        evaluates: the recipe measures itself on dialogues of the split ``dev``: they are taken too.
 
     Raises:
         StudioError: nothing is corrected, runs were scored on what would be trained on, or copies of it are.
     """
     train = _labelled(ws, session, job.project_id, Split.TRAIN)
+    if evaluates:
+        dev = _labelled(ws, session, job.project_id, Split.DEV)
+        if train and not dev:
+            raise StudioError(NO_DEV)
+        train += dev
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
     problem = _problem(session, job.project_id, train, held_out) or leaks.inherited(session, job.base, held_out)
     if problem is not None:

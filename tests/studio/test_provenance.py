@@ -3,11 +3,13 @@
 import json
 import tomllib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
+from engine.dialogue import read_manifest
 from studio.errors import StudioError
 from studio.services import checkpoints, corrections, dialogues, provenance, training
 from studio.workspace import Workspace
@@ -150,3 +152,17 @@ def test_a_base_that_heard_the_held_out_recording_is_refused(ws: Workspace, proj
     corrected("new")
     with pytest.raises(StudioError, match="run-1 was trained on a recording of the held-out dialogue under another name"):
         start(ws, project)
+
+
+def test_a_recipe_that_evaluates_has_the_dev_dialogues_in_its_snapshot(ws: Workspace, project: int, corrected) -> None:
+    corrected("d1")
+    start = partial(training.start_job, ws, project, checkpoints.in_use(ws).id, "adapt")
+    often = ["adapt.steps=2", "adapt.eval_every=1"]
+    with pytest.raises(StudioError, match="by dialogues of the split dev, and none is corrected"):
+        start(often)
+    corrected("d2", split="dev")
+    for overrides, wanted in ((often, {"train", "dev"}), (["adapt.steps=2"], {"train"})):
+        job = start(overrides)
+        frozen = read_manifest(ws.path(f"runs/{job.id}/snapshot/manifest.jsonl"))
+        assert {dialogue.split for dialogue in frozen} == wanted
+        wait(ws, job.id)
