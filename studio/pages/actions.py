@@ -9,7 +9,7 @@ from studio.services.views import TurnView
 from studio.workspace import Workspace
 
 # What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("mark", domain, slot), ("state", state),
-# ("accept",), ("undo",), ("redo",).
+# ("accept",), ("undo",), ("redo",), ("restore", revision's id).
 # One that met a conflict is kept, so that it can be saved once both versions were seen.
 Action = tuple[Any, ...]
 # What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.
@@ -51,4 +51,6 @@ def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
             return corrections.undo(ws, turn, author, seen["any"], layer=layer)
         case ("redo",):
             return corrections.redo(ws, turn, author, seen["any"], layer=layer)
+        case ("restore", revision):
+            return corrections.restore(ws, turn, revision, author, seen["any"], layer=layer)
     raise ValueError(f"no such action: {action}")

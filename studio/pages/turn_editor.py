@@ -14,7 +14,7 @@ from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
-from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label
+from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, version_label
 from studio.services import corrections, dialogues, double, hints, ontology, postprocessing, provenance
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
@@ -69,6 +69,9 @@ class TurnEditor:
             self.review = ReviewPanel(ws, self.seen)
             with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                 self.history = shared.block(elem_id="correct.history")
+                with gr.Row(elem_classes="dst-bar"):
+                    self.version = gr.Dropdown([], label="As it stood after", elem_id="correct.version", interactive=True)
+                    self.restore = shared.action("Bring back", "g", "correct.restore")
 
     def _title_bar(self) -> None:
         with gr.Row(elem_classes="dst-bar dst-turn-bar"):
@@ -92,7 +95,7 @@ class TurnEditor:
     def saved_view(self) -> list[Any]:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
-        parts += [self.raw, self.raw_problem, self.history, self.turns, self.held_out, self.undo, self.redo]
+        parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out, self.undo, self.redo]
         return [*parts, *self.review.parts, *self.guard.parts]
 
     @property
@@ -116,6 +119,7 @@ class TurnEditor:
         """
         around = dialogues.get_dialogue(self.ws, item.dialogue_id, item.layer)
         known = ontology.get_ontology(self.ws, around.project_id)
+        changes = corrections.history(self.ws, item.id, item.layer)
         shown: dict[Any, Any] = self.form(item, known, after) | {
             self.title: title_html(item),
             self.hints: hints_html(hints.hints(self.ws, around.project_id, item, known)),
@@ -123,7 +127,8 @@ class TurnEditor:
             self.redo: gr.update(interactive=item.can_redo),
             self.raw: shared.pretty(item.state),
             self.raw_problem: "",
-            self.history: history_html(corrections.history(self.ws, item.id, item.layer), provenance.runs_of(self.ws, item.id)),
+            self.history: history_html(changes, provenance.runs_of(self.ws, item.id)),
+            self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.new is not None], value=None),
             **self.review.shown(item),
             **self.guard.shown(around),
             self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),

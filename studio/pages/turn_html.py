@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from db.repositories.queue import Entry
-from engine.dialogue import State, Value, check_state
+from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError
 from studio.pages import shared
 from studio.services import doubt
@@ -91,7 +91,7 @@ def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> s
         return shared.empty("Nothing changed yet", "Every change is kept here with its time and author; nothing is overwritten.")
     rows = [
         [
-            shared.clock(item.created),
+            shared.day_clock(item.created),
             shared.escape(item.author),
             item.source,
             _change_html(item),
@@ -100,6 +100,15 @@ def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> s
         for item in revisions
     ]
     return shared.table(("Time", "Who", "Source", "Change", "Trained on in"), rows)
+
+
+def version_label(revision: RevisionView) -> str:
+    """What stood after a change, as an entry of a list."""
+    if isinstance(revision.new, dict):
+        said = ", ".join(f"{slot} {accepted(value)[0]}" for _, slot, value in iterate_slots(revision.new)) or "no slot"
+    else:
+        said = f"“{revision.new}”"
+    return f"{shared.day_clock(revision.created)} {revision.author}: {said}"
 
 
 def _runs_html(jobs: list[int]) -> str:

@@ -34,8 +34,12 @@ class TurnSaving:
         gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, seen], saved, **shared.SAVE)
         editor.raw_save.click(self.save_raw, [editor.raw, seen], saved, **shared.SAVE)
         editor.accept.click(self.save_accept, seen, shown, **shared.SAVE)
-        for button, handler in ((editor.undo, self.save_undo), (editor.redo, self.save_redo)):
-            button.click(handler, seen, shown, **shared.SAVE).then(self.stands, seen, transcript, **shared.SAVE)
+        for button, handler, asked in (
+            (editor.undo, self.save_undo, [seen]),
+            (editor.redo, self.save_redo, [seen]),
+            (editor.restore, self.save_restored, [editor.version, seen]),
+        ):
+            button.click(handler, asked, shown, **shared.SAVE).then(self.stands, seen, transcript, **shared.SAVE)
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
         editor.keep_theirs.click(self.reopen, seen, shown, **shared.SAVE)
@@ -131,6 +135,10 @@ class TurnSaving:
     def save_redo(self, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""
         return self.save(("redo",), now, request)
+
+    def save_restored(self, revision_id: int | None, now: Seen, request: gr.Request) -> Any:
+        """Inputs: correct.version, the turn. Outputs: what every save shows."""
+        return self.save(("restore", revision_id), now, request)
 
     def save_accept(self, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""

@@ -198,6 +198,27 @@ def redo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: 
     return edit.view
 
 
+def restore(
+    ws: Workspace, turn_id: int, revision_id: int | None, author: str, expected: int | None, layer: str = LABELS
+) -> TurnView:
+    """Bring back what stood after a change of the turn's history, as a change of its own. ``expected`` is ``TurnView.head``.
+
+    Raises:
+        ConflictError: somebody changed the turn since.
+        StudioError: the turn's history has no such change, or no such turn.
+    """
+    with _editing(ws, turn_id, layer) as edit:
+        edit.check(edit.view.head, expected, None, None)
+        wanted = next((one for one in edit.turn.revisions if (one.id, one.layer) == (revision_id, layer)), None)
+        if wanted is None or wanted.new is None:
+            raise StudioError("The turn's history has no such state or text: choose one of the list.")
+        if wanted.kind == RevisionKind.TRANSCRIPT:
+            edit.save_transcript(wanted.new, author, edit.view.transcript_head)
+        else:
+            edit.save_state(wanted.new, author, edit.view.state_head, ANY_PREDICTION, {})
+    return edit.view
+
+
 def mark_slot(
     ws: Workspace, turn_id: int, domain: str, slot: str, author: str, confirmed: bool = True, layer: str = LABELS
 ) -> TurnView:

@@ -131,6 +131,26 @@ def test_what_builds_on_a_prediction_nobody_saw_is_refused(ws: Workspace, turn: 
     corrections.save_slot(ws, turn.id, "hotel", "stars", "4", "anna", accepted.state_head, prediction=seen)  # on the accepted
 
 
+def test_what_stood_once_comes_back_as_a_change_of_its_own(ws: Workspace, turn: TurnView) -> None:
+    def head() -> int | None:
+        return dialogues.get_turn(ws, turn.id).head
+
+    first = corrections.save_transcript(ws, turn.id, "a place in the north", "anna", None)
+    north = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    corrections.save_transcript(ws, turn.id, "something else", "bert", first.transcript_head)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", None, "bert", north.state_head)
+    for kept in (north.state_head, first.transcript_head):
+        with pytest.raises(ConflictError):
+            corrections.restore(ws, turn.id, kept, "cleo", first.head)
+        back = corrections.restore(ws, turn.id, kept, "cleo", head())
+    assert (back.transcript, back.state) == ("a place in the north", {"restaurant": {"area": "north"}})
+    newest = corrections.history(ws, turn.id)[0]
+    assert (newest.author, newest.source, newest.old) == ("cleo", "user", "something else")
+    assert corrections.undo(ws, turn.id, "cleo", head()).transcript == "something else"
+    with pytest.raises(StudioError, match="no such state or text: choose one of the list"):
+        corrections.restore(ws, turn.id, 999, "cleo", head())
+
+
 def test_the_same_answer_once_more_stands_in_nobodys_way(ws: Workspace, turn: TurnView, tracker) -> None:
     seen = understanding.predict_turn(ws, turn.id).prediction_id
     understanding.predict_turn(ws, turn.id)

@@ -77,6 +77,7 @@ def test_a_page_that_meanwhile_shows_another_job_gets_all_of_that_one(ws: Worksp
 
 def test_pace_and_memory_of_a_jobs_processes(ws: Workspace, running, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id = running(20)
+    alone = live.live_view(ws, job_id).memory
     hold = "held = b'x' * 200_000_000; print(flush=True); input()"
     child = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
@@ -86,8 +87,8 @@ def test_pace_and_memory_of_a_jobs_processes(ws: Workspace, running, monkeypatch
         child.kill()
         child.communicate()
     assert (found.tokens_per_second, found.turns_per_second, found.learning_rate) == (80.0, 16.0, 1e-4)
-    assert found.memory is not None and found.memory.job is not None
-    assert found.memory.job > 200_000_000 + psutil.Process().memory_info().rss / 2
+    assert alone is not None and found.memory is not None
+    assert alone.job and found.memory.job and found.memory.job > alone.job + 100_000_000  # the system may take pages back
     assert found.memory.gpu_used is None and 0 < found.memory.used < found.memory.total
     monkeypatch.setattr(live, "gethostname", lambda: "another machine")
     elsewhere = live.live_view(ws, job_id).memory
