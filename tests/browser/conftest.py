@@ -121,6 +121,15 @@ class View:
         self.says(f"{name}.hint", ":")
         sync_api.expect(self.field(f"{name}.project")).not_to_have_value("")
 
+    def reload(self) -> None:
+        """Reload the page; Gradio's script does so too at the moment its server is back."""
+        try:
+            self.page.reload()
+        except sync_api.Error as error:
+            if "ERR_ABORTED" not in str(error):
+                raise
+            self.page.wait_for_load_state()
+
     def element(self, elem_id: str) -> sync_api.Locator:
         return self.page.locator(f'[id="{elem_id}"]')
 

@@ -37,11 +37,12 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     ben.go("correct")
     ben.says("correct.title", "Turn 1")
     ben.says("correct.claim_holder", "without seeing the other's work")
-    choose(ben, "correct.slot.restaurant-pricerange", "expensive")
-    ben.says("correct.notice", "saved")
     ben.field("correct.note").fill("she says expensive")
     ben.field("correct.note").press("Enter")
     ben.says("correct.events", "she says expensive")
+    ben.page.keyboard.press("Escape")
+    ben.page.keyboard.press("a")
+    ben.says("correct.notice", "saved")
 
     cleo.go("correct")
     cleo.says("correct.title", "Turn 1")
@@ -61,11 +62,13 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
         annotator.page.keyboard.press("Escape")
         annotator.page.keyboard.press("d")
         annotator.says("correct.title", "Turn 2")
-        annotator.page.keyboard.press("a")
+    choose(ben, "correct.slot.restaurant-pricerange", "expensive")
+    cleo.page.keyboard.press("a")
+    for annotator in (ben, cleo):
         annotator.says("correct.notice", "saved")
 
     rita.go("agreement")
-    rita.says("agreement.title", "turn 1")
+    rita.says("agreement.title", "turn 2")
     row = rita.element("agreement.table").locator("tr.changed")
     sync_api.expect(row).to_have_count(1)
     sync_api.expect(row).to_contain_text("expensive")
@@ -79,6 +82,9 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     rita.picture("team-decided")
 
     cleo.go("correct")
+    cleo.says("correct.title", "Turn 1")
+    cleo.page.keyboard.press("n")
+    cleo.says("correct.title", "Turn 2")
     cleo.has("correct.slot.restaurant-pricerange", "expensive")
     for view in (rita, ben, cleo, dan):
         view.clean()
