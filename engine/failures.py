@@ -29,7 +29,23 @@ _SAID: dict[str, Kind] = {
 
 
 def kind_of(error: BaseException) -> Kind:
-    """The kind of an error or of what caused it; memory and disk are looked for first, for they break everything else."""
+    """The kind of an error or of what caused it.
+
+    Memory and disk are looked for first: they break everything else, and where they ran out nothing more should be loaded.
+    """
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        chain.append(link)
+        link = link.__cause__
+    for link in chain:
+        if isinstance(link, MemoryError):
+            return "memory"
+        if isinstance(link, OSError) and link.errno in _DISK:
+            return "disk"
+        if (said := kind_in(str(link))) != "other":
+            return said
+
     import torch
 
     from engine.audio import AudioError
@@ -44,22 +60,11 @@ def kind_of(error: BaseException) -> Kind:
 
     classes: dict[Kind, tuple[type[BaseException], ...]] = {
         "gpu memory": (torch.OutOfMemoryError,),
-        "memory": (MemoryError,),
         "disk": (DiskError,),
         "loss": (LossError,),
         "weights": (BaseModelError, CheckpointError),
         "data": (AudioError, CorpusError, DataError, FileError, ManifestError, RecipeError),
     }
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__
-    for link in chain:
-        if isinstance(link, OSError) and link.errno in _DISK:
-            return "disk"
-        if (said := kind_in(str(link))) != "other":
-            return said
     for kind, known in classes.items():
         if any(isinstance(link, known) for link in chain):
             return kind

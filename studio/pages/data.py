@@ -205,7 +205,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         place = ws.path("tmp/exports") / uuid4().hex  # nobody guesses the address of somebody else's download
         chosen = exports.Selection(tuple(wanted), least or None, words or "")
         try:
-            people.require(ws, shared.author(request), "reviewer")  # it holds what blind annotators wrote
+            shared.allowed(ws, request, "reviewer")  # it holds what blind annotators wrote
             target = place / f"{fmt}-{datetime.now():%Y-%m-%d-%H%M}.zip"
             archive, written = exports.export_archive(ws, project_id, target, fmt, chosen)
         except StudioError as error:
@@ -234,14 +234,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def store(project_id: int, recording: str, table: Any, title: str, part: str, request: gr.Request) -> Any:
         """Inputs: data.project, data.call, data.turns, data.call_name, data.call_split. Outputs: data.call_notice."""
-        people.require(ws, shared.author(request), "annotator")
+        shared.allowed(ws, request, "annotator")
         calls.store(ws, project_id, recording, table.values.tolist(), title, part, shared.author(request))
         return f"{shared.saved()}: <a href='correct'>open it on Correct</a>."
 
     @shared.reported
     def have_answered(project_id: int | None, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.answer_notice."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         if project_id is None:
             raise StudioError("There is no project yet: create one on the Talk page.")
         return shared.queued(queueing.start_prediction(ws, project_id))

@@ -10,7 +10,7 @@ from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.compare_panel import ComparePanel
 from studio.pages.gate_panel import GatePanel
-from studio.services import checkpoints, gates, people, promotion, queueing
+from studio.services import checkpoints, gates, promotion, queueing
 from studio.services.checkpoints import CheckpointView
 from studio.services.gates import Rules
 from studio.services.promotion import PromotionView
@@ -71,7 +71,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def score(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
         """Inputs: models.project, models.checkpoint. Outputs: models.queued."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         if project_id is None:
             raise StudioError("There is no project to score on: create one on the Talk page.")
         return shared.queued(queueing.start_evaluation(ws, project_id, checkpoint_id))
@@ -79,25 +79,25 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def put_in_use(checkpoint_id: int, request: gr.Request) -> Any:
         """Inputs: models.checkpoint. Outputs: models.notice and the view."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         return switched(promotion.promote(ws, checkpoint_id, shared.author(request)))
 
     @shared.reported
     def put_in_use_all_the_same(checkpoint_id: int, reason: str, request: gr.Request) -> Any:
         """Inputs: models.checkpoint, models.reason. Outputs: models.notice and the view."""
-        people.require(ws, shared.author(request), "admin")
+        shared.allowed(ws, request, "admin")
         return switched(promotion.promote(ws, checkpoint_id, shared.author(request), reason))
 
     @shared.reported
     def go_back(request: gr.Request) -> Any:
         """Inputs: none. Outputs: models.notice and the view."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         return switched(promotion.rollback(ws, shared.author(request)))
 
     @shared.reported
     def keep_rules(checkpoint_id: int, jga: float | None, wer: float | None, slot: float | None, request: gr.Request) -> Any:
         """Inputs: models.checkpoint, the rules. Outputs: models.notice and the view."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         gates.set_rules(ws, Rules(jga, wer, slot))
         return {notice: f"{shared.saved()}: the gate judges by these rules."} | shown(checkpoint_id)
 

@@ -71,7 +71,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         selector, project_id = shared.choose_project(ws, remembered)
         top = {head.project: selector, head.hint: shared.hint(ws, project_id)}
         try:
-            people.require(ws, shared.author(request), "admin")
+            shared.allowed(ws, request, "admin")
         except StudioError as error:
             return top | {refused: gr.update(value=shared.alert(error), visible=True)}
         return top | {manage: gr.update(visible=True), minutes: claims.minutes(ws)} | listed(None)
@@ -84,13 +84,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def choose(wanted: str, request: gr.Request) -> Any:
         """Inputs: team.who. Outputs: the table and the form."""
-        people.require(ws, shared.author(request), "admin")
+        shared.allowed(ws, request, "admin")
         return listed(wanted)
 
     @shared.reported
     def add_user(new: str, secret: str, wanted: str, request: gr.Request) -> Any:
         """Inputs: team.name, team.password, team.role. Outputs: both forms, the table, team.notice."""
-        people.require(ws, shared.author(request), "admin")
+        shared.allowed(ws, request, "admin")
         first = not people.list_users(ws)
         user = people.add_user(ws, new, secret, wanted)
         told = f"{shared.saved()}: {shared.escape(user.name)} may log in as {user.role}."
@@ -99,7 +99,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def change_user(wanted: str | None, its_role: str, may_log_in: bool, secret: str, request: gr.Request) -> Any:
         """Inputs: the form to change somebody. Outputs: the table, that form, team.notice."""
-        people.require(ws, shared.author(request), "admin")
+        shared.allowed(ws, request, "admin")
         if wanted is None:
             return gr.skip()
         user = people.change_user(ws, wanted, role=its_role, active=may_log_in, password=secret or None)

@@ -12,7 +12,7 @@ from studio.pages.live_panel import LivePanel
 from studio.pages.recipe_form import RecipeForm
 from studio.pages.train_html import preview_html, used_html
 from studio.pages.where_panel import WherePanel
-from studio.services import checkpoints, people, propagation, provenance, training
+from studio.services import checkpoints, propagation, provenance, training
 from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
 
@@ -164,7 +164,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         request: gr.Request,
     ) -> Any:
         """Inputs: train.project, train.base, train.use_when_finished, the form. Outputs: train.job and the job."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         if not stages:
             raise StudioError("Choose at least one stage.")
         chosen = form.overrides(name, stages, steps, rate, rows, more)
@@ -184,19 +184,19 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def end(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         return shown(training.stop_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported
     def go_on(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported
     def run_again(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.project, train.job. Outputs: the jobs and the new one."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         if job_id is None:
             return gr.skip()
         item = training.rerun_job(ws, job_id)
@@ -220,7 +220,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def keep_place(kind: str, processes: int | None, address: str | None, gpu: bool, meanwhile: str, request: gr.Request) -> Any:
         """Inputs: where it runs. Outputs: where it runs."""
-        people.require(ws, shared.author(request), "trainer")
+        shared.allowed(ws, request, "trainer")
         kept = place.kept(kind, processes, address, gpu, meanwhile)
         gr.Info("Jobs started from now on run there.", title="Kept", duration=4)
         return kept

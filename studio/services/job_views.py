@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db.models import Job, JobKind
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
+from engine.failures import Kind as Failure
 from studio.errors import StudioError
 from studio.services import runs
 from studio.services.runs import MetricPoint
@@ -20,7 +21,6 @@ from studio.workspace import Workspace
 
 Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
 Kind = Literal["train", "evaluate", "predict", "import"]
-Failure = Literal["gpu memory", "memory", "loss", "data", "disk", "weights", "other"]
 
 
 @dataclass(frozen=True)

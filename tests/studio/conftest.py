@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from alembic import command
 from argon2 import PasswordHasher
+from sqlalchemy import Connection
 
+from db.engine import alembic_config
 from db.models import Snapshot
 from engine.dialogue import Ontology
 from studio.services import checkpoints, corrections, dialogues, double, people, projects, understanding
-from studio.workspace import DATABASE, Workspace, open_workspace
+from studio.workspace import DATABASE, Workspace, attach, open_workspace
 
 ONTOLOGY = Ontology({"restaurant": {"area": ["north", "south"], "food": ["chinese", "thai"], "name": []}})
 FAKE_ENGINE = Path(__file__).parent / "fake_engine.py"
@@ -55,6 +59,17 @@ def sound(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+@contextmanager
+def older(home: Path, revision: str) -> Iterator[Connection]:
+    """A workspace as the program left it whose newest migration was ``revision``: its database, to be filled."""
+    home.mkdir()
+    config = alembic_config()
+    with attach(home).database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        yield connection
 
 
 @pytest.fixture

@@ -4,17 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from alembic import command
 from sqlalchemy import text
 
-from db.engine import alembic_config
 from db.models import Checkpoint, Prediction
 from db.repositories.queue import Filters
 from studio.services import corrections, dialogues, doubt, propagation, search, understanding
 from studio.services.doubt import Doubt
 from studio.services.views import TurnView
-from studio.workspace import Workspace, attach, open_workspace
-from tests.studio.conftest import FakeTracker
+from studio.workspace import Workspace, open_workspace
+from tests.studio.conftest import FakeTracker, older
 
 
 @pytest.fixture
@@ -87,11 +85,7 @@ def test_what_somebody_settled_is_not_doubted(
 @pytest.mark.databases("sqlite")
 def test_answers_of_an_older_database_keep_their_order_and_say_why(tmp_path: Path) -> None:
     home = tmp_path / "old"
-    home.mkdir()
-    config = alembic_config()
-    with attach(home).database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0011")
+    with older(home, "0011") as connection:
         now = "'2026-01-01 00:00:00.000000'"
         for statement in (
             f"INSERT INTO projects (id, name, created) VALUES (1, 'p', {now})",

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from alembic import command
 from sqlalchemy import text
 
-from db.engine import alembic_config
 from db.repositories.queue import Filters
 from studio.services import reindex, search
 from studio.workspace import Workspace, attach, open_workspace
+from tests.studio.conftest import older
 
 DIALOGUES = 3
 
@@ -18,11 +17,7 @@ DIALOGUES = 3
 def old(tmp_path: Path) -> Path:
     """A workspace of the first version: each dialogue has a predicted, corrected turn and an agent's answer."""
     home = tmp_path / "old"
-    home.mkdir()
-    config = alembic_config()
-    with attach(home).database.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    with older(home, "0001") as connection:
 
         def insert(table: str, **values: object) -> None:
             names = ", ".join(f'"{name}"' for name in values)
