@@ -116,13 +116,17 @@ class SlotMark(Base):
 
 
 class SlotError(Base):
-    """Why the model had one slot of a turn wrong, found when ``revision_id`` corrected it."""
+    """Why the model had one slot of a turn wrong, found when ``revision_id`` was the newest of the turn in the ``layer``.
+
+    ``checkpoint_id`` is whose answer was wrong.
+    """
 
     __tablename__ = "slot_errors"
     __table_args__ = (UniqueConstraint("revision_id", "domain", "slot"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    layer: Mapped[str] = mapped_column(String(100), default="", server_default="")
     revision_id: Mapped[int] = mapped_column(ForeignKey("revisions.id"))
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"))
     domain: Mapped[str] = mapped_column(String(100))

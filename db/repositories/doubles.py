@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, and_, exists, func, select
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import LABELLED, Dialogue, Revision, RevisionKind, Speaker, Turn
+from db.models import LABELLED, Dialogue, Prediction, Revision, RevisionKind, SlotMark, Speaker, Turn
 from db.repositories.revisions import LABELS, standing
 
 _RECORDED = (Turn.speaker == Speaker.USER, Turn.recording_id.is_not(None))
@@ -63,6 +63,15 @@ def annotators(turn: Turn) -> list[str]:
     """Who has labelled a turn blind: whose state of it stands, in the order they began."""
     layers = dict.fromkeys(revision.layer for revision in turn.revisions if revision.layer != LABELS)
     return [layer for layer in layers if standing(turn, RevisionKind.STATE, layer)]
+
+
+def layers(session: Session, dialogue_id: int) -> Sequence[str]:
+    """Whoever wrote or settled something in a dialogue blind, or had it decoded again."""
+    found = (
+        select(table.layer).join(Turn, Turn.id == table.turn_id).where(Turn.dialogue_id == dialogue_id, table.layer != LABELS)
+        for table in (Revision, SlotMark, Prediction)
+    )
+    return sorted({layer for query in found for layer in session.scalars(query.distinct())})
 
 
 def _two_layers() -> ColumnElement[bool]:

@@ -18,13 +18,14 @@ def newest(turn: Turn, layer: str = LABELS) -> Prediction | None:
 
 
 def listened(turn: Turn, layer: str = LABELS) -> Prediction | None:
-    """The answer in which the words that stand as the model's were heard, if it is known how surely: a later one may only have
-    been told them."""
+    """The answer in which the words that stand as the model's were heard: a later one may only have been told them.
+
+    It is the one of which is known how surely they were heard; of those from before that was kept, the first with these words.
+    """
     now = newest(turn, layer)
-    heard = (answer for answer in _read_in(turn, layer) if now is not None and answer.transcript == now.transcript)
-    return next(
-        (answer for answer in heard if answer.transcript_confidence is not None or answer.ctc_transcript is not None), None
-    )
+    heard = [answer for answer in _read_in(turn, layer) if now is not None and answer.transcript == now.transcript]
+    sure = (answer for answer in heard if answer.transcript_confidence is not None or answer.ctc_transcript is not None)
+    return next(sure, heard[-1] if heard else None)
 
 
 def of_another(turn: Turn, layer: str = LABELS) -> Prediction | None:

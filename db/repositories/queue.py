@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
 from db.repositories import claims, words
+from db.repositories.revisions import LABELS
 
 
 @dataclass(frozen=True)
@@ -82,18 +83,24 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
 
 
 def error_counts(session: Session, project_id: int) -> dict[tuple[str, str], dict[ErrorKind, int]]:
-    """Misheard and misunderstood corrections of every slot."""
+    """How often each slot was misheard and misunderstood, by the project's labels."""
     query = (
         select(SlotError.domain, SlotError.slot, SlotError.kind, func.count())
         .join(Turn, Turn.id == SlotError.turn_id)
         .join(Dialogue, Dialogue.id == Turn.dialogue_id)
-        .where(Dialogue.project_id == project_id)
+        .where(Dialogue.project_id == project_id, SlotError.layer == LABELS)
         .group_by(SlotError.domain, SlotError.slot, SlotError.kind)
     )
     found: dict[tuple[str, str], dict[ErrorKind, int]] = {}
     for domain, slot, kind, number in session.execute(query):
         found.setdefault((domain, slot), {})[kind] = number
     return found
+
+
+def errors(session: Session, dialogue_id: int, layer: str) -> Sequence[SlotError]:
+    """Which slots of a dialogue the model had wrong, by the labels of a layer."""
+    query = select(SlotError).join(Turn, Turn.id == SlotError.turn_id)
+    return session.scalars(query.where(Turn.dialogue_id == dialogue_id, SlotError.layer == layer)).all()
 
 
 def _first(
@@ -147,7 +154,8 @@ def _conditions(filters: Filters, indexed: Select[int] | None) -> list[ColumnEle
     elif text := filters.text.strip().lower():
         wanted.append(words.read(text))
     if filters.error is not None:
-        wanted.append(exists().where(SlotError.turn_id == Turn.id, SlotError.kind == filters.error))
+        of_turn = (SlotError.turn_id == Turn.id, SlotError.layer == LABELS)
+        wanted.append(exists().where(*of_turn, SlotError.kind == filters.error))
     return wanted
 
 

@@ -17,6 +17,11 @@ def head(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> Revision | None
     return next((revision for revision in reversed(turn.revisions) if revision.kind == kind and revision.layer == layer), None)
 
 
+def newest(turn: Turn, layer: str = LABELS) -> Revision | None:
+    """The newest revision of either kind."""
+    return next((revision for revision in reversed(turn.revisions) if revision.layer == layer), None)
+
+
 def stacks(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> tuple[list[Revision], list[Revision]]:
     """The revisions of a kind that stand, oldest first, and those that were taken back and can be redone, the next one last.
 

@@ -10,7 +10,7 @@ import gradio as gr
 from engine.dialogue import State, Value, accepted
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import adjudication, agreement, dialogues, double
+from studio.services import adjudication, agreement, dialogues, double, verdicts
 from studio.services.adjudication import Comparison, SlotRow, Waiting
 from studio.services.agreement import Report
 from studio.services.double import Progress
@@ -24,6 +24,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("agreement")
     chosen = gr.State(None)  # the turn side by side
+    decided = gr.State(None)  # the turn decided on last
     refused = shared.block(elem_id="agreement.refused", visible=False)
     with gr.Row(elem_classes="dst-columns", visible=False, elem_id="agreement.work") as work:
         with gr.Column(scale=2, min_width=300):
@@ -122,11 +123,17 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def take(turn_id: int, annotator: str, project_id: int, request: gr.Request) -> Any:
         adjudication.take(ws, turn_id, annotator, shared.author(request))
-        return {notice: f"{shared.saved()}: as {shared.escape(annotator)} has it"} | shown(project_id)
+        return {notice: f"{shared.saved()}: as {shared.escape(annotator)} has it", decided: turn_id} | shown(project_id)
 
     def decide(turn_id: int, words: str, state: State, project_id: int, request: gr.Request) -> Any:
         adjudication.decide(ws, turn_id, words, state, shared.author(request))
-        return {notice: shared.saved()} | shown(project_id)
+        return {notice: shared.saved(), decided: turn_id} | shown(project_id)
+
+    @shared.reported
+    def explain(turn_id: int, request: gr.Request) -> None:
+        """Find out why the model was wrong where no annotator's verdict says it. Inputs: the turn decided on. Outputs: none."""
+        shared.allowed(ws, request, "reviewer")
+        verdicts.find(ws, turn_id)
 
     @shared.reported
     def take_agreed(project_id: int, request: gr.Request) -> Any:
@@ -177,13 +184,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
         save.click(click, [head.project, words, *fields], outputs, **shared.ACT)
 
-    outputs = [notice, *view]
+    outputs = [notice, decided, *view]
     everything = [head.project, head.hint, head.remembered, refused, work, share, *outputs]
     demo.load(load, head.remembered, everything, **shared.LIGHT)
     head.project.input(switch_project, head.project, everything, **shared.LIGHT)
     share.release(set_share, [head.project, share], [share, progress, notice], **shared.ACT)
     turn.input(choose, turn, side_by_side, **shared.LIGHT)
     agreed.click(take_agreed, head.project, outputs, **shared.ACT)
+    decided.change(explain, decided, None, **shared.MODEL)
 
 
 def own_state(found: Comparison, disputed: Sequence[SlotRow], values: Sequence[str | None]) -> State:

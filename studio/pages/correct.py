@@ -15,9 +15,9 @@ from studio.pages import shared, slot_form
 from studio.pages.actions import Seen, sight
 from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
-from studio.pages.turn_html import moved_html
+from studio.pages.turn_html import heard_html, moved_html
 from studio.pages.turn_saving import TurnSaving
-from studio.services import dialogues, double, ontology, propagation, search, splits, understanding
+from studio.services import dialogues, double, ontology, propagation, search, splits, understanding, verdicts
 from studio.workspace import Workspace
 
 PROGRESS = gr.Progress()
@@ -184,12 +184,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return everywhere(project_id, turn_id, wanted)
 
     @shared.reported
-    def follow(notice_text: str, now: Seen) -> Any:
+    def follow(notice_text: str, now: Seen, request: gr.Request) -> Any:
         """Let the rest of the dialogue follow what was just saved. Inputs: correct.notice, the turn. Outputs: correct.moved."""
         turn_id = now.get("turn")
         if turn_id is None or "dst-saved" not in notice_text:
             return {editor.moved: ""}
-        changes = propagation.propagate(ws, turn_id, now["layer"])
+        saved = dialogues.get_turn(ws, turn_id)
+        # what the agent said is everybody's, what it moved is shown as the reader has it
+        layer = now["layer"] if saved.speaker == "user" else double.layer_of(ws, saved.dialogue_id, shared.author(request))
+        changes = propagation.propagate(ws, turn_id, layer)
         again = any(change.turn_id == turn_id for change in changes)
         return {editor.moved: moved_html(changes), asked_again: (turn_id, again)}
 
@@ -197,12 +200,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def refresh(now: Seen, typed: str, again: tuple[int, bool] | None) -> Any:
         """Show the model's newer answer to the turn that was saved, if it is open still. Inputs: the turn, correct.transcript.
 
-        Outputs: one turn; only what was seen of it, where the state is as before: the hands keep their fields.
+        Outputs: one turn; where the state is as before, what was seen of it and why it was wrong: the hands keep their fields.
         """
         turn_id = now.get("turn")
         if turn_id is None or again is None or turn_id != again[0]:
             return gr.skip()
-        return answered(now, typed) if again[1] else {seen: sight(dialogues.get_turn(ws, turn_id, now["layer"]))}
+        if again[1]:
+            return answered(now, typed)
+        item = dialogues.get_turn(ws, turn_id, now["layer"])
+        return {seen: sight(item), editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
 
     @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:

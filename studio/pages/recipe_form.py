@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import estimates, propagation, proposals, recipes
+from studio.services import estimates, proposals, recipes, verdicts
 from studio.services.recipes import RecipeView
 from studio.workspace import Workspace
 
@@ -67,7 +67,7 @@ class RecipeForm:
         """The form of a recipe; ``None`` for the one proposed. Stages are those the project's corrections speak for."""
         found = recipes.recipes()
         chosen = next((item for item in found if item.name == name), found[0])
-        proposed = proposals.propose(propagation.error_counts(self.ws, project_id) if project_id is not None else {})
+        proposed = proposals.propose(verdicts.counts(self.ws, project_id) if project_id is not None else {})
         stages = [stage for stage in chosen.stages if stage in (proposed.stages if _proposable(chosen) else chosen.run)]
         choices = [(item.name if item.fits else f"{item.name} (other base models)", item.name) for item in found]
         said = f"<b>Proposed: {shared.escape(' and then '.join(proposed.stages))}.</b> {shared.escape(proposed.why)}"

@@ -12,7 +12,7 @@ from studio.pages.live_panel import LivePanel
 from studio.pages.recipe_form import RecipeForm
 from studio.pages.train_html import preview_html, used_html
 from studio.pages.where_panel import WherePanel
-from studio.services import checkpoints, propagation, provenance, training
+from studio.services import checkpoints, provenance, training, verdicts
 from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
 
@@ -92,7 +92,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def offered(project_id: int | None) -> dict[Any, Any]:
         found = training.preview(ws, project_id) if project_id is not None else None
         return {
-            data: preview_html(found, propagation.error_counts(ws, project_id))
+            data: preview_html(found, verdicts.counts(ws, project_id))
             if found and project_id is not None
             else shared.empty("No project", "Create one on the Talk page."),
             start: gr.update(interactive=bool(found and not found.problem)),

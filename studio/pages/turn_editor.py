@@ -15,7 +15,7 @@ from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
 from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, version_label
-from studio.services import corrections, dialogues, double, hints, ontology, postprocessing, provenance
+from studio.services import corrections, dialogues, double, hints, ontology, postprocessing, provenance, verdicts
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -157,7 +157,7 @@ class TurnEditor:
             self.nothing: gr.update(visible=False),
             self.editor: gr.update(visible=True),
             self.audio: gr.update(value=recording, visible=recording is not None),
-            self.heard: heard_html(item),
+            self.heard: heard_html(item, verdicts.of_turn(self.ws, item.id, item.layer)),
             self.ask: gr.update(visible=item.waits_for_model),
             self.transcript: item.transcript or "",
             self.state: gr.update(visible=item.speaker == "user"),

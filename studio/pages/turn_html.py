@@ -11,6 +11,7 @@ from studio.pages import shared
 from studio.services import doubt
 from studio.services.lint import Hint
 from studio.services.propagation import Moved
+from studio.services.verdicts import Verdict
 from studio.services.views import DialogueRow, RevisionView, TurnView
 
 MARKS = {"new": "○", "predicted": "◐", "corrected": "●", "reviewed": "◉", "final": "✓"}
@@ -54,18 +55,30 @@ def title_html(turn: TurnView) -> str:
     return f"<h3>Turn {turn.turn_id + 1} · {turn.speaker} {status}</h3><small class='dst-muted'>{facts}</small>"
 
 
-def heard_html(turn: TurnView) -> str:
-    """What the model heard, or could as well have heard, and its raw output where that was not a state."""
+def heard_html(turn: TurnView, verdicts: list[Verdict]) -> str:
+    """What the model heard, or could as well have heard, why slots were wrong, and its raw output where that was no state."""
     text = shared.escape(turn.model_transcript) if turn.model_transcript else "<i>nothing yet</i>"
     other = doubt.second_reading(turn)
     second = f"<small>or</small><p class='dst-muted'>{shared.escape(other)}</p>" if other else ""
-    return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p>{second}</div>{shared.invalid_html(turn)}"
+    why = "".join(f"<p><small>{shared.escape(sentence)}</small></p>" for sentence in why_wrong(verdicts))
+    return f"<div class='dst-heard'><small>Model heard</small><p>{text}</p>{second}{why}</div>{shared.invalid_html(turn)}"
+
+
+def why_wrong(verdicts: list[Verdict]) -> list[str]:
+    """Which slots were misheard and which misunderstood, in a sentence each."""
+    sentences = (
+        (True, "Misheard: {}. With the corrected words the model has it right."),
+        (False, "Misunderstood: {}. The model has it wrong with the words as they stand, too."),
+    )
+    named = {kind: ", ".join(f"{one.domain} {one.slot}" for one in verdicts if one.misheard == kind) for kind, _ in sentences}
+    return [sentence.format(named[kind]) for kind, sentence in sentences if named[kind]]
 
 
 def hints_html(found: list[Hint]) -> str:
     """What looks wrong in the state."""
     items = ((f"{hint.domain} {hint.slot}".strip(), hint.text) for hint in found)
-    lines = "".join(f"<li><b>{shared.escape(name)}</b>: {shared.escape(text)}</li>" for name, text in items)
+    named = ((f"<b>{shared.escape(name)}</b>: " if name else "", shared.escape(text)) for name, text in items)
+    lines = "".join(f"<li>{name}{text}</li>" for name, text in named)
     return f"<ul class='dst-hints' aria-label='Hints'>{lines}</ul>" if lines else ""
 
 

@@ -19,7 +19,7 @@ from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
-from studio.services import double, labels, ontology, search
+from studio.services import double, labels, ontology, search, verdicts
 from studio.services.views import RevisionView, TurnView, revision_view, turn_view
 from studio.workspace import Workspace
 
@@ -155,6 +155,7 @@ def save_decision(ws: Workspace, turn_id: int, transcript: str, state: State, au
         ontology.remember(edit.session, edit.turn.dialogue, state, author)
         for domain, slot, value in iterate_slots(state):
             edit.mark(domain, slot, value, author)
+        verdicts.take_over(edit.session, edit.turn)
     return edit.view
 
 

@@ -18,6 +18,8 @@ from studio.errors import StudioError
 from studio.services import people
 from studio.workspace import Workspace
 
+NEWCOMER = "\n"  # nobody's name: the layer of whoever has not begun yet
+
 
 @dataclass(frozen=True)
 class Progress:

@@ -1,10 +1,10 @@
-"""What one correction means for the rest of its dialogue: later turns are decoded again around it, and why it was needed.
+"""What one correction means for the rest of its dialogue: later turns are decoded again around it.
 
 A value somebody decided on is *settled* from its turn on, until the model hears another one for that slot. Each later turn is
 asked again with the settled values pinned and the words that stand, so only its state is decoded; a turn whose own words were
 corrected is asked again too. What moves is a prediction or,
 where somebody had corrected the turn, a revision of source ``propagated``; what somebody decided there stays as it is. A blind
-annotator's corrections move their own layer alone.
+annotator's corrections move their own layer alone; why the model was wrong is `studio.services.verdicts`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from db.models import LABELLED, ErrorKind, RevisionKind, RevisionSource, SlotError, Split, Turn
-from db.repositories import dialogues, predictions, queue, revisions
+from db.models import LABELLED, Dialogue, RevisionKind, RevisionSource, Split, Turn
+from db.repositories import dialogues, doubles, revisions
 from db.repositories.revisions import LABELS
-from engine.dialogue import State, Value, accepted, iterate_slots
-from engine.postprocess.normalise import normalise_value
-from studio.services import understanding
+from engine.dialogue import State, Value, iterate_slots
+from studio.services import double, understanding, verdicts
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.search import index
 from studio.services.understanding import Pins, Question
@@ -38,47 +37,54 @@ class Moved:
 
 
 def propagate(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[Moved]:
-    """Find out why a corrected turn was wrong, and decode the later turns of its dialogue again; what moved.
+    """Decode the later turns of a corrected turn's dialogue again, and find out why it was wrong; what moved.
 
-    ``layer`` is whose corrections count and whose labels move. In a blind annotator's nobody asks why the model was wrong: the
-    answer would be told to all.
+    ``layer`` is whose corrections count and whose labels move; what the agent said is the same for all layers, so each follows
+    with the values that are settled in it.
 
     Seconds on a CPU: call it where the page can show progress.
 
     Raises:
         StudioError: no such turn, or the model cannot be loaded or run.
     """
-    turn = get_turn(ws, turn_id, layer)
-    turns = get_dialogue(ws, turn.dialogue_id, layer).turns
+    turn = get_turn(ws, turn_id)
+    if turn.speaker == "user" or not (blind := _blind_layers(ws, turn.dialogue_id)):
+        return _propagate(ws, turn_id, layer, layer)
+    # the project's answers are what people see who have not begun, so nothing that was decided meanwhile may tell in them
+    moved = {LABELS: _propagate(ws, turn_id, LABELS, double.NEWCOMER)}
+    moved |= {name: _propagate(ws, turn_id, name, name) for name in blind}
+    return moved.get(layer, moved[LABELS])
+
+
+def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Moved]:
+    """Let one layer follow, as somebody sees the dialogue."""
+    turn = get_turn(ws, turn_id, seen_by)
+    turns = get_dialogue(ws, turn.dialogue_id, seen_by).turns
+    done = {view.id for view in get_dialogue(ws, turn.dialogue_id).turns if view.labelled} if seen_by != layer else set()
     reworded = turn.corrected_transcript not in (None, turn.model_transcript) or _words_taken_back(ws, turn)
     asked = [
         Question(view.id, view.transcript, pins)
         for view, pins in _settled(turns)
+        if view.id not in done
         # a turn that was told what nobody says any more is asked without it
-        if (view.turn_id > turn.turn_id and (reworded or pins or view.pinned)) or (view.id == turn.id and reworded)
+        and ((view.turn_id > turn.turn_id and (reworded or pins or view.pinned)) or (view.id == turn.id and reworded))
     ]
-    wrong = _wrong_slots(turn) if layer == LABELS else []
-    # the state once more, with nothing but the words that stand: was it hearing or understanding?
-    blame = [Question(turn.id, turn.transcript, {})] if wrong else []
-    if not asked and not blame:
-        return []
-    checkpoint_id, answers = understanding.ask(ws, asked + blame, layer)
-    if wrong:
-        _judge(ws, turn, wrong, answers[-1].state)
     moved: list[Moved] = []
-    for question, answer in zip(asked, answers, strict=False):
-        before = get_turn(ws, question.turn_id, layer)
+    checkpoint_id, answers = understanding.ask(ws, asked, seen_by) if asked else (0, [])
+    for question, answer in zip(asked, answers, strict=True):
+        before = get_turn(ws, question.turn_id, seen_by)
         understanding.store(ws, before.id, checkpoint_id, answer, before.model_transcript, question.pinned, layer)
         _follow(ws, before)
-        moved += _moved(before, get_turn(ws, before.id, layer))
+        moved += _moved(before, get_turn(ws, before.id, seen_by))
+    verdicts.find(ws, turn_id, layer)
     return moved
 
 
-def error_counts(ws: Workspace, project_id: int) -> dict[tuple[str, str], tuple[int, int]]:
-    """How often each slot was misheard, and misunderstood, among the corrections so far."""
+def _blind_layers(ws: Workspace, dialogue_id: int) -> Sequence[str]:
+    """Whose labels of a dialogue are blind still; empty where it is not annotated so, or all is decided."""
     with ws.read() as session:
-        found = queue.error_counts(session, project_id)
-    return {place: (kinds.get(ErrorKind.RECOGNITION, 0), kinds.get(ErrorKind.UNDERSTANDING, 0)) for place, kinds in found.items()}
+        blind = session.get_one(Dialogue, dialogue_id).double and doubles.undecided(session, dialogue_id)
+        return doubles.layers(session, dialogue_id) if blind else []
 
 
 def _settled(turns: Sequence[TurnView]) -> Iterator[tuple[TurnView, Pins]]:
@@ -110,35 +116,6 @@ def _words_taken_back(ws: Workspace, turn: TurnView) -> bool:
     with ws.read() as session:
         row = session.get_one(Turn, turn.id)
         return bool(revisions.stacks(row, RevisionKind.TRANSCRIPT, turn.layer)[1])
-
-
-def _wrong_slots(turn: TurnView) -> list[tuple[str, str]]:
-    """Slots somebody decided otherwise than the model."""
-    if turn.predicted_state is None or turn.state is None or turn.audio is None or not turn.transcript:
-        return []
-    return [place for place in sorted(turn.confirmed) if not _same(turn.predicted_state, turn.state, *place)]
-
-
-def _same(one: State, other: State, domain: str, slot: str) -> bool:
-    first, second = (accepted(state.get(domain, {}).get(slot, "")) for state in (one, other))
-    return bool({normalise_value(form, slot) for form in first} & {normalise_value(form, slot) for form in second})
-
-
-def _judge(ws: Workspace, turn: TurnView, wrong: list[tuple[str, str]], on_right_words: State) -> None:
-    """Note for each wrong slot whether the right words would have been enough."""
-    with ws.write() as session:
-        row = dialogues.lock_turn(session, turn.id)
-        head = revisions.head(row, RevisionKind.STATE) if row is not None else None
-        answer = predictions.newest(row) if row is not None else None
-        if row is None or head is None or answer is None:
-            return
-        row.errors.clear()
-        session.flush()
-        for domain, slot in wrong:
-            right = _same(on_right_words, turn.state or {}, domain, slot)
-            kind = ErrorKind.RECOGNITION if right else ErrorKind.UNDERSTANDING
-            names = {"domain": domain, "slot": slot}
-            row.errors.append(SlotError(revision_id=head.id, checkpoint_id=answer.checkpoint_id, **names, kind=kind))
 
 
 def _follow(ws: Workspace, before: TurnView) -> None:

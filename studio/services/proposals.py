@@ -18,7 +18,7 @@ class Proposal:
 
 
 def propose(errors: Mapping[tuple[str, str], tuple[int, int]]) -> Proposal:
-    """Choose stages by how often each slot was misheard and misunderstood (`propagation.error_counts`)."""
+    """Choose stages by how often each slot was misheard and misunderstood (`verdicts.counts`)."""
     misheard, misunderstood = (sum(counts[kind] for counts in errors.values()) for kind in (0, 1))
     total = misheard + misunderstood
     if not total:

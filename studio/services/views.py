@@ -30,8 +30,9 @@ class TurnView:
     changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
     ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
     says that the state came with an import. ``pinned`` is the prediction's, ``other_state`` the newest answer of another
-    checkpoint. ``transcript_confidence`` and ``ctc_transcript`` are of the answer that wrote the model's words. ``layer`` is
-    whose labels these are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
+    checkpoint. ``transcript_confidence``, ``ctc_transcript`` and ``own_state`` are of the answer that wrote the model's words,
+    before it was told anything. ``accepted``: somebody said that the state is right as a whole. ``layer`` is whose labels these
+    are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
     """
 
     id: int
@@ -63,6 +64,8 @@ class TurnView:
     pinned: State
     transcript_confidence: float | None
     ctc_transcript: str | None
+    own_state: State | None
+    accepted: bool
     other_state: State | None
     layer: str
 
@@ -226,6 +229,8 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         pinned=(prediction.pinned if prediction else None) or {},
         transcript_confidence=heard.transcript_confidence if heard else None,
         ctc_transcript=heard.ctc_transcript if heard else None,
+        own_state=heard.state if heard and turn.speaker == Speaker.USER else None,
+        accepted=any(one.old == one.new or one.source == RevisionSource.ADJUDICATED for one in states),
         other_state=other.state if other and other.valid and turn.speaker == Speaker.USER else None,
         layer=layer,
     )

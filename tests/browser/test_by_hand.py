@@ -176,6 +176,7 @@ def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> Non
     talked.field("correct.slot.restaurant-pricerange").click()
     page.get_by_role("option", name="expensive").click()
     talked.says("correct.moved", "turn 3 restaurant pricerange: cheap → expensive")
+    talked.says("correct.model_transcript", "Misunderstood: restaurant pricerange.")
     talked.picture("correct-moved")
     talked.element("correct.moved").get_by_role("link").click()
     talked.says("correct.title", "Turn 3")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db.repositories import queue
+from db.models import ErrorKind
 from studio.errors import ConflictError, StudioError
 from studio.services import (
     adjudication,
@@ -20,8 +20,10 @@ from studio.services import (
     review,
     search,
     snapshots,
+    verdicts,
 )
 from studio.workspace import Workspace
+from tests.studio.conftest import FakeTracker
 
 NAMES = [f"dialogue {number}" for number in range(40)]
 
@@ -102,8 +104,46 @@ def test_a_correction_moves_the_later_turns_of_its_own_layer_alone(
     assert seen(ws, second, "cleo").pinned == {} and seen(ws, second, "cleo").prediction_id == second.prediction_id
     search_for = replace(search.TO_CORRECT, text="south")
     assert search.doubtful(ws, project, search_for).entries == [], "nobody finds what he wrote"
-    with ws.read() as session:
-        assert queue.error_counts(session, project) == {}, "nor that he found the model wrong"
+    found = search.doubtful(ws, project, replace(search.TO_CORRECT, error=ErrorKind.UNDERSTANDING))
+    assert found.entries == [] and verdicts.counts(ws, project) == {}, "nor that he found the model wrong"
+    assert verdicts.of_turn(ws, first.id, "cleo") == []
+    assert [verdict.slot for verdict in verdicts.of_turn(ws, first.id, "ben")] == ["area"]
+
+
+def test_what_the_agent_said_moves_every_layer_around_what_is_settled_in_it(
+    ws: Workspace, twice: list[dialogues.TurnView], annotate: Callable[..., dialogues.TurnView], tracker: FakeTracker
+) -> None:
+    first, second = twice
+    annotate(first, "ben", "area", "south")
+    propagation.propagate(ws, first.id, "ben")
+    annotate(second, "cleo", "food", "thai")
+    tracker.understood = {"restaurant": {"area": "north", "name": "curry house"}}
+    agent = dialogues.get_dialogue(ws, first.dialogue_id).turns[0]
+    corrections.save_transcript(ws, agent.id, "the curry house?", "ben", agent.transcript_head)
+    moved = propagation.propagate(ws, agent.id, "ben")
+    assert [(move.turn_id, move.slot, move.new) for move in moved] == [(turn.id, "name", "curry house") for turn in twice]
+    seen_by = {layer: dialogues.get_turn(ws, second.id, layer).state for layer in ("ben", "cleo", "dan", "")}
+    assert seen_by == {
+        "ben": {"restaurant": {"area": "south", "name": "curry house"}},
+        "cleo": {"restaurant": {"area": "north", "name": "curry house", "food": "thai"}},
+        "dan": {"restaurant": {"area": "north", "name": "curry house"}},
+        "": {"restaurant": {"area": "north", "name": "curry house"}},
+    }
+    assert "the curry house?" in [heard.text for heard in tracker.asked[-1].history]
+
+
+def test_what_is_decided_tells_nothing_to_who_has_not_begun(
+    ws: Workspace, twice: list[dialogues.TurnView], annotate: Callable[..., dialogues.TurnView]
+) -> None:
+    first, second = twice
+    for author in ("ben", "cleo"):
+        annotate(first, author, "area", "south")
+    adjudication.take(ws, first.id, "ben", "rita")
+    agent = dialogues.get_dialogue(ws, first.dialogue_id).turns[0]
+    corrections.save_transcript(ws, agent.id, "hello there", "ben", agent.transcript_head)
+    assert [move.turn_id for move in propagation.propagate(ws, agent.id, "ben")] == [second.id]
+    assert [area(ws, second, layer) for layer in ("ben", "cleo", "dan")] == ["south", "south", "north"]
+    assert len(corrections.history(ws, first.id)) == 2, "and what is decided does not move"
 
 
 def test_what_an_annotator_decided_stays_and_the_rest_of_their_turn_follows(

@@ -1,12 +1,10 @@
-"""One correction and the rest of its dialogue: later turns are decoded around it, decisions stay, and the error has a name."""
+"""One correction and the rest of its dialogue: later turns are decoded around it, and decisions stay."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from db.models import ErrorKind
-from db.repositories import queue
 from studio.services import corrections, dialogues, propagation, review, splits, understanding
 from studio.services.views import TurnView
 from studio.workspace import Workspace
@@ -94,19 +92,6 @@ def test_a_new_value_heard_later_ends_what_was_settled(
     correct(ws, turns[0], "area", "south")
     propagation.propagate(ws, turns[0].id)
     assert [state(ws, turn)["area"] for turn in (*turns, changed)] == ["south", "south", "south", "west"]
-
-
-@pytest.mark.parametrize(("understood", "kind"), [("south", ErrorKind.RECOGNITION), ("north", ErrorKind.UNDERSTANDING)])
-def test_right_words_that_are_understood_show_that_they_were_misheard(
-    ws: Workspace, project: int, turns: list[TurnView], tracker: FakeTracker, understood: str, kind: ErrorKind
-) -> None:
-    tracker.on_words = {"in the south": {"restaurant": {"area": understood, "food": "thai"}}}
-    corrections.save_transcript(ws, turns[2].id, "in the south", "anna", turns[2].transcript_head)
-    correct(ws, turns[2], "area", "south")
-    for _ in range(2):  # asked again, it is counted once
-        propagation.propagate(ws, turns[2].id)
-    with ws.read() as session:
-        assert queue.error_counts(session, project) == {("restaurant", "area"): {kind: 1}}
 
 
 def test_a_turn_without_corrections_asks_nothing(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:

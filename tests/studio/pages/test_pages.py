@@ -128,7 +128,7 @@ SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful
 # The model's own answers are nobody's labels: what a save moves, and a question that anybody may ask.
 SHOWS |= {"follow", "ask_model"}
 # Whose role it takes to change something; all else an annotator's.
-TAKES = {"take_agreed": "reviewer", "set_share": "reviewer", "unlock": "reviewer", "export": "reviewer"}
+TAKES = {"take_agreed": "reviewer", "explain": "reviewer", "set_share": "reviewer", "unlock": "reviewer", "export": "reviewer"}
 TAKES |= dict.fromkeys(("save_change", "save_synonyms", "save_description", "restore_version"), "reviewer")
 TAKES |= dict.fromkeys(("_bring", "_keep", "_remove"), "reviewer")
 TAKES |= dict.fromkeys(

@@ -1,0 +1,165 @@
+"""Hearing or understanding: why the model had a slot wrong, which is what one chooses by what to train.
+
+What the model understood when it listened to a turn (`TurnView.own_state`) is compared with what people settled there: slots they
+wrote or confirmed, and in a state they accepted as a whole also those that are not there any more. Whether it was put right by
+hand, or by itself once the words were, makes no difference. A value that came along from the turn before is that turn's error.
+
+For what is wrong the state step runs once on the words that stand, in the dialogue as it stands. Wrong still: the model did not
+*understand*. Right, and the words had been corrected: it *misheard*. Right on its own words: what stood before the turn was
+wrong, and is counted there. A turn's verdicts always follow from what stands in it, so what is undone is not counted and
+nothing twice. In a dialogue that is annotated blind they are the annotator's; a decision takes over those of whom it agrees with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from db.models import ErrorKind, RevisionKind, SlotError, Turn
+from db.repositories import dialogues, doubles, predictions, queue, revisions
+from db.repositories.revisions import LABELS
+from engine.dialogue import State, accepted, iterate_slots
+from engine.postprocess.normalise import normalise_value
+from studio.services import understanding
+from studio.services.dialogues import get_dialogue, get_turn
+from studio.services.understanding import Question
+from studio.services.views import TurnView
+from studio.workspace import Workspace
+
+Place = tuple[str, str]  # domain, slot
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Why the model had a slot wrong."""
+
+    domain: str
+    slot: str
+    misheard: bool
+
+
+def find(ws: Workspace, turn_id: int, layer: str = LABELS) -> None:
+    """Bring the verdicts on a turn that changed, and on the later ones of its dialogue, up to date in a layer.
+
+    Seconds on a CPU where something has to be asked: call it where nobody waits.
+
+    Raises:
+        StudioError: no such turn, or the model cannot be loaded or run.
+    """
+    changed = get_turn(ws, turn_id, layer)
+    turns = [view for view in get_dialogue(ws, changed.dialogue_id, layer).turns if view.speaker == "user"]
+    known = _known(ws, changed.dialogue_id, layer)
+    asked: list[tuple[TurnView, list[Place]]] = []
+    for before, turn in zip((None, *turns), turns, strict=False):
+        if turn.turn_id < changed.turn_id:
+            continue
+        wrong, judged = _wrong(before, turn), known.get(turn.id, {})
+        if any(judged.get(place) != turn.head for place in wrong):
+            asked.append((turn, wrong))
+        elif gone := judged.keys() - set(wrong):
+            _replace(ws, turn, layer, gone, {})
+    if not asked:
+        return
+    _, answers = understanding.ask(ws, [Question(turn.id, turn.transcript, {}) for turn, _ in asked], layer)
+    for (turn, wrong), answer in zip(asked, answers, strict=True):
+        _replace(ws, turn, layer, known.get(turn.id, {}), _judged(turn, wrong, answer.state))
+
+
+def of_turn(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[Verdict]:
+    """The verdicts on a turn's slots in a layer, those that were misheard first."""
+    with ws.read() as session:
+        found = [error for error in session.get_one(Turn, turn_id).errors if error.layer == layer]
+        verdicts = [Verdict(error.domain, error.slot, error.kind == ErrorKind.RECOGNITION) for error in found]
+    return sorted(verdicts, key=lambda verdict: (not verdict.misheard, verdict.domain, verdict.slot))
+
+
+def counts(ws: Workspace, project_id: int) -> dict[Place, tuple[int, int]]:
+    """How often each slot was misheard, and misunderstood, among what people settled so far."""
+    with ws.read() as session:
+        found = queue.error_counts(session, project_id)
+    return {place: (kinds.get(ErrorKind.RECOGNITION, 0), kinds.get(ErrorKind.UNDERSTANDING, 0)) for place, kinds in found.items()}
+
+
+def take_over(session: Session, turn: Turn) -> None:
+    """Make the blind annotators' verdicts the project's where the decision on the turn has their words and their value, each slot
+    once. Part of the decision's transaction."""
+    words, state = (revisions.corrected(turn, kind) for kind in (RevisionKind.TRANSCRIPT, RevisionKind.STATE))
+    head = revisions.newest(turn)
+    answer = predictions.newest(turn)
+    taken: set[Place] = set()
+    for layer in doubles.annotators(turn):
+        theirs = revisions.corrected(turn, RevisionKind.TRANSCRIPT, layer)
+        if theirs is None and answer is not None:
+            theirs = answer.transcript
+        if head is None or not _same_words(theirs, words):
+            continue
+        annotated = revisions.corrected(turn, RevisionKind.STATE, layer)
+        for error in [error for error in turn.errors if error.layer == layer]:
+            place = error.domain, error.slot
+            if place not in taken and _same(annotated, state, place):
+                taken.add(place)
+                turn.errors.append(_error(place, LABELS, head.id, error.checkpoint_id, error.kind))
+
+
+def _wrong(before: TurnView | None, turn: TurnView) -> list[Place]:
+    """The slots in which the model was wrong by itself, in this turn and not only since an earlier one."""
+    own, state = turn.own_state, turn.state
+    if own is None or state is None or turn.audio is None or not turn.transcript:
+        return []
+    settled = set(turn.confirmed)
+    if turn.accepted:
+        settled |= {(domain, slot) for domain, slot, _ in iterate_slots(own) if slot not in state.get(domain, {})}
+    own_before = (before.own_state if before is not None else None) or {}
+    state_before = turn.previous_state
+    return [
+        place
+        for place in sorted(settled)
+        if not _same(own, state, place) and not (_same(own, own_before, place) and _same(state, state_before, place))
+    ]
+
+
+def _known(ws: Workspace, dialogue_id: int, layer: str) -> dict[int, dict[Place, int]]:
+    """Which slots of each turn are judged, and by which revision's standing."""
+    with ws.read() as session:
+        found: dict[int, dict[Place, int]] = {}
+        for error in queue.errors(session, dialogue_id, layer):
+            found.setdefault(error.turn_id, {})[error.domain, error.slot] = error.revision_id
+        return found
+
+
+def _judged(turn: TurnView, wrong: list[Place], on_right_words: State) -> dict[Place, ErrorKind]:
+    """Why each slot was wrong, where this turn is to blame."""
+    reworded = not _same_words(turn.transcript, turn.model_transcript)
+    understood = {place: _same(on_right_words, turn.state or {}, place) for place in wrong}
+    kinds = {place: ErrorKind.RECOGNITION if right else ErrorKind.UNDERSTANDING for place, right in understood.items()}
+    return {place: kind for place, kind in kinds.items() if reworded or kind == ErrorKind.UNDERSTANDING}
+
+
+def _replace(ws: Workspace, turn: TurnView, layer: str, gone: Collection[Place], kinds: Mapping[Place, ErrorKind]) -> None:
+    with ws.write() as session:
+        row = dialogues.lock_turn(session, turn.id)
+        answer = predictions.listened(row, layer) if row is not None else None
+        if row is None or answer is None or turn.head is None:
+            return
+        for error in [error for error in row.errors if error.layer == layer and (error.domain, error.slot) in gone]:
+            row.errors.remove(error)
+        session.flush()  # the new ones may name the same revision
+        row.errors += [_error(place, layer, turn.head, answer.checkpoint_id, kind) for place, kind in kinds.items()]
+
+
+def _error(place: Place, layer: str, revision_id: int, checkpoint_id: int, kind: ErrorKind) -> SlotError:
+    domain, slot = place
+    known = {"layer": layer, "revision_id": revision_id, "checkpoint_id": checkpoint_id}
+    return SlotError(domain=domain, slot=slot, kind=kind, **known)
+
+
+def _same(one: State, other: State, place: Place) -> bool:
+    domain, slot = place
+    first, second = (accepted(state.get(domain, {}).get(slot, "")) for state in (one, other))
+    return bool({normalise_value(form, slot) for form in first} & {normalise_value(form, slot) for form in second})
+
+
+def _same_words(one: str | None, other: str | None) -> bool:
+    return (one or "").casefold().split() == (other or "").casefold().split()
