@@ -15,12 +15,17 @@ from engine.postprocess.normalise import normalise_slot, normalise_value, slot_t
 NEARLY = 85.0  # similarity (0 to 100) from which two names look like one
 _GIVES_UP = re.compile(r"\b(no longer|instead|rather|actually|change|cancel|never ?mind|forget|not|don'?t|sorry|scratch)\b")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+_MINDS_NOT = re.compile(
+    r"\b(do(es)?( not|n'?t)( really)? (care|mind|matter)|no preference|not (picky|particular)|whatever|whichever)\b"
+)
+# Also what may be an answer to "any area?" or "which one?".
+_MAY_NOT_MIND = re.compile(r"\b(any\w*|either|all|no|not|none|preferences?|flexible|open|up to you|surprise me)\b")
 _NONE = ("none", "not mentioned", "")
 
 
 @dataclass(frozen=True)
 class Hint:
-    """One doubtful thing; ``slot`` is empty if it is about a whole domain."""
+    """One doubtful thing; ``slot`` is empty if it is about a whole domain, and ``domain`` too if about the whole state."""
 
     domain: str
     slot: str
@@ -36,7 +41,8 @@ def lint(state: State, previous: State, said: str, ontology: Ontology) -> list[H
         said: what the user said in this turn.
         ontology: the project's slots and values; a slot without values is open.
     """
-    return [*_values(state, ontology), *_gone(state, previous, said), *_order(state), *_twins(state, previous)]
+    checks = (_values(state, ontology), _minding(state, previous, said), _gone(state, previous, said), _order(state))
+    return [hint for check in (*checks, _twins(state, previous)) for hint in check]
 
 
 def _values(state: State, ontology: Ontology) -> Iterator[Hint]:
@@ -56,6 +62,18 @@ def _values(state: State, ontology: Ontology) -> Iterator[Hint]:
                 yield Hint(domain, slot, f'"{written}" is another spelling of "{spellings[normal]}": write it so')
             else:
                 yield Hint(domain, slot, f'"{written}" is not in the ontology')
+
+
+def _minding(state: State, previous: State, said: str) -> Iterator[Hint]:
+    """What the user does not mind taken for what they did not mention, and the other way round."""
+    words = said.lower()
+    indifferent = [(d, s) for d, s, value in iterate_slots(state) if normalise_value(accepted(value)[0], s) == DONTCARE]
+    if not indifferent and _MINDS_NOT.search(words):
+        yield Hint("", "", f"the user seems not to mind something, and no slot is {DONTCARE}")
+    if words and not _MINDS_NOT.search(words) and not _MAY_NOT_MIND.search(words):
+        for domain, slot in indifferent:
+            if slot not in previous.get(domain, {}):
+                yield Hint(domain, slot, f"{DONTCARE} is for what the user does not mind: remove the slot if nothing was said")
 
 
 def _gone(state: State, previous: State, said: str) -> Iterator[Hint]:

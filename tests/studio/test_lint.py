@@ -27,6 +27,8 @@ KNOWN: State = {"hotel": {"area": "north"}}
         ({"hotel": {"parking": "yes"}}, KNOWN | {"hotel": {"area": "north", "parking": "yes"}}, "yes please", '"north" is gone'),
         ({"train": {"departure": "ely"}}, KNOWN, "and a train from ely", "whole domain hotel is gone"),
         ({"train": {"departure": "pizza hut", "destination": "pizza hutt"}}, {}, "", "nearly the same"),
+        ({"hotel": {"parking": "dontcare"}}, {}, "a hotel please", "is for what the user does not mind"),
+        ({"hotel": {"area": "north"}}, KNOWN, "i don't care about the parking", "no slot is dontcare"),
         ({"restaurant": {"name": "pizza express"}}, {"restaurant": {"name": "pizza expres"}}, "", "a turn ago"),
     ],
 )
@@ -39,6 +41,8 @@ def test_what_looks_wrong_is_named(state: State, previous: State, said: str, hin
     [
         ({"hotel": {"area": "North"}}, KNOWN, ""),
         ({"hotel": {"area": "dontcare"}}, {}, "anywhere"),
+        ({"hotel": {"area": "dontcare"}}, {"hotel": {"area": "dontcare"}}, "a room please"),
+        ({"hotel": {"area": "dontcare"}}, {}, "the area does not really matter"),
         ({"train": {"leaveat": "9:30", "arriveby": "10:15"}}, {}, ""),
         ({"train": {"leaveat": "dontcare", "arriveby": "10:15"}}, {}, ""),
         ({}, KNOWN, "no actually forget the hotel"),
