@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers.models.wavlm.modeling_wavlm import WavLMAttention
 
@@ -27,9 +28,12 @@ class FusedWavLMAttention(WavLMAttention):
             position_bias = self.compute_bias(length, length)[None]
         gates = self.gru_rel_pos_linear(hidden_states.view(heads).transpose(1, 2))
         one, two = gates.view(batch, self.num_heads, length, 2, 4).sum(-1).sigmoid().chunk(2, dim=-1)
-        bias = (one * (two * self.gru_rel_pos_const - 1.0) + 2.0) * position_bias
-        if attention_mask is not None:
-            bias = bias.masked_fill(~attention_mask.bool()[:, None, None, :], float("-inf"))
+        gate = one * (two * self.gru_rel_pos_const - 1.0) + 2.0
+        if attention_mask is None:
+            bias = gate * position_bias
+        else:  # one pass over (B, H, T, T), forth and back
+            padding = gate.new_zeros(batch, 1, 1, length).masked_fill(~attention_mask.bool()[:, None, None, :], float("-inf"))
+            bias = torch.addcmul(padding, gate, position_bias)
         query, key, value = (
             projection(hidden_states).view(heads).transpose(1, 2) for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
