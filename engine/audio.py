@@ -75,6 +75,16 @@ def duration(path: str | Path) -> float:
         return file.frames / file.samplerate
 
 
+def sampling_rate(path: str | Path) -> int:
+    """Samples a second, read from the header.
+
+    Raises:
+        AudioError: the file is missing, empty or not decodable.
+    """
+    with _open(Path(path)) as file:
+        return int(file.samplerate)
+
+
 def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """Resample (samples,) from ``rate`` to ``new_rate`` Hz."""
     if rate == new_rate:

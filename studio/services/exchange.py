@@ -66,7 +66,7 @@ def example(name: str) -> list[tuple[str, str]]:
                 texts = [(f"{path.name}: {member}", archive.read(member)) for member in sorted(archive.namelist())]
         else:
             texts = [(path.relative_to(folder).as_posix(), path.read_bytes())] if path.is_file() else []
-        found += [(name, text.decode()) for name, text in texts if not name.endswith(".flac")]
+        found += [(name, text.decode()) for name, text in texts if not name.endswith((".flac", ".wav"))]
     return found
 
 

@@ -84,6 +84,8 @@ def _dialogue(
             report.drop("last user turn without a state", where)
             continue
         words = entry["words"]
+        if tag == "system" and not words and not entry["text"]:
+            continue  # only carries the state of the turn before
         turn = _turn(
             turn_id,
             tag,

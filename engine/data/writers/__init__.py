@@ -31,9 +31,10 @@ class Layout:
 
 def layouts() -> dict[str, Layout]:
     """Every layout, by the name of its reader."""
-    from engine.data.writers import audiofolder, convlab, dstc11, multiwoz, sgd, table, woz20
+    from engine.data.writers import audiofolder, convlab, dstc11, multiwoz, sgd, spokenwoz, table, woz20
 
     return {
+        "spokenwoz": Layout("SpokenWOZ: a stereo WAV file a call, with texts and states", spokenwoz.write),
         "multiwoz": Layout("MultiWOZ 2.1: data.json and the lists of dev and test", multiwoz.write),
         "multiwoz22": Layout("MultiWOZ 2.2: SGD's layout, slots named restaurant-bookday", partial(sgd.write, multiwoz=True)),
         "sgd": Layout("Schema-Guided Dialogue: train, dev and test with a schema each", sgd.write),
@@ -85,12 +86,17 @@ def write_json(path: Path, data: Any) -> None:
 
 def text_only(report: PreparationReport, dialogues: Sequence[Dialogue], needs_state: bool = True) -> None:
     """Say what a layout of typed dialogues has no place for."""
-    turns = [(dialogue, turn) for dialogue in dialogues for turn in dialogue.turns]
-    if any(turn.audio for _, turn in turns):
+    if any(turn.audio for dialogue in dialogues for turn in dialogue.turns):
         report.note("the layout has no place for audio: text and states were written")
-    for dialogue, turn in turns:
-        where = f"{dialogue.dialogue_id} turn {turn.turn_id}"
-        if turn.transcript is None:
-            report.mend("turn without a transcript: written with an empty one", where)
-        if needs_state and turn.speaker == "user" and turn.state is None:
-            report.mend("user turn without a state: written with what was known before, or none", where)
+    incomplete(report, dialogues, needs_state)
+
+
+def incomplete(report: PreparationReport, dialogues: Sequence[Dialogue], needs_state: bool = True) -> None:
+    """Say which turns lack what a layout cannot leave open."""
+    for dialogue in dialogues:
+        for turn in dialogue.turns:
+            where = f"{dialogue.dialogue_id} turn {turn.turn_id}"
+            if turn.transcript is None:
+                report.mend("turn without a transcript: written with an empty one", where)
+            if needs_state and turn.speaker == "user" and turn.state is None:
+                report.mend("user turn without a state: written with what was known before, or none", where)

@@ -50,14 +50,15 @@ def _log(dialogue: Dialogue) -> list[dict[str, Any]]:
         if turn.speaker == "user":
             state = turn.state or {}
         else:
-            log[-1]["metadata"] = _metadata(state)
+            log[-1]["metadata"] = metadata(state)
     if len(log) % 2:
-        log.append({"text": "", "metadata": _metadata(state), "dialog_act": {}, "span_info": []})
+        log.append({"text": "", "metadata": metadata(state), "dialog_act": {}, "span_info": []})
     return log
 
 
-def _metadata(state: State) -> dict[str, Any]:
-    metadata: dict[str, Any] = {}
+def metadata(state: State) -> dict[str, Any]:
+    """A state as the corpus's logs hold it: what is booked and what is looked for, unset slots as well."""
+    found: dict[str, Any] = {}
     for domain in [*_DOMAINS, *(domain for domain in state if domain not in _DOMAINS)]:
         semi, book = _DOMAINS.get(domain, ((), ()))
         parts: dict[str, dict[str, Any]] = {"book": {"booked": []}, "semi": {}}
@@ -67,5 +68,5 @@ def _metadata(state: State) -> dict[str, Any]:
         for slot, value in state.get(domain, {}).items():
             name = spelled.get(slot, slot)
             parts["book" if name in book else "semi"][name] = joined(value)
-        metadata[domain] = parts
-    return metadata
+        found[domain] = parts
+    return found

@@ -107,6 +107,51 @@ def test_an_audiofolder_has_a_sound_and_a_row_for_every_recorded_turn(tmp_path: 
     assert list(report.dropped) == [f"sound of a turn: {tmp_path / 'gone.wav'}: no such audio file"]
 
 
+def sounds(dialogue: Dialogue) -> list[np.ndarray]:
+    return [audio.load(turn.audio, turn.start, turn.end, turn.channel) for turn in dialogue.turns if turn.audio]
+
+
+@needs_corpora
+def test_real_calls_come_back_with_every_sample(tmp_path: Path) -> None:
+    calls = [d for d in back("spokenwoz", SHARED / "spokenwoz", "dev") if any(turn.state for turn in d.turns)]
+    report = layouts()["spokenwoz"].write(tmp_path, calls)
+    assert (report.dialogues, report.dropped) == (len(calls), {})
+    found = back("spokenwoz", tmp_path, "dev")
+    for one, other in zip(calls, found, strict=True):
+        assert one.dialogue_id == other.dialogue_id
+        kept = [[(t.speaker, t.transcript, t.state) for t in d.turns if t.transcript] for d in (one, other)]
+        assert kept[0] == kept[1]
+        assert all(np.array_equal(*pair) for pair in zip(sounds(one), sounds(other), strict=True))
+
+
+def test_a_call_has_its_speakers_on_their_sides_at_whole_milliseconds(tmp_path: Path) -> None:
+    said = {"user.flac": (11_025, 0.5), "agent.flac": (8_000, 0.25)}
+    for name, (rate, level) in said.items():
+        audio.save_flac(tmp_path / name, np.full(rate // 3, level, np.float32), rate)
+    turns = [
+        Turn(0, "agent", "good day", str(tmp_path / "agent.flac")),
+        Turn(1, "user", "a taxi", str(tmp_path / "user.flac"), state={"taxi": {"leaveat": ["17:15", "5:15 pm"]}}),
+        Turn(2, "user", "please", str(tmp_path / "user.flac"), state={"taxi": {}}),
+    ]
+    typed = Dialogue("typed", [Turn(0, "user", "hi", state={})])
+    report = layouts()["spokenwoz"].write(tmp_path / "out", [Dialogue("call", turns), typed])
+    assert list(report.dropped) == ["dialogue without a recording: the layout holds calls"]
+    (call,) = back("spokenwoz", tmp_path / "out", "train")
+    assert [(t.speaker, t.transcript, t.channel) for t in call.turns] == [
+        ("agent", "good day", 1),
+        ("user", "a taxi", 0),
+        ("user", "please", 0),
+    ]
+    assert call.turns[1].state == {"taxi": {"leaveat": ["17:15", "5:15 pm"]}} and call.turns[2].state == {}
+    wave = audio.load(call.turns[1].audio, call.turns[1].start, call.turns[1].end, 0, 11_025)
+    assert np.array_equal(wave[: 11_025 // 3], np.full(11_025 // 3, 0.5, np.float32)) and not wave[11_025 // 3 :].any()
+    assert not audio.load(call.turns[1].audio, call.turns[1].start, call.turns[1].end, 1).any(), "the agent is silent"
+    with pytest.raises(WriteError, match="SpokenWOZ holds calls"):
+        layouts()["spokenwoz"].write(tmp_path / "none", [typed])
+    with pytest.raises(WriteError, match="rename the dialogue"):
+        layouts()["spokenwoz"].write(tmp_path / "none", [Dialogue("../call", turns)])
+
+
 @pytest.mark.parametrize("layout", ["multiwoz", "multiwoz22", "sgd", "convlab", "dstc11"])
 def test_own_dialogues_keep_their_words_and_states_in_every_layout(layout: str, tmp_path: Path) -> None:
     turns = [
