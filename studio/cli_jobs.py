@@ -233,7 +233,8 @@ def _who() -> str:
 def _line(job: Any) -> str:
     steps = f", {job.unit} {job.step} of {job.total_steps}" if job.total_steps else ""
     made = f" -> {job.checkpoint}" if job.checkpoint else ""
-    return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}"
+    more = "".join(f", {text}" for text in (job.left, job.waits_for) if text)
+    return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}{more}"
 
 
 def _show(job: Any, as_json: bool) -> None:

@@ -1,4 +1,6 @@
-"""Jobs: one runs at a time, the others wait in the order they came."""
+"""Jobs wait in two lines, of each of which one runs at a time, in the order they came: those that compute, and imports, which
+need no GPU and so wait for no training.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
 
+LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
 
@@ -29,24 +32,42 @@ def active(session: Session) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.status.in_(ACTIVE))).all()
 
 
-def next_queued(session: Session) -> Job | None:
-    """The job to start now: the first in the queue, if none runs."""
-    if active(session):
+def ahead(session: Session, job: Job) -> Job | None:
+    """The job of the same line that runs, if one does."""
+    return _running(session, _line_of(job))
+
+
+def next_queued(session: Session, line: Sequence[JobKind]) -> Job | None:
+    """The job of a line to start now: the first that waits, if none runs."""
+    if _running(session, line) is not None:
         return None
-    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED).order_by(Job.id).limit(1))
+    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line)).order_by(Job.id).limit(1))
+
+
+def to_start(session: Session) -> list[Job]:
+    """The jobs to start now, one of each line at most."""
+    return [job for line in LINES if (job := next_queued(session, line)) is not None]
+
+
+def _running(session: Session, line: Sequence[JobKind]) -> Job | None:
+    return session.scalar(select(Job).where(Job.status.in_(ACTIVE), Job.kind.in_(line)).limit(1))
+
+
+def _line_of(job: Job) -> Sequence[JobKind]:
+    return next(line for line in LINES if job.kind in line)
 
 
 def queue_position(session: Session, job: Job) -> int | None:
-    """1 for the next to start."""
+    """1 for the next of its line to start."""
     if job.status != JobStatus.QUEUED:
         return None
-    return session.scalar(select(func.count(Job.id)).where(Job.status == JobStatus.QUEUED, Job.id <= job.id))
+    waiting = select(func.count(Job.id)).where(Job.status == JobStatus.QUEUED, Job.kind.in_(_line_of(job)))
+    return session.scalar(waiting.where(Job.id <= job.id))
 
 
 def overlooked(session: Session) -> bool:
-    """Whether a job waits though none runs: the process started for it came to nothing."""
-    job = next_queued(session)
-    return job is not None and utc_now() - (job.called or job.created) > PATIENCE
+    """Whether a job waits though none of its line runs: the process started for it came to nothing."""
+    return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
 
 
 def trained_on(session: Session, project_id: int, dialogue: str) -> bool:
@@ -63,8 +84,8 @@ def scored_on(session: Session, project_id: int, dialogue: str) -> bool:
 
 def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float) -> Job | None:
     """Make the job this process's own and running, or return ``None``: it is another's turn or another has it."""
-    job = next_queued(session)
-    if job is None or job.id != job_id:
+    job = next((job for job in to_start(session) if job.id == job_id), None)
+    if job is None:
         return None
     job.status, job.phase, job.error, job.failure = JobStatus.RUNNING, "starting", None, None
     job.host, job.pid, job.pid_started = host, pid, pid_started

@@ -1,11 +1,19 @@
-"""Imports that take long: the same as on the Data page, in parts that stay when it is stopped or killed."""
+"""Imports: in parts that stay when it is stopped or killed.
+
+runs/<job id>/upload/       what was uploaded, as long as the job may go on with it
+runs/<job id>/import.json   what was found and how much of it came in
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from typing import Any
 
+from engine.failures import kind_of
+from studio.errors import StudioError
 from studio.jobs.shell import Shell
-from studio.services import exchange, imports
+from studio.services import exchange, imports, runs
 
 
 def work(shell: Shell, told: Callable[[int, int], None]) -> None:
@@ -17,9 +25,25 @@ def work(shell: Shell, told: Callable[[int, int], None]) -> None:
     with shell.ws.read() as session:
         job = shell.job(session)
         project_id, asked = job.project_id, job.options
-    shell.say("reading")
-    with exchange.opened(shell.ws, asked["path"], asked["format"], asked["splits"]) as source:
+    try:
+        _import(shell, project_id, asked, told)
+    except StudioError as error:
+        if kind_of(error) not in ("disk", "memory"):  # it will be no better the next time
+            shutil.rmtree(shell.folder / "upload", ignore_errors=True)
+        raise
+    shutil.rmtree(shell.folder / "upload", ignore_errors=True)
+
+
+def _import(shell: Shell, project_id: int, asked: dict[str, Any], told: Callable[[int, int], None]) -> None:
+    path, uploaded = shell.ws.path(asked["path"]), asked.get("uploaded", False)
+    with exchange.opened(shell.ws, path, asked["format"], asked["splits"], uploaded, shell.say) as source:
+        shell.say("comparing with what is there")
         planned = imports.plan(shell.ws, project_id, source, asked["rename"], told)
         print("\n".join(imports.lines(planned)), flush=True)
+        found = {"facts": imports.facts(planned), "findings": planned.source.findings, "new": len(planned.those("new"))}
+        runs.write_import(shell.folder, found)
         shell.say("importing")
-        imports.carry_out(shell.ws, project_id, planned, asked["author"], told)
+        try:
+            imports.carry_out(shell.ws, project_id, planned, asked["author"], told)
+        finally:
+            runs.write_import(shell.folder, found | {"imported": imports.came_in(shell.ws, project_id, planned)})

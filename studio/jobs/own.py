@@ -45,9 +45,11 @@ def run(shell: Shell) -> Ended:
 def work(shell: Shell) -> int:
     """Do it in this process; the exit code."""
 
+    progress = runs.Progress(shell.folder)
+
     def told(done: int, total: int) -> None:
-        runs.write_progress(shell.folder, done, total)
-        if shell.stop_asked:
+        progress.tell(done, total)
+        if shell.stop_asked and done < total:
             raise _Stopped
 
     with shell.ws.read() as session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from studio.services.runs import HEARTBEAT, STOP
 from studio.workspace import Workspace
 
 POLL_SECONDS = 0.2
+PHASE = 100  # letters of a phase
 STOP_SECONDS = 120.0  # what a child gets to save after it was asked to stop
 END_SECONDS = 60.0  # how long it is tried to write down how a job ended
 RESERVE, RESERVED = "reserve", 500_000  # a file and its bytes
@@ -55,11 +57,11 @@ class Shell:
     def say(self, phase: str) -> None:
         """Tell in plain words what is done now."""
         with self.ws.write() as session:
-            self.job(session).phase = phase
+            self.job(session).phase = phase[:PHASE]
 
-    def watch(self, running: Running, stop: Path | None = None) -> int:
+    def watch(self, running: Running, stop: Path | None = None, each: Callable[[], None] = lambda: None) -> int:
         """Wait for a child; its exit code comes back. A wish to stop is passed on as the file ``stop``, and the child ended if
-        it does not hear; without ``stop`` it is ended at once, for what it did is kept.
+        it does not hear; without ``stop`` it is ended at once, for what it did is kept. ``each`` is called now and then.
         """
         asked: float | None = None
         code = None
@@ -67,6 +69,7 @@ class Shell:
             while (code := running.poll()) is None:
                 with suppress(OSError):  # a disk that is full or gone is the child's to find
                     (self.folder / HEARTBEAT).touch()
+                    each()
                 if self.stop_asked:
                     asked = asked if asked is not None else time.monotonic()
                     if stop is not None:  # again each time: the engine clears the file when it starts

@@ -35,12 +35,10 @@ def run(shell: Shell) -> Ended:
         used_id: "scoring the checkpoint in use",  # the gate compares with it
         checkpoint_id: "scoring the new checkpoint",
     }
-    failures = []
-    for found in phases.items():
-        failed = evaluate.score(shell, *found)
-        if failed is not None and failed.status == JobStatus.STOPPED:
-            return failed
-        failures += [failed] if failed is not None else []
+    failures = evaluate.score(shell, phases)
+    if failures and failures[0].status == JobStatus.STOPPED:
+        return failures[0]
+    (shell.folder / runs.PROGRESS).unlink(missing_ok=True)  # what counts is the training again
     reruns.judge(shell.ws, shell.job_id)
     if wanted and used_id != checkpoint_id:  # else it was killed after that
         said = promotion.promote_finished(shell.ws, checkpoint_id, f"job {shell.job_id}")

@@ -72,7 +72,7 @@ class LivePanel:
         now = live.live_view(self.ws, item.id)
         losses = self._losses(item.id, known.get("losses", []))
         sampled = now.samples["step"] if now.samples else None
-        total = [0, item.total_steps] if item.total_steps else None
+        total = [0, item.total_steps] if item.total_steps and item.unit == "step" else known.get("total")
         seen = {"job": item.id, "losses": losses, "measured": len(now.measured), "sampled": sampled, "total": total}
         filled: dict[Any, Any] = {self.figures: figures_html(item, now), self.log: item.log_tail}
         if not known or losses != known["losses"] or total != known["total"]:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import estimates, proposals, recipes, verdicts
+from studio.services import estimates, job_views, proposals, recipes, verdicts
 from studio.services.recipes import RecipeView
 from studio.workspace import Workspace
 
@@ -119,9 +119,9 @@ class RecipeForm:
         try:
             measured = estimates.measured_seconds(self.ws, toml, base_id)
             if measured is not None:
-                time = f"about {shared.roughly(measured)}, as fast as earlier runs on this machine. Scoring comes on top."
+                time = f"about {job_views.roughly(measured)}, as fast as earlier runs on this machine. Scoring comes on top."
             else:
-                guess = shared.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
+                guess = job_views.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
                 time = f"some {guess}, which is a guess by the size of the models: no such run was measured on this machine yet."
             return {
                 self.plan: f"<p>Training time: {shared.escape(time)}</p>",

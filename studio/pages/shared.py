@@ -183,15 +183,6 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def roughly(seconds: float) -> str:
-    """A time that is not known exactly, in two digits at most: ``40 seconds``, ``12 minutes``, ``1.5 hours``, ``3 days``."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 1.5 * length:
-            number = f"{seconds / length:.2g}" if seconds < 10 * length else f"{round(seconds / length)}"
-            return f"{number} {unit}s"
-    return f"{max(1, round(seconds, -1)):.0f} seconds" if seconds >= 10 else "a few seconds"
-
-
 def value_html(value: Value) -> str:
     """A value as people read it: the canonical form, other accepted forms in brackets."""
     first, *others = accepted(value)

@@ -8,6 +8,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.job_html import progress_html
 from studio.pages.live_panel import LivePanel
 from studio.pages.recipe_form import RecipeForm
 from studio.pages.train_html import preview_html, used_html
@@ -15,17 +16,6 @@ from studio.pages.where_panel import WherePanel
 from studio.services import checkpoints, provenance, training, verdicts
 from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
-
-SETTLED = 5  # steps after which the pace is known
-STATUS_TEXT = {
-    "queued": "waiting for its turn",
-    "running": "running",
-    "saving": "saving",
-    "finished": "finished",
-    "stopped": "stopped: resume to go on",
-    "failed": "failed",
-    "interrupted": "interrupted: resume to go on from its last saved step",
-}
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -257,30 +247,3 @@ def job_label(item: JobLine) -> str:
     """One line of the job list."""
     result = f" → {item.checkpoint}" if item.checkpoint else ""
     return f"{item.id} · {item.status} · {item.title}{result} · {shared.day_clock(item.created)}"
-
-
-def progress_html(item: JobView) -> str:
-    """How far a job is, in words, numbers and a bar."""
-    total = item.total_steps or 0
-    share = 1.0 if item.status == "finished" else item.step / total if total else 0.0
-    facts = [f"{item.unit} {item.step} of {total}"] if total else [f"no {item.unit} yet"] if item.status == "running" else []
-    if item.stage and item.active:
-        facts.append(f"stage {shared.escape(item.stage)}")
-    if item.loss is not None:
-        facts.append(f"loss {item.loss:.3f}")
-    if item.active and item.eta_seconds:
-        settling = " by the first steps" if item.step < SETTLED else ""
-        facts.append(f"about {shared.roughly(item.eta_seconds)} to go{settling}")
-    if item.queue_position:
-        facts.append(f"number {item.queue_position} in the queue")
-    if item.checkpoint:
-        facts.append(f"checkpoint <a href='models?checkpoint={item.checkpoint_id}'>{shared.escape(item.checkpoint)}</a>")
-    problem = shared.alert(item.error) if item.error else ""
-    gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
-    gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""
-    phase = f": {shared.escape(item.phase)}" if item.active and item.phase else ""
-    return (
-        f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"
-        f"<progress max='1' value='{share:.4f}' aria-label='progress'></progress>"
-        f"<small>{' · '.join(facts)}</small>{problem}{gate}"
-    )

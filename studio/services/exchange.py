@@ -5,10 +5,11 @@ The formats are the engine's readers and writers; `imports` and `exports` bring 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,14 +90,20 @@ def check_source(path: Path, name: str) -> None:
 
 @contextmanager
 def opened(
-    ws: Workspace, path: str | Path, name: str = MANIFEST, splits: Sequence[str] = (), confined: bool = False
+    ws: Workspace,
+    path: str | Path,
+    name: str = MANIFEST,
+    splits: Sequence[str] = (),
+    confined: bool = False,
+    say: Callable[[str], None] = lambda phase: None,
 ) -> Iterator[Source]:
     """Read ``path`` in the format ``name``; what had to be unpacked is gone when the block ends.
 
     Args:
         path: a folder, an archive of one (zip, tar), or a file in one.
         splits: the splits to read, or the corpus's own names of parts; all that are there if none is named.
-        confined: refuse recordings that lie elsewhere: an upload must not name other files of this machine.
+        confined: it is an upload. It must not name other files of this machine, and people know it by its name alone.
+        say: told in plain words what is read now.
 
     Raises:
         StudioError: no such format, or it cannot be read; the message says which file, line and reason.
@@ -107,16 +114,19 @@ def opened(
         ws.path("tmp").mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=ws.path("tmp"), prefix="import-", ignore_cleanup_errors=True) as scratch:
             try:
+                say(f"reading {path.name}")
                 place = _unpacked(path, Path(scratch) / "files")
                 if name == MANIFEST:
                     source = _read_manifest(path, place, splits)
                 else:
-                    source = _read_corpus(path, place if place.is_dir() else place.parent, name, splits, Path(scratch) / "audio")
+                    folder = place if place.is_dir() else place.parent
+                    source = _read_corpus(path, folder, name, splits, Path(scratch) / "audio", say)
                 if confined:
                     _check_confined(source, (place if place.is_dir() else place.parent, Path(scratch)))
+                yield source
             except StudioError as error:  # people know the archive, not where it was unpacked
-                raise StudioError(str(error).replace(str(Path(scratch) / "files"), str(path))) from error
-            yield source
+                told = str(error).replace(str(Path(scratch) / "files"), str(path))
+                raise StudioError(told.replace(f"{path.parent}{os.sep}" if confined else "\0", "")) from error
 
 
 def _read_manifest(path: Path, place: Path, splits: Sequence[str]) -> Source:
@@ -130,12 +140,15 @@ def _read_manifest(path: Path, place: Path, splits: Sequence[str]) -> Source:
     return _source(path, MANIFEST, [d for d in manifests.read(place) if not splits or d.split in splits], [])
 
 
-def _read_corpus(path: Path, folder: Path, name: str, splits: Sequence[str], extracted: Path) -> Source:
+def _read_corpus(
+    path: Path, folder: Path, name: str, splits: Sequence[str], extracted: Path, say: Callable[[str], None]
+) -> Source:
     corpus = corpora()[name]
     found: dict[str, Dialogue] = {}
     findings: list[str] = []
     missing: list[NotHereError] = []
     for split in splits or SPLITS:
+        say(f"reading {split} of {path.name}")
         try:
             dialogues, report = corpus.read(folder, split, extracted)
         except NotHereError as error:

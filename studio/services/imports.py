@@ -20,7 +20,7 @@ from studio.errors import StudioError
 from studio.services import ontology
 from studio.services.exchange import MANIFEST, Source, in_parts
 from studio.services.manifests import add_dialogues, content_hash, manifest_dialogue, store_audio
-from studio.services.recordings import sound_hash
+from studio.services.recordings import StoredAudio, sound_hash
 from studio.workspace import Workspace
 
 WHOLE = 500  # dialogues up to which an import is one transaction: it keeps other people's saves waiting for seconds
@@ -132,7 +132,8 @@ def plan(
 def carry_out(
     ws: Workspace, project_id: int, planned: Plan, author: str = "import", progress: Progress = lambda done, total: None
 ) -> int:
-    """Import what is new; the number of dialogues comes back. Up to 500 come all or not at all, more in parts.
+    """Import what is new; the number of dialogues comes back. Up to 500 come all or not at all, more in parts of 100: what raises
+    out of ``progress`` ends it between two dialogues, and the part that was under way does not come in.
 
     Audio is cut to each turn and stored by content. Transcripts and states become revisions of source ``import``.
 
@@ -148,7 +149,10 @@ def carry_out(
     new = [entry.dialogue for entry in planned.those("new")]
     done = 0
     for part in in_parts(new, WHOLE if len(new) <= WHOLE else PART):
-        stored = store_audio(ws, part)
+        stored: dict[tuple[str, int], StoredAudio] = {}
+        for number, dialogue in enumerate(part):
+            progress(done + number, len(new))
+            stored |= store_audio(ws, [dialogue])
         with ws.write() as session:
             known = ontology.from_row(ontology.newest(session, project_id))
             if taken := rows.names(session, project_id) & {dialogue.dialogue_id for dialogue in part}:
@@ -160,6 +164,12 @@ def carry_out(
         done += len(part)
         progress(done, len(new))
     return done
+
+
+def came_in(ws: Workspace, project_id: int, planned: Plan) -> int:
+    """How many of the dialogues that were new are in the project now."""
+    with ws.read() as session:
+        return len(rows.names(session, project_id) & {entry.dialogue.dialogue_id for entry in planned.those("new")})
 
 
 class _There:
@@ -230,8 +240,7 @@ def _listened(source: Source, progress: Progress) -> tuple[Source, list[str]]:
             sounds.append(sound)
         dialogues.append(replace(dialogue, turns=turns))
         contents.append(content_hash(dialogue, sounds))
-        if done % PART == 0 or done == len(source.dialogues):
-            progress(done, len(source.dialogues))
+        progress(done, len(source.dialogues))
     if problems and source.format == MANIFEST:
         raise StudioError(f"{source.path.name}: {len(problems)} recordings cannot be used: {_some(problems)}")
     findings = [f"dropped {len(problems)}: sound of a turn ({_some(problems)})"] if problems else []

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobKind
+from db.models import Job, JobKind, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
 from engine.failures import Kind as Failure
@@ -27,7 +27,8 @@ Kind = Literal["train", "evaluate", "predict", "import"]
 class JobView:
     """A job as pages show it. ``title`` is what it is for and ``phase`` what it is doing, in plain words.
 
-    ``step`` of ``total_steps`` counts what ``unit`` names. ``recipe``, ``stage`` (of the recipe), ``loss`` and the like are a
+    ``step`` of ``total_steps`` counts what ``unit`` names: also of a training that is being scored, whose turns they are then.
+    ``waits_for`` says what keeps a queued job from running. ``recipe``, ``stage`` (of the recipe), ``loss`` and the like are a
     training's; ``base_checkpoint`` is where it starts, or what is scored. ``error`` is the sentence on what went wrong, and
     ``failure`` its kind.
 
@@ -51,6 +52,7 @@ class JobView:
     use_when_finished: bool
     folder: Path
     stage: str | None
+    unit: Literal["step", "turn", "dialogue"]
     step: int
     total_steps: int | None
     eta_seconds: float | None
@@ -63,14 +65,15 @@ class JobView:
     scores_before: dict[str, Any] | None
     scores_after: dict[str, Any] | None
     queue_position: int | None
+    waits_for: str | None
     created: datetime
     started: datetime | None
     ended: datetime | None
 
     @property
-    def unit(self) -> str:
-        """What its steps are."""
-        return {"train": "step", "evaluate": "turn", "predict": "turn", "import": "dialogue"}[self.kind]
+    def left(self) -> str | None:
+        """How long it still takes, in words, where that is known."""
+        return f"about {roughly(self.eta_seconds)} left" if self.active and self.eta_seconds else None
 
     @property
     def has_scores(self) -> bool:
@@ -145,6 +148,15 @@ def resumable(status: str, error: str | None) -> bool:
     return status in ("stopped", "failed", "interrupted") or (status == "finished" and error is not None)
 
 
+def roughly(seconds: float) -> str:
+    """A time that is not known exactly, in two digits at most: ``40 seconds``, ``12 minutes``, ``1.5 hours``, ``3 days``."""
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 1.5 * length:
+            number = f"{seconds / length:.2g}" if seconds < 10 * length else f"{round(seconds / length)}"
+            return f"{number} {unit}s"
+    return f"{max(1, round(seconds, -1)):.0f} seconds" if seconds >= 10 else "a few seconds"
+
+
 def find_job(session: Session, job_id: int) -> Job:
     job = session.get(Job, job_id)
     if job is None:
@@ -154,7 +166,8 @@ def find_job(session: Session, job_id: int) -> Job:
 
 def _view(ws: Workspace, session: Session, job: Job) -> JobView:
     folder = ws.path(job.folder)
-    newest = runs.last_metrics(folder) if job.kind == JobKind.TRAIN else runs.progress(folder)
+    counted = runs.progress(folder)  # of a training as long as it is scored
+    newest = (runs.last_metrics(folder) if job.kind == JobKind.TRAIN else {}) | counted
     before, after = checkpoint_rows.of_job(session, job)
     return JobView(
         id=job.id,
@@ -171,6 +184,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),
+        unit="dialogue" if job.kind == JobKind.IMPORT else "step" if job.kind == JobKind.TRAIN and not counted else "turn",
         step=newest.get("step", 0),
         total_steps=newest.get("total_steps"),
         eta_seconds=newest.get("eta_seconds"),
@@ -183,10 +197,16 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         scores_before=before,
         scores_after=after,
         queue_position=jobs.queue_position(session, job),
+        waits_for=_waits_for(session, job),
         created=job.created,
         started=job.started,
         ended=job.ended,
     )
+
+
+def _waits_for(session: Session, job: Job) -> str | None:
+    ahead = jobs.ahead(session, job) if job.status == JobStatus.QUEUED else None
+    return f"waits for job {ahead.id} ({_title(ahead)}) to end" if ahead is not None else None
 
 
 def _title(job: Job) -> str:

@@ -1,9 +1,10 @@
-"""Jobs that train nothing: scoring a checkpoint, having turns answered, long imports. Queued behind all others, as trainings are
-(`training.start_job`); stopped and resumed by `training` too.
+"""Jobs that train nothing: scoring a checkpoint, having turns answered, imports. Queued as trainings are (`training.start_job`),
+imports in a line of their own; stopped and resumed by `training` too.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,12 @@ def start_import(
     splits: Sequence[str] = (),
     rename: bool = False,
     author: str = "import",
+    uploaded: bool = False,
 ) -> JobView:
     """Queue an import, as `imports.carry_out` does it, of a file or folder of this machine in the format ``name``.
+
+    A file that was ``uploaded`` is copied into the job's folder until it is imported, for nobody knows how long uploads stay; it
+    may name no recordings outside it.
 
     Raises:
         StudioError: no such project or format, or nothing is there.
@@ -73,7 +78,15 @@ def start_import(
     place = Path(path).expanduser().absolute()
     check_source(place, name)
     asked = {"path": str(place), "format": name, "splits": list(splits), "rename": rename, "author": author}
-    return _queue(ws, project_id, JobKind.IMPORT, asked, lambda session, job: None)
+
+    def keep(session: Session, job: Job) -> None:
+        if uploaded:
+            copy = ws.path(job.folder) / "upload" / place.name
+            copy.parent.mkdir()
+            shutil.copyfile(place, copy)
+            job.options = asked | {"path": copy.relative_to(ws.home).as_posix(), "uploaded": True}
+
+    return _queue(ws, project_id, JobKind.IMPORT, asked, keep)
 
 
 def _queue(

@@ -2,6 +2,7 @@
 
 runs/<job id>/train/      the engine's own: metrics.jsonl, samples.json, resume/, checkpoint/, result.json
 runs/<job id>/result.json, progress.json   the same of jobs that train nothing (`studio.jobs.own`)
+runs/<job id>/import.json   what an import found and how much of it came in
 runs/<job id>/log.txt     everything the job's processes said
 runs/<job id>/stop        somebody asked it to end
 runs/<job id>/heartbeat   touched by the job's process as long as it lives
@@ -25,7 +26,7 @@ from studio.services import curves
 from studio.services.curves import MetricPoint
 
 HEARTBEAT, STOP, LOG = "heartbeat", "stop", "log.txt"
-RESULT, PROGRESS = "result.json", "progress.json"
+RESULT, PROGRESS, IMPORT = "result.json", "progress.json", "import.json"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
 REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first run
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -54,13 +55,32 @@ def samples(folder: Path) -> dict[str, Any] | None:
 
 
 def progress(folder: Path) -> dict[str, Any]:
-    """How far a job is that trains nothing: ``step`` and ``total_steps``, empty before it is known."""
+    """How far a job is with what is no training: ``step``, ``total_steps`` and ``eta_seconds``, empty before it is known."""
     return _object(folder / PROGRESS)
 
 
-def write_progress(folder: Path, done: int, total: int) -> None:
-    """Tell how far a job is."""
-    _write_object(folder / PROGRESS, {"step": done, "total_steps": total})
+class Progress:
+    """Tells how far a job is, and how long it takes to the end at the pace since the first step: what is loaded before that
+    does not count.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / PROGRESS
+        self._before: int | None = None  # steps when it began
+        self._first: tuple[float, int] | None = None
+
+    def tell(self, done: int, total: int) -> None:
+        """Write it down."""
+        now = time.monotonic()
+        if self._before is None or done < self._before:
+            self._before, self._first = done, None
+        if self._first is None and done > self._before:
+            self._first = now, done
+        left = None
+        if self._first is not None and done > self._first[1]:
+            left = (total - done) * (now - self._first[0]) / (done - self._first[1])
+        with suppress(OSError):  # a disk that is full is told by the work itself
+            _write_object(self._path, {"step": done, "total_steps": total, "eta_seconds": left})
 
 
 def log_tail(folder: Path, lines: int = 40) -> str:
@@ -92,6 +112,17 @@ def write_result(folder: Path, sentence: str, error: BaseException | None = None
     """Leave word of what went wrong; ``error`` where it was the end."""
     with suppress(OSError):  # the disk may be what failed
         _write_object(folder / RESULT, {"error": sentence, "failure": kind_of(error) if error is not None else None})
+
+
+def import_found(folder: Path) -> dict[str, Any]:
+    """What an import found: ``facts``, ``findings``, how many dialogues are ``new``; ``imported`` once that is known."""
+    return _object(folder / IMPORT)
+
+
+def write_import(folder: Path, found: dict[str, Any]) -> None:
+    """Tell what an import found."""
+    with suppress(OSError):  # the disk may be what ended it
+        _write_object(folder / IMPORT, found)
 
 
 def reproduction(folder: Path) -> dict[str, Any] | None:

@@ -52,15 +52,19 @@ def look_after(ws: Workspace) -> None:
 
 
 def start_next(ws: Workspace) -> None:
-    """Start a process for the first queued job if none runs. One too many does no harm: only one gets the job."""
+    """Start a process for each job whose turn it is. One too many does no harm: only one gets the job."""
     with ws.read() as session:
-        if jobs.next_queued(session) is None:
+        if not jobs.to_start(session):
             return
     with ws.write() as session:
-        job = _first_whole(ws, session)
-        if job is None:
-            return
-        job.called = utc_now()
+        found = _whole(ws, session)
+        for job in found:
+            job.called = utc_now()
+    for job in found:
+        _start(ws, job)
+
+
+def _start(ws: Workspace, job: Job) -> None:
     folder = ws.path(job.folder)
     command = [sys.executable, "-m", "studio.worker", str(job.id), "--home", str(ws.home)]
     with disk_errors(ws.home), (folder / runs.LOG).open("ab") as log:
@@ -97,13 +101,15 @@ def _lives(ws: Workspace, job: Job) -> bool:
 
 def is_whole(ws: Workspace, job: Job) -> bool:
     """Whether a job's folder is there, with what was frozen in it."""
-    if job.snapshot is None:
-        return job.kind in (JobKind.PREDICT, JobKind.IMPORT) and ws.path(job.folder).is_dir()
-    return ws.path(job.snapshot.path).is_file()
+    if job.snapshot is not None:
+        return ws.path(job.snapshot.path).is_file()
+    uploaded = job.options.get("uploaded", False)
+    return job.kind in (JobKind.PREDICT, JobKind.IMPORT) and ws.path(job.options["path"] if uploaded else job.folder).exists()
 
 
-def _first_whole(ws: Workspace, session: Session) -> Job | None:
-    """The job to start now; those before it whose folder is gone are ended, or they would hold up the queue for ever."""
-    while (job := jobs.next_queued(session)) is not None and not is_whole(ws, job):
-        jobs.end(job, JobStatus.FAILED, f"Its folder {job.folder} is gone: start a new job.", FailureKind.DISK)
-    return job
+def _whole(ws: Workspace, session: Session) -> list[Job]:
+    """The jobs to start now; those before them whose folder is gone are ended, or they would hold up the queue for ever."""
+    while gone := [job for job in jobs.to_start(session) if not is_whole(ws, job)]:
+        for job in gone:
+            jobs.end(job, JobStatus.FAILED, f"Its folder {job.folder} is gone: start a new job.", FailureKind.DISK)
+    return jobs.to_start(session)

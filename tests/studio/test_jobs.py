@@ -1,5 +1,6 @@
 """Jobs from start to end, with real processes and an engine that only pretends."""
 
+import json
 import os
 import re
 import shutil
@@ -13,10 +14,12 @@ from socket import gethostname
 import psutil
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
 from db.models import Evaluation, Job, utc_now
 from db.repositories import jobs
 from engine.dialogue import Turn, read_manifest
+from studio import cli
 from studio.errors import StudioError
 from studio.jobs import shell, train
 from studio.jobs.shell import Shell
@@ -78,6 +81,33 @@ def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspa
     with ws.read() as session:
         scored_on = {evaluation.labels for evaluation in session.scalars(select(Evaluation))}
         assert [(labels.number, labels.turns) for labels in scored_on] == [(1, 1)]
+
+
+def test_the_turns_of_a_scoring_are_counted_over_all_its_checkpoints(
+    ws: Workspace, start, corrected, monkeypatch, tmp_path
+) -> None:
+    corrected("also held out", turns=3, split="test")
+    (tmp_path / "hold").touch()
+    monkeypatch.setenv("FAKE_HOLD", str(tmp_path / "hold"))
+    job = wait(ws, start(steps=3).id, lambda job: job.unit == "turn" and job.step == 2)
+    assert (job.status, job.phase, job.total_steps) == ("saving", "scoring the checkpoint in use", 8)
+    line = CliRunner().invoke(cli.app, ["jobs", "list", "--json", "--home", str(ws.home)]).stdout
+    assert {"unit": "turn", "step": 2, "total_steps": 8}.items() <= json.loads(line)[0].items()
+    (tmp_path / "hold").unlink()
+    done = wait(ws, job.id)
+    assert (done.status, done.unit, done.step, done.total_steps) == ("finished", "step", 3, 3)
+
+
+def test_what_is_left_is_known_from_the_pace_since_the_first_of_it(tmp_path, monkeypatch) -> None:
+    clock = iter([0.0, 90.0, 91.0, 93.0, 94.0])  # the model is loaded for 90 s
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    progress, left = runs.Progress(tmp_path), []
+    for done in (10, 11, 12, 14):
+        progress.tell(done, 20)
+        left.append(runs.progress(tmp_path)["eta_seconds"])
+    assert left == [None, None, 8.0, 6.0]
+    progress.tell(0, 20)  # other work begins
+    assert runs.progress(tmp_path) == {"step": 0, "total_steps": 20, "eta_seconds": None}
 
 
 def test_a_checkpoint_that_got_worse_is_not_put_in_use(ws: Workspace, start) -> None:

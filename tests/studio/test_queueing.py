@@ -6,13 +6,25 @@ from pathlib import Path
 
 import pytest
 
-from db.models import Checkpoint
-from db.repositories import settings
+from db.models import Checkpoint, FailureKind, Job, JobStatus
+from db.repositories import jobs, settings
 from engine.dialogue import Dialogue, Turn, write_manifest
 from studio.errors import StudioError
 from studio.jobs import own
 from studio.jobs.shell import STOPPED, Shell
-from studio.services import checkpoints, corrections, dialogues, gates, imports, projects, queueing, runs, training, understanding
+from studio.services import (
+    checkpoints,
+    corrections,
+    dialogues,
+    gates,
+    import_jobs,
+    imports,
+    projects,
+    queueing,
+    runs,
+    training,
+    understanding,
+)
 from studio.workspace import Workspace
 from tests.studio.test_jobs import wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
@@ -46,6 +58,11 @@ def manifest(tmp_path: Path) -> Path:
     found = [Dialogue(f"d{number}", [Turn(0, "user", f"words {number}")]) for number in range(5)]
     write_manifest(tmp_path / "m.jsonl", found)
     return tmp_path / "m.jsonl"
+
+
+def counted(folder: Path) -> tuple[int, int]:
+    found = runs.progress(folder)
+    return found["step"], found["total_steps"]
 
 
 def unanswered(ws: Workspace, made: list[int]) -> list[int]:
@@ -104,7 +121,7 @@ def test_answering_can_be_stopped_and_goes_on_with_what_is_left(
 
     monkeypatch.setattr(tracker, "turn", stop_at_the_third)
     assert own.work(shell) == STOPPED
-    assert (unanswered(ws, spoken), runs.progress(job.folder)) == ([0, 1, 2], {"step": 3, "total_steps": 6})
+    assert (unanswered(ws, spoken), counted(job.folder)) == ([0, 1, 2], (3, 6))
     (job.folder / "stop").unlink()
     assert own.work(shell) == 0
     assert unanswered(ws, spoken) == [0, 0, 0]
@@ -148,16 +165,19 @@ def test_an_import_that_was_stopped_goes_on_and_takes_nothing_twice(
     monkeypatch.setattr(imports, "WHOLE", 2)
     monkeypatch.setattr(imports, "PART", 2)
     job = queueing.start_import(ws, project, manifest, author="anna")
-    shell, carry_out = Shell(ws, job.id), imports.carry_out
+    shell, store_audio, stored = Shell(ws, job.id), imports.store_audio, []
 
-    def stopped(*asked):
-        (job.folder / "stop").touch()
-        return carry_out(*asked)
+    def stop_at_the_fourth(ws, found):
+        stored.extend(found)
+        if len(stored) == 4:
+            (job.folder / "stop").touch()
+        return store_audio(ws, found)
 
     with monkeypatch.context() as during:
-        during.setattr(imports, "carry_out", stopped)
+        during.setattr(imports, "store_audio", stop_at_the_fourth)
         assert own.work(shell) == STOPPED
-    assert [row.name for row in dialogues.list_dialogues(ws, project)] == ["d1", "d0"]
+    assert [row.name for row in dialogues.list_dialogues(ws, project)] == ["d3", "d2", "d1", "d0"]
+    assert (runs.import_found(job.folder)["imported"], runs.progress(job.folder)["step"]) == (4, 4)
     (job.folder / "stop").unlink()
     assert own.work(shell) == 0
     rows = dialogues.list_dialogues(ws, project)
@@ -166,12 +186,54 @@ def test_an_import_that_was_stopped_goes_on_and_takes_nothing_twice(
 
 
 @pytest.mark.usefixtures("asleep")
-def test_an_import_of_bad_data_says_what_is_wrong_with_it(ws: Workspace, project: int, tmp_path: Path) -> None:
-    (tmp_path / "m.jsonl").write_text('{"dialogue_id": "d"}\n')
-    job = queueing.start_import(ws, project, tmp_path / "m.jsonl")
-    assert own.work(Shell(ws, job.id)) == 1
+def test_an_import_that_is_stopped_within_a_part_brings_nothing_of_that_part(
+    ws: Workspace, project: int, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = queueing.start_import(ws, project, manifest)
+    monkeypatch.setattr(imports, "store_audio", lambda ws, found: (job.folder / "stop").touch() or {})
+    assert own.work(Shell(ws, job.id)) == STOPPED
+    assert (dialogues.list_dialogues(ws, project), runs.import_found(job.folder)["imported"]) == ([], 0)
+
+
+@pytest.mark.usefixtures("asleep")
+def test_an_upload_stays_until_it_is_imported_or_known_to_be_of_no_use(ws: Workspace, project: int, tmp_path: Path) -> None:
+    for text, code in (('{"dialogue_id": "d", "turns": []}\n', 0), ('{"dialogue_id": "d"}\n', 1)):
+        upload = tmp_path / "uploads" / "0123" / "m.jsonl"
+        upload.parent.mkdir(parents=True, exist_ok=True)
+        upload.write_text(text)
+        job = queueing.start_import(ws, project, upload, uploaded=True)
+        upload.unlink()
+        assert job.title == "import m.jsonl"
+        assert own.work(Shell(ws, job.id)) == code
+        assert not (job.folder / "upload").exists()
     found = runs.result(job.folder)
-    assert (found["failure"], "m.jsonl, line 1: the key 'turns' is missing" in found["error"]) == ("data", True)
+    assert (found["failure"], found["error"]) == ("data", "m.jsonl, line 1: the key 'turns' is missing")
+    with ws.write() as session:
+        jobs.end(session.get_one(Job, job.id), JobStatus.FAILED, found["error"], FailureKind.DATA)
+    newest = import_jobs.newest(ws, project)
+    assert newest is not None and (newest.job.id, newest.can_resume) == (job.id, False)
+    with pytest.raises(StudioError, match="cannot be resumed: its folder, or what was frozen in it, is gone"):
+        training.resume_job(ws, job.id)
+
+
+@BOTH
+@pytest.mark.usefixtures("asleep", "spoken")
+def test_an_import_waits_for_imports_and_for_nothing_that_computes(ws: Workspace, project: int, manifest: Path) -> None:
+    queued = [queueing.start_prediction(ws, project), *(queueing.start_import(ws, project, manifest) for _ in range(2))]
+    assert [job.queue_position for job in queued] == [1, 1, 2]
+
+    def claimed() -> list[bool]:
+        with ws.write() as session:
+            return [jobs.claim(session, job.id, "elsewhere", 1, 0.0) is not None for job in queued]
+
+    for job in queued:
+        (job.folder / "heartbeat").touch()
+    assert claimed() == [True, True, False]
+    waits = [training.job_view(ws, job.id).waits_for for job in queued]
+    assert waits == [None, None, f"waits for job {queued[1].id} (import m.jsonl) to end"]
+    with ws.write() as session:
+        jobs.end(session.get_one(Job, queued[1].id), JobStatus.FINISHED)
+    assert claimed() == [False, False, True]
 
 
 @pytest.fixture
@@ -189,18 +251,18 @@ def test_jobs_of_all_kinds_run_one_after_the_other_in_the_order_they_came(
     """With the real engine and real processes."""
     dialogue = dialogues.create_dialogue(ws, tiny.project_id, "spoken")
     turn = dialogues.add_user_turn(ws, dialogue.id, sound(5))
-    queued = [queueing.start_import(ws, tiny.project_id, manifest), tiny.start(2)]
+    imported, queued = queueing.start_import(ws, tiny.project_id, manifest), [tiny.start(2)]
     tiny.correct("test")
     queued.append(queueing.start_prediction(ws, tiny.project_id))
     queued.append(queueing.start_evaluation(ws, tiny.project_id, tiny.base_id))
-    ended = [wait(ws, job.id, seconds=300) for job in queued]
+    ended = [wait(ws, job.id, seconds=300) for job in (imported, *queued)]
     assert [(job.kind, job.status, job.error) for job in ended] == [
         (kind, "finished", None) for kind in ("import", "train", "predict", "evaluate")
     ], "\n".join(job.log_tail for job in ended)
     assert [(job.step, job.total_steps) for job in ended[:3]] == [(5, 5), (2, 2), (1, 1)]
-    for earlier, later in pairwise(ended):
+    for earlier, later in pairwise(ended[1:]):
         assert earlier.ended is not None and later.started is not None and earlier.ended <= later.started
     assert dialogues.get_turn(ws, turn.id).checkpoint == "base"
-    assert ended[3].scores_after is not None and ended[3].scores_after["dialogues"] == 1
+    assert ended[-1].scores_after is not None and ended[-1].scores_after["dialogues"] == 1
     assert projects.list_projects(ws)[0].dialogues == 8
     assert understanding.waiting(ws, tiny.project_id) == {}
