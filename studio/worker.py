@@ -22,7 +22,7 @@ from studio.backends.local import MARK, mark
 from studio.errors import StudioError
 from studio.jobs import evaluate, own, train
 from studio.jobs.shell import Ended, Shell
-from studio.services import lease, runs, training
+from studio.services import deaths, lease, runs, training
 from studio.workspace import attach
 
 KINDS: dict[JobKind, Callable[[Shell], Ended]] = {
@@ -48,6 +48,7 @@ def main() -> int:
             return 0
     shell = Shell(ws, arguments.job_id)
     shell.reserve()
+    deaths.note_kills(shell.folder)
     try:
         shell.end(KINDS[job.kind](shell))
     except StudioError as error:

@@ -70,6 +70,15 @@ def overlooked(session: Session) -> bool:
     return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
 
 
+def disk_failed(session: Session) -> Job | None:
+    """The newest job that failed for its disk, if none was started after that."""
+    broken = (Job.status == JobStatus.FAILED, Job.failure == FailureKind.DISK)
+    failed = session.scalar(select(Job).where(*broken).order_by(Job.ended.desc()).limit(1))
+    if failed is None or session.scalar(select(Job.id).where(Job.started > failed.ended).limit(1)) is not None:
+        return None
+    return failed
+
+
 def trained_on(session: Session, project_id: int, dialogue: str) -> bool:
     """Whether a snapshot of the project holds the dialogue of that name."""
     snapshots = session.scalars(select(Snapshot.dialogues).where(Snapshot.project_id == project_id))

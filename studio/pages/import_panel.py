@@ -151,13 +151,14 @@ class ImportPanel:
 def import_html(found: ImportView) -> str:
     """How far an import is, what it found and what came in."""
     item = found.job
-    told = f"<p><b>{shared.escape(item.title.capitalize())}</b>, {shared.day_clock(item.created)}</p>"
-    if not item.active and found.imported is not None:
-        came = f"{found.imported} of {found.new} new dialogues" if item.status != "finished" else ""
-        told += f"<p><b>{came or shared.count(found.imported, 'dialogue')} imported</b></p>"
-    elif item.active:
-        told += "<p>It runs without this page.</p>"
-    return told + progress_html(item) + (found_html(found.facts, found.findings, "What was found") if found.facts else "")
+    told = f"{shared.escape(item.title)}, {shared.day_clock(item.created)}"
+    if item.active:
+        told += ". It runs without this page."
+    elif found.imported is not None:
+        of_all = f"{found.imported} of {shared.count(found.new or 0, 'new dialogue')}"
+        told += f": <b>{shared.count(found.imported, 'dialogue') if item.status == 'finished' else of_all} imported</b>"
+    facts = found_html(found.facts, found.findings, "What was found") if found.facts else ""
+    return f"{progress_html(item)}<p>{told}</p>{facts}"
 
 
 def found_html(facts: Any, findings: Any, title: str) -> str:

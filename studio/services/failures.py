@@ -37,7 +37,7 @@ def why(folder: Path, told: dict[str, Any], exit_code: int, log: str) -> tuple[s
         kind = FailureKind(kind_in(f"{said or ''} {log}"))
     if kind == FailureKind.OTHER and said is None and exit_code in KILLED:
         kind = FailureKind.MEMORY
-    if kind not in (FailureKind.GPU_MEMORY, FailureKind.MEMORY, FailureKind.LOSS) and (trouble := _disk_trouble(folder)):
+    if kind not in (FailureKind.GPU_MEMORY, FailureKind.MEMORY, FailureKind.LOSS) and (trouble := disk_trouble(folder)):
         return trouble, FailureKind.DISK
     if kind in ADVICE:
         return ADVICE[kind].format(said=said or _last_line(log)), kind
@@ -48,7 +48,7 @@ def why(folder: Path, told: dict[str, Any], exit_code: int, log: str) -> tuple[s
     return f"It broke off ({_last_line(log)}): see the log, then resume or start anew.", kind
 
 
-def _disk_trouble(folder: Path) -> str | None:
+def disk_trouble(folder: Path) -> str | None:
     """What is wrong with the disk of a job's folder now, if anything: tried, for rights and quotas tell only half of it."""
     probe = folder / "probe"
     try:

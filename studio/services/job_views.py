@@ -14,7 +14,7 @@ from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
-from studio.services import runs
+from studio.services import room, runs
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
 from studio.workspace import Workspace
@@ -197,16 +197,19 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         scores_before=before,
         scores_after=after,
         queue_position=jobs.queue_position(session, job),
-        waits_for=_waits_for(session, job),
+        waits_for=_waits_for(ws, session, job),
         created=job.created,
         started=job.started,
         ended=job.ended,
     )
 
 
-def _waits_for(session: Session, job: Job) -> str | None:
-    ahead = jobs.ahead(session, job) if job.status == JobStatus.QUEUED else None
-    return f"waits for job {ahead.id} ({_title(ahead)}) to end" if ahead is not None else None
+def _waits_for(ws: Workspace, session: Session, job: Job) -> str | None:
+    if job.status != JobStatus.QUEUED:
+        return None
+    if (ahead := jobs.ahead(session, job)) is not None:
+        return f"waits for job {ahead.id} ({_title(ahead)}) to end"
+    return room.lacks(ws, session)
 
 
 def _title(job: Job) -> str:

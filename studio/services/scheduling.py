@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from socket import gethostname
+from typing import NoReturn
 
 from sqlalchemy.orm import Session
 
@@ -16,8 +18,10 @@ from db.repositories import jobs
 from studio import backends
 from studio.backends import local
 from studio.errors import StudioError
-from studio.services import runs
+from studio.services import deaths, room, runs
 from studio.workspace import Workspace, disk_errors
+
+LOOK_SECONDS = 10.0
 
 
 def reconcile(ws: Workspace) -> list[int]:
@@ -35,7 +39,7 @@ def reconcile(ws: Workspace) -> list[int]:
     if lost:
         with ws.write() as session:
             for job in _lost(ws, session):
-                jobs.end(job, JobStatus.INTERRUPTED, "Its process was killed or the machine went down: resume it.")
+                jobs.end(job, JobStatus.INTERRUPTED, *_why(ws, job))
     start_next(ws)
     return [job.id for job in lost]
 
@@ -51,10 +55,18 @@ def look_after(ws: Workspace) -> None:
             start_next(ws)
 
 
+def keep_going(ws: Workspace) -> NoReturn:
+    """Look after the jobs again and again: a studio does so while nobody looks at its pages."""
+    while True:
+        time.sleep(LOOK_SECONDS)
+        with suppress(StudioError):  # the database cannot be read now: it may be the next time
+            look_after(ws)
+
+
 def start_next(ws: Workspace) -> None:
     """Start a process for each job whose turn it is. One too many does no harm: only one gets the job."""
     with ws.read() as session:
-        if not jobs.to_start(session):
+        if not jobs.to_start(session) or room.lacks(ws, session):
             return
     with ws.write() as session:
         found = _whole(ws, session)
@@ -69,7 +81,7 @@ def _start(ws: Workspace, job: Job) -> None:
     command = [sys.executable, "-m", "studio.worker", str(job.id), "--home", str(ws.home)]
     with disk_errors(ws.home), (folder / runs.LOG).open("ab") as log:
         # A session of its own: neither the studio's end nor a closed terminal reaches it
-        subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=folder,
             env=environment(ws),
@@ -78,6 +90,7 @@ def _start(ws: Workspace, job: Job) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    deaths.remember(process)
 
 
 def environment(ws: Workspace) -> dict[str, str]:
@@ -90,6 +103,12 @@ def environment(ws: Workspace) -> dict[str, str]:
 
 def _lost(ws: Workspace, session: Session) -> list[Job]:
     return [job for job in jobs.active(session) if not _lives(ws, job)]
+
+
+def _why(ws: Workspace, job: Job) -> tuple[str, FailureKind | None]:
+    if job.host in (None, gethostname()):
+        return deaths.why(job, ws.path(job.folder))
+    return f"{job.host} gave no sign of it for {runs.SILENCE:.0f} seconds: its process or that machine ended; resume it.", None
 
 
 def _lives(ws: Workspace, job: Job) -> bool:

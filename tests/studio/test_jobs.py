@@ -217,13 +217,15 @@ def test_a_killed_worker_is_interrupted_takes_its_engine_along_and_resumes(
     job = wait(ws, start(steps=30, **SLOW).id, training_on(3))
     process = process_of(ws, job.id)
     (engine,) = process.children()
-    started = runs.started_at(engine)
+    begun, started = runs.started_at(process), runs.started_at(engine)
     process.send_signal(signal.SIGKILL)
-    psutil.wait_procs([process], timeout=5)
+    while runs.alive(process.pid, begun):
+        time.sleep(0.02)
     assert training.reconcile(ws) == [job.id]
     assert not runs.alive(engine.pid, started)
     interrupted = training.job_view(ws, job.id)
     assert (interrupted.status, interrupted.can_resume) == ("interrupted", True)
+    assert "Ended by signal 9" in (interrupted.error or "")
     monkeypatch.setenv("FAKE_STEP", "0.01")
     training.resume_job(ws, job.id)
     finished = wait(ws, job.id)
