@@ -25,11 +25,11 @@ class ClaimBar:
             self.holder = shared.block(elem_id="correct.claim_holder", scale=4)
             self.take = shared.action("Take over", "y", "correct.take_over")
 
-    def wire(self, triggers: list[Any]) -> None:
-        """``triggers``: another turn is shown, or something was saved."""
+    def wire(self, triggers: list[Any]) -> Any:
+        """``triggers``: another turn is shown, or something was saved. Returns the event of a dialogue that was taken over."""
         outputs = [self.row, self.holder, self.take]
         gr.on(triggers, self._claim, self.seen, outputs, **shared.LIGHT)
-        self.take.click(self._take_over, self.seen, outputs, **shared.SAVE)
+        return self.take.click(self._take_over, self.seen, outputs, **shared.SAVE)
 
     @property
     def _claim(self) -> Any:

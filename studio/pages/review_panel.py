@@ -65,6 +65,12 @@ class ReviewPanel:
         buttons = {button: gr.update(visible=offered[step]) for step, button in self.buttons.items()}
         return {self.events: events_html(review.events(self.ws, turn.id, turn.layer))} | buttons
 
+    @shared.reported
+    def noted(self, now: dict[str, Any]) -> Any:
+        """Inputs: the turn. Outputs: correct.events."""
+        turn_id = now.get("turn")
+        return events_html(review.events(self.ws, turn_id, now["layer"])) if turn_id is not None else gr.skip()
+
     def wire(self, after_step: Callable[[TurnView], dict[Any, Any]], outputs: list[Any]) -> None:
         """``after_step`` says what the page shows of a turn that has taken a step."""
         triggers: dict[Step, Any] = {step: button.click for step, button in self.buttons.items()} | {"note": self.note.submit}

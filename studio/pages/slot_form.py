@@ -173,15 +173,21 @@ def _model_html(turn: TurnView, place: Place, processed: Mapping[Place, Processe
 
 
 def _processed_html(value: Value, processed: Processed | None) -> str:
-    """What post-processing would make of the model's value, how close that is, and the runner-up."""
+    """What post-processing would make of the model's value, how alike they are spelt, and the runner-up."""
     if processed is None or (processed.score is None and processed.value == accepted(value)[0]):
         return ""
     if processed.score is None:
-        return f"<div class='dst-muted'>written: {shared.escape(processed.value)}</div>"
-    second = f"; next {shared.escape(processed.runner_up)} {processed.runner_up_score:.0f}" if processed.runner_up else ""
-    if processed.accepted:
-        return f"<div class='dst-muted'>known: <b>{shared.escape(processed.value)}</b> {processed.score:.0f}{second}</div>"
-    return f"<div class='dst-muted'>no known value is close (best {processed.score:.0f}{second})</div>"
+        return f"<div class='dst-muted'>usual form: {shared.escape(processed.value)}</div>"
+    alike = "<div class='dst-muted' title='how alike the spellings are'>"
+    if not processed.accepted:
+        return f"{alike}no known value comes close (at best {processed.score:.0f}\u00a0%)</div>"
+    known = processed.value == accepted(value)[0]
+    best = f"<b>{shared.escape(processed.value)}</b> ({processed.score:.0f}\u00a0%)"
+    parts = ["a known value" if known else f"closest known value: {best}"]
+    if processed.runner_up:
+        lead = "next closest:" if known else "then"
+        parts.append(f"{lead} {shared.escape(processed.runner_up)} ({processed.runner_up_score:.0f}\u00a0%)")
+    return f"{alike}{', '.join(parts)}</div>"
 
 
 def event_of(data: Any) -> tuple[int | None, str, Place, str]:

@@ -60,8 +60,8 @@ class TurnEditor:
             self.paused = shared.paused("correct.transcript")
             with gr.Column(visible=False, elem_id="correct.state") as self.state:
                 self.slots = slot_form.component()
-                self.hints = shared.block(elem_id="correct.hints")
-                self.moved = shared.block(elem_id="correct.moved")
+                self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")
+                self.moved = shared.block(elem_id="correct.moved", elem_classes="dst-perhaps")
                 with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                     self.raw_problem = shared.block(elem_id="correct.raw_problem")
@@ -70,7 +70,7 @@ class TurnEditor:
             with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                 self.history = shared.block(elem_id="correct.history")
                 with gr.Row(elem_classes="dst-bar"):
-                    self.version = gr.Dropdown([], label="As it stood after", elem_id="correct.version", interactive=True)
+                    self.version = gr.Dropdown([], label="Go back to how it stood after", elem_id="correct.version", interactive=True)
                     self.restore = shared.action("Bring back", "g", "correct.restore")
 
     def _title_bar(self) -> None:

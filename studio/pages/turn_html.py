@@ -129,7 +129,7 @@ def _runs_html(jobs: list[int]) -> str:
 
 
 def _change_html(revision: RevisionView) -> str:
-    if not isinstance(revision.new, dict) and not isinstance(revision.old, dict):
+    if not isinstance(revision.new, dict) and not isinstance(revision.old, dict) and revision.new != revision.old:
         return f"<del>{shared.escape(revision.old or '')}</del> <ins>{shared.escape(revision.new or '')}</ins>"
     old = revision.old if isinstance(revision.old, dict) else {}
     new = revision.new if isinstance(revision.new, dict) else {}

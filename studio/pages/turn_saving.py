@@ -43,7 +43,8 @@ class TurnSaving:
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
         editor.keep_theirs.click(self.reopen, seen, shown, **shared.SAVE)
-        editor.claim.wire([editor.seen.change, editor.notice.change])
+        taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
+        taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
         for part in (editor.review, editor.guard):
             part.wire(lambda item: editor.after_save(item, changed=True), saved)
 

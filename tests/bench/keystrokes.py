@@ -1,20 +1,24 @@
 """What does a correction cost in keys and seconds: on the Correct page, and in a form of plain dropdowns?
 
-    python -m tests.bench.keystrokes --manifest M --predictions P [--turns 60]
+    python -m engine evaluate --manifest woz_test_seen/manifest.jsonl --limit 100 --batch 16 --predictions seen.jsonl
+    python -m tests.bench.keystrokes --manifest woz_test_seen/manifest.jsonl --predictions seen.jsonl --turns 40
 
-A script puts the model's real mistakes right in a real browser, without the mouse: M holds the labels, P what a checkpoint
-answered (``engine evaluate --predictions P``). The same turns are done in both forms: on the Correct page the one the queue
-offers next, with the demo checkpoint deciding later turns again around every correction; in the plain form, which has one
-dropdown for each slot, a transcript, and a button that saves and shows the next turn. That form is measured with the slots
-of the project, and with those of MultiWOZ and SpokenWOZ, which somebody has in front of them who annotates these.
+A script puts the model's real mistakes right in a real browser: the manifest (``engine/demo/MODEL_CARD.md`` says how this one is
+made) holds the labels, the predictions what a checkpoint answered. The same turns are done in both forms, and both have to save
+the right states. On the Correct page they are the ones that the queue offers next, by keys alone, with the demo checkpoint
+deciding later turns again around every correction. The plain form (`plain_form`) is used by Tab and typing, and by mouse; with
+the slots of the project, and with those of MultiWOZ and SpokenWOZ, which somebody has in front of them who annotates these.
 
-Keys are counted as pressed. Seconds are those the machine took; people need more: the keystroke-level model (Card, Moran &
-Newell 1980: 0.28 s a key, 1.35 s a decision) and hearing each turn once give the slots an hour.
+Keys and clicks are counted as pressed. Machine seconds are what the script took, the answers of the page included; people need
+more. The keystroke-level model (Card, Moran & Newell 1980) adds 0.28 s a key, 1.1 s to point and 0.2 s to click, and 1.35 s for
+each decision: one a turn, one a wrong slot. With that and each turn heard once come the slots an hour. What the plain form is
+spared: it plays by itself, nothing has to be scrolled or looked for, and hands do not move between keyboard and mouse.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import socket
 import tempfile
@@ -23,7 +27,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import gradio as gr
 from playwright.sync_api import Page, sync_playwright
 
 from engine.base_models import models_dir
@@ -33,9 +36,10 @@ from engine.postprocess.normalise import normalise_value
 from engine.tracking.predictions import TrackedTurn, read_predictions
 from studio.services import dialogues, manifests, projects, understanding
 from studio.workspace import Workspace, open_workspace
+from tests.bench.plain_form import Item, PlainForm
 from tests.browser.conftest import ARGUMENTS, Studio, chromium
 
-KEY_SECONDS, DECISION_SECONDS = 0.28, 1.35
+KEY_SECONDS, CLICK_SECONDS, DECISION_SECONDS = 0.28, 1.1 + 0.2, 1.35
 Slots = dict[str, str]  # domain-slot -> value
 
 # What the page shows: each row's value, the slot in focus and its chips.
@@ -53,14 +57,24 @@ FORM = """() => {
   };
 }"""
 FIRST_OPTION = "() => document.querySelector('[role=listbox] [role=option]')?.innerText.replace(/^[✓\\s]+/, '').trim() ?? null"
+# The plain form's, which Enter takes; when what was pressed has been drawn; whether no field has the focus; and
+# whether one holds a value.
+ACTIVE_OPTION = """() => {
+  const id = document.activeElement?.getAttribute("aria-activedescendant");
+  return id ? document.getElementById(id)?.getAttribute("aria-label") : null;
+}"""
+DRAWN = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+IS_LEFT = "() => !document.activeElement.matches('input')"
+HOLDS = "([place, value]) => document.querySelector(`#slot-${place} input`).value === value"
 
 
 @dataclass
 class Hands:
-    """A keyboard that counts."""
+    """A keyboard and a mouse that count."""
 
     page: Page
     keys: int = 0
+    clicks: int = 0
     slots: int = 0  # put right
     turns: list[int] = field(default_factory=list)
     seconds: float = 0.0
@@ -69,6 +83,10 @@ class Hands:
         for _ in range(times):
             self.keys += 1
             self.page.keyboard.press(key)
+
+    def click(self, where: str) -> None:
+        self.clicks += 1
+        self.page.click(where)
 
     def choose(self, text: str) -> None:
         """Type until the first option is the one, and take it; or type it to its end."""
@@ -144,6 +162,7 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], first: int, turns: 
     form = shown(page)
     while True:
         gold, touched = right[form["turn"]], False
+        hands.press(" ")  # plays
         while wrong := wrong_slots({name: value for name, value in form["values"].items() if value}, gold):
             focus, number = form["focus"], form["number"]
             if focus in wrong:
@@ -176,54 +195,65 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], first: int, turns: 
     hands.seconds = time.monotonic() - begun
 
 
-def plain(hands: Hands, names: list[str], values: dict[str, list[str]], turns: list[tuple[str, Slots, Slots]], port: int) -> None:
-    """The same turns in a form of dropdowns: what was heard, the model's slots, and the right ones."""
+def tab_through(hands: Hands, place: int, value: str, wanted: str) -> None:
+    """Put one field of the plain form right, which Tab has come to, and go on to the next one.
 
-    saved: list[list[str]] = []
-
-    def turn(number: int) -> list:
-        heard, now, _ = turns[min(number, len(turns) - 1)]
-        return [number, heard, *(now.get(name, "") for name in names)]
-
-    def save(number: float, *chosen: str | None) -> list:
-        saved.append([value or "" for value in chosen])
-        return turn(int(number) + 1)
-
-    with gr.Blocks() as demo:
-        number = gr.Number(-1, label="turn")
-        heard = gr.Textbox(label="Transcript")
-        fields = [
-            gr.Dropdown(["", *values.get(name, [])], label=name, allow_custom_value=True, elem_id=f"slot-{place}")
-            for place, name in enumerate(names)
-        ]
-        gr.Button("Save and next", elem_id="save").click(save, [number, *fields], [number, heard, *fields])
-        demo.load(lambda: turn(0), None, [number, heard, *fields])
-    demo.launch(server_port=port, prevent_thread_lock=True, quiet=True, inbrowser=False)
+    The form mixes up keys that come faster than it draws: its list is waited for.
+    """
     page = hands.page
-    page.goto(f"http://127.0.0.1:{port}")
-    places = [*(f"#slot-{place} input" for place in range(len(names))), "#save"]
-    begun = time.monotonic()
-    for place, (_, now, gold) in enumerate(turns):
-        page.wait_for_function(f"() => Number(document.querySelector('input[type=number]')?.value ?? -1) === {place}")
-        begun = begun if place else time.monotonic()
-        for name, field_ in zip(names, places, strict=False):
-            page.locator(field_).select_text()  # a kindness at the first slot; at the others Tab does so
-            if not same(now.get(name), gold.get(name), name):
-                if name in gold:
-                    hands.choose(gold[name])
-                else:
-                    hands.press("Delete")
-                hands.slots += 1
-            hands.press("Tab")
-        page.focus(places[-1])
+    page.wait_for_function(f"wanted => ({ACTIVE_OPTION})() === wanted", arg=value)
+    if value != wanted:
+        for key in wanted or ["Delete"]:
+            hands.press(key)
+            page.evaluate(DRAWN)
+            if page.evaluate(ACTIVE_OPTION) == wanted:
+                break
+        page.wait_for_function(f"wanted => ({ACTIVE_OPTION})() === wanted", arg=wanted)
         hands.press("Enter")
-    page.wait_for_function(f"() => Number(document.querySelector('input[type=number]').value) === {len(turns)}")
-    hands.seconds = time.monotonic() - begun
+        page.wait_for_function(IS_LEFT)
+        page.evaluate(DRAWN)
+        page.wait_for_function(HOLDS, arg=[place, wanted])
+    hands.press("Tab")
+
+
+def point(hands: Hands, place: int, value: str, wanted: str) -> None:
+    """Put one field of the plain form right with the mouse; that lists and pages have to be scrolled costs nothing here."""
+    if value != wanted:
+        hands.click(f"#slot-{place} input")
+        hands.click(f"[role=option][aria-label={json.dumps(wanted)}]")
+        hands.page.wait_for_function(HOLDS, arg=[place, wanted])
+
+
+def plain(hands: Hands, values: dict[str, list[str]], turns: list[tuple[Item, Slots]], mouse: bool) -> None:
+    """The same turns in a form of dropdowns, by Tab and typing or by mouse; ``turns`` come with their right slots."""
+    page = hands.page
+    with PlainForm([item for item, _ in turns], values, free_port()) as form:
+        page.goto(f"http://127.0.0.1:{form.port}")
+        for number, (item, gold) in enumerate(turns):
+            page.wait_for_function("number => Number(document.querySelector('#turn input')?.value ?? -1) === number", arg=number)
+            if not number:
+                begun = time.monotonic()
+            for place, name in enumerate(values):
+                page.wait_for_function(HOLDS, arg=[place, item.slots.get(name, "")])
+            page.locator("#slot-0 input").select_text()  # a kindness: Save leaves the keys at the end of the page
+            for place, name in enumerate(values):
+                value = wanted = item.slots.get(name, "")
+                if not same(value, gold.get(name), name):
+                    wanted = gold.get(name, "")
+                    hands.slots += 1
+                (point if mouse else tab_through)(hands, place, value, wanted)
+            hands.click("#save") if mouse else hands.press("Enter")
+        page.wait_for_function("number => Number(document.querySelector('#turn input').value) === number", arg=len(turns))
+        hands.seconds = time.monotonic() - begun
     hands.turns = list(range(len(turns)))
-    demo.close()
-    for chosen, (_, _, gold) in zip(saved, turns, strict=True):
-        if left := wrong_slots({name: value for name, value in zip(names, chosen, strict=True) if value}, gold):
-            raise SystemExit(f"the form of dropdowns saved wrong values of {', '.join(left)}: {chosen}, not {gold}")
+    for chosen, (_, gold) in zip(form.saved, turns, strict=True):
+        check("the form of dropdowns", chosen, gold)
+
+
+def check(form: str, saved: Slots, gold: Slots) -> None:
+    """End if something else was saved than was to be."""
+    if left := wrong_slots(saved, gold):
+        raise SystemExit(f"{form} saved wrong values of {', '.join(left)}: {saved}, not {gold}")
 
 
 def free_port() -> int:
@@ -233,13 +263,18 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+HEADS = ("keys", "clicks", "slots", "keys+clicks", "machine s", "person s", "slots/hour")
+
+
 def row(name: str, hands: Hands, wrong: int, speech: float) -> str:
     """``wrong``: slots that were wrong before anybody began; ``speech``: seconds of the turns' recordings."""
     decisions = hands.slots + len(hands.turns)
-    human = hands.keys * KEY_SECONDS + decisions * DECISION_SECONDS + speech + hands.seconds
+    moves = hands.keys * KEY_SECONDS + hands.clicks * CLICK_SECONDS
+    person = moves + decisions * DECISION_SECONDS + speech + hands.seconds
+    pressed = hands.keys + hands.clicks
     return (
-        f"{name:38s}{hands.keys:6d}{hands.slots:8d}{hands.keys / wrong:10.1f}{hands.seconds / wrong:10.2f}"
-        f"{human / wrong:10.1f}{3600 * wrong / human:10.0f}"
+        f"{name:32s}{hands.keys:8d}{hands.clicks:8d}{hands.slots:8d}{pressed / wrong:12.1f}{hands.seconds / wrong:12.2f}"
+        f"{person / wrong:12.1f}{3600 * wrong / person:12.0f}"
     )
 
 
@@ -247,7 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--manifest", required=True)
     parser.add_argument("--predictions", required=True, type=Path)
-    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--turns", type=int, default=40)
     arguments = parser.parse_args()
     answers = {(answer.dialogue_id, answer.turn_id): answer for answer in read_predictions(arguments.predictions)}
     found = [d for d in read_manifest(arguments.manifest) if any((d.dialogue_id, t.turn_id) in answers for t in d.turns)]
@@ -267,20 +302,28 @@ def main() -> None:
             correct(ours, studio.url, right, first, arguments.turns)
         finally:
             studio.kill()
-        done = [(views[id_].transcript or "", flat(views[id_].predicted_state), right[id_]) for id_ in ours.turns]
-        wrong = sum(len(wrong_slots(now, gold)) for _, now, gold in done)
+        for id_ in ours.turns:
+            check(f"turn {id_} of the Correct page", flat(dialogues.get_turn(ws, id_).state), right[id_])
+        done = [
+            (Item(views[id_].audio, views[id_].transcript or "", flat(views[id_].predicted_state)), right[id_])
+            for id_ in ours.turns
+        ]
+        wrong = sum(len(wrong_slots(dict(item.slots), gold)) for item, gold in done)
         speech = sum(views[id_].seconds or 0.0 for id_ in ours.turns)
-        known = {name: sorted({gold[name] for gold in right.values() if name in gold}) for _, _, gold in done for name in gold}
-        mine = sorted({name for _, now, gold in done for name in now | gold})
-        all_names = sorted({f"{d}-{s}" for d, slots in known_slots().values.items() for s in slots} | set(mine))
-        print(f"{len(done)} turns, {wrong} wrong slots, {speech:.0f} s of speech; {'':8s}a wrong slot takes")
-        heads = ("keys", "slots", "keys", "machine s", "person s", "slots/hour")
-        print(f"{'':38s}{heads[0]:>6s}{heads[1]:>8s}" + "".join(f"{head:>10s}" for head in heads[2:]), flush=True)
-        print(row("Correct page", ours, wrong, speech), flush=True)
-        for names in (mine, all_names):
-            theirs = Hands(browser.new_page())
-            plain(theirs, names, known, done, free_port())
-            print(row(f"form of {len(names)} dropdowns", theirs, wrong, speech), flush=True)
+        print(f"{len(done)} turns, {wrong} wrong slots, {speech:.0f} s of speech")
+        print(f"{'':32s}{''.join(f'{head:>8s}' for head in HEADS[:3])}{''.join(f'{head:>12s}' for head in HEADS[3:])}")
+        print(row("Correct page, keys", ours, wrong, speech), flush=True)
+        known: dict[str, set[str]] = {}
+        for slots in [*right.values(), *(item.slots for item, _ in done)]:
+            for name, value in slots.items():
+                known.setdefault(name, set()).add(value)
+        all_names = {f"{d}-{s}" for d, slots in known_slots().values.items() for s in slots} | set(known)
+        for names in (sorted(known), sorted(all_names)):
+            values = {name: sorted(known.get(name, ())) for name in names}
+            for mouse in (False, True):
+                theirs = Hands(browser.new_page())
+                plain(theirs, values, done, mouse)
+                print(row(f"{len(names)} dropdowns, {'mouse' if mouse else 'keys'}", theirs, wrong, speech), flush=True)
         browser.close()
 
 
