@@ -140,7 +140,7 @@ def _change_html(revision: RevisionView) -> str:
         for domain, slot, value, change in shared.changes(old, new)
         if change != "carried"
     ]
-    return "; ".join(parts) or "confirmed as it was"
+    return "; ".join(parts) or f"{revision.kind}: confirmed as it was"
 
 
 def _old_text(state: State, domain: str, slot: str) -> str:
