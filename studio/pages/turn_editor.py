@@ -70,7 +70,9 @@ class TurnEditor:
             with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                 self.history = shared.block(elem_id="correct.history")
                 with gr.Row(elem_classes="dst-bar"):
-                    self.version = gr.Dropdown([], label="Go back to how it stood after", elem_id="correct.version", interactive=True)
+                    self.version = gr.Dropdown(
+                        [], label="Go back to how it stood after", elem_id="correct.version", interactive=True
+                    )
                     self.restore = shared.action("Bring back", "g", "correct.restore")
 
     def _title_bar(self) -> None:
