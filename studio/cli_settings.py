@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -32,4 +33,4 @@ def settings(
         if while_training is not None:
             lease.set_while_training(ws, while_training)
         found = placement.placement(ws)
-        print(json.dumps(found.to_json(), ensure_ascii=False, indent=1) if as_json else "\n".join(found.sentences))
+        print(json.dumps(asdict(found), ensure_ascii=False, indent=1) if as_json else "\n".join(found.sentences))

@@ -15,14 +15,13 @@ from socket import gethostname
 
 import psutil
 
-from db.models import FailureKind, JobKind, JobStatus
+from db.models import JobKind, JobStatus
 from db.repositories import jobs
-from engine.failures import kind_of
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
 from studio.jobs import evaluate, own, train
 from studio.jobs.shell import Ended, Shell
-from studio.services import deaths, lease, runs, training
+from studio.services import deaths, failures, lease, runs, training
 from studio.workspace import attach
 
 KINDS: dict[JobKind, Callable[[Shell], Ended]] = {
@@ -51,12 +50,10 @@ def main() -> int:
     deaths.note_kills(shell.folder)
     try:
         shell.end(KINDS[job.kind](shell))
-    except StudioError as error:
-        shell.end(Ended(JobStatus.FAILED, str(error), FailureKind(kind_of(error))))
     except Exception as error:
-        sentence = f"The job broke off ({error}): see the log, then resume it."
-        shell.end(Ended(JobStatus.FAILED, sentence, FailureKind(kind_of(error))))
-        raise
+        shell.end(Ended(JobStatus.FAILED, *failures.of(error)))
+        if not isinstance(error, StudioError):
+            raise
     finally:
         lease.release(ws)
         training.start_next(ws)

@@ -27,6 +27,12 @@ def load_many(session: Session, project_id: int | None, limit: int, kind: JobKin
     return session.scalars(query).all()
 
 
+def running_or_newest(session: Session, project_id: int, kind: JobKind) -> Job | None:
+    """The job of a project and kind that runs, else the newest."""
+    of_kind = select(Job).where(Job.project_id == project_id, Job.kind == kind)
+    return session.scalar(of_kind.order_by(Job.status.in_(ACTIVE).desc(), Job.id.desc()).limit(1))
+
+
 def active(session: Session) -> Sequence[Job]:
     """The jobs that say they have a process."""
     return session.scalars(select(Job).where(Job.status.in_(ACTIVE))).all()

@@ -15,10 +15,9 @@ import traceback
 
 from db.models import JobKind, JobStatus
 from studio.backends import local
-from studio.errors import StudioError
 from studio.jobs import import_, predict
 from studio.jobs.shell import STOPPED, Ended, Shell
-from studio.services import runs
+from studio.services import failures, runs
 from studio.services.runs import STOP
 from studio.workspace import attach
 
@@ -60,8 +59,7 @@ def work(shell: Shell) -> int:
         return STOPPED
     except Exception as error:
         traceback.print_exc()
-        sentence = str(error) if isinstance(error, StudioError) else f"It broke off ({error}): see the log, then resume it."
-        runs.write_result(shell.folder, sentence, error)
+        runs.write_result(shell.folder, *failures.of(error))
         return 1
     if left is not None:
         runs.write_result(shell.folder, left)

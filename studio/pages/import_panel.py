@@ -70,7 +70,7 @@ class ImportPanel:
 
     def shown(self, project_id: int | None) -> dict[Any, Any]:
         """The import that runs or waits, else the last one."""
-        found = import_jobs.newest(self.ws, project_id) if project_id is not None else None
+        found = import_jobs.shown(self.ws, project_id) if project_id is not None else None
         return {
             self.job: gr.update(value=import_html(found) if found else "", visible=found is not None),
             self.stop: gr.update(visible=found is not None and found.job.can_stop),
@@ -116,10 +116,10 @@ class ImportPanel:
         try:
             source = self._asked(uploaded, typed, request)
             by = shared.author(request)
-            queueing.start_import(self.ws, project_id, source, fmt, wanted, renamed, by, uploaded=bool(uploaded))
+            item = queueing.start_import(self.ws, project_id, source, fmt, wanted, renamed, by, uploaded=bool(uploaded))
         except StudioError as error:
             return {self.plan: shared.alert(error)}
-        return {self.plan: LOOK} | self.shown(project_id)
+        return {self.plan: shared.queued(item) if item.waits_for else LOOK} | self.shown(project_id)
 
     def _asked(self, uploaded: str | None, typed: str | None, request: gr.Request) -> str:
         """What is to be read, by somebody who may."""
@@ -135,7 +135,7 @@ class ImportPanel:
     def _stop(self, project_id: int, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.import_job, its buttons and timer."""
         shared.allowed(self.ws, request, "annotator")
-        if (found := import_jobs.newest(self.ws, project_id)) is not None:
+        if (found := import_jobs.shown(self.ws, project_id)) is not None:
             training.stop_job(self.ws, found.job.id)
         return self.shown(project_id)
 
@@ -143,7 +143,7 @@ class ImportPanel:
     def _resume(self, project_id: int, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.import_job, its buttons and timer."""
         shared.allowed(self.ws, request, "annotator")
-        if (found := import_jobs.newest(self.ws, project_id)) is not None:
+        if (found := import_jobs.shown(self.ws, project_id)) is not None:
             training.resume_job(self.ws, found.job.id)
         return self.shown(project_id)
 
@@ -157,6 +157,7 @@ def import_html(found: ImportView) -> str:
     elif found.imported is not None:
         of_all = f"{found.imported} of {shared.count(found.new or 0, 'new dialogue')}"
         told += f": <b>{shared.count(found.imported, 'dialogue') if item.status == 'finished' else of_all} imported</b>"
+    told += f" · <a href='train?job={item.id}'>log</a>"
     facts = found_html(found.facts, found.findings, "What was found") if found.facts else ""
     return f"{progress_html(item)}<p>{told}</p>{facts}"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from db.models import FailureKind
-from engine.failures import KINDS, kind_in
+from engine.failures import KINDS, kind_in, kind_of
+from studio.errors import StudioError
 
 KILLED = (-9, 128 + 9)  # SIGKILL, as this system and as a shell has it: what the system does to who takes too much memory
 ROOM = 1_000_000  # bytes that have to be free for a job to write anything
@@ -23,6 +24,12 @@ ADVICE = {
     FailureKind.WEIGHTS: "Weights are missing or damaged: {said}",
     FailureKind.DISK: "The disk is full: make room on it, then resume; the last save is whole.",
 }
+
+
+def of(error: Exception) -> tuple[str, FailureKind]:
+    """One sentence on an error of a job's own process, and its kind."""
+    sentence = str(error) if isinstance(error, StudioError) else f"It broke off ({error}): see the log, then resume it."
+    return sentence, FailureKind(kind_of(error))
 
 
 def why(folder: Path, told: dict[str, Any], exit_code: int, log: str) -> tuple[str, FailureKind]:

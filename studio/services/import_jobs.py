@@ -1,11 +1,13 @@
-"""The import that a project's Data page shows: the one that runs or waits, else the last."""
+"""The import that a project's Data page shows: the one that runs, else the last."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from db.models import JobKind
+from db.repositories import jobs
 from studio.services import runs
-from studio.services.job_views import JobView, find_job, list_jobs
+from studio.services.job_views import JobView, job_view
 from studio.services.scheduling import is_whole
 from studio.workspace import Workspace
 
@@ -25,14 +27,15 @@ class ImportView:
     can_resume: bool
 
 
-def newest(ws: Workspace, project_id: int) -> ImportView | None:
-    """A project's newest import; ``None`` where there was none."""
-    item = next(iter(list_jobs(ws, project_id, limit=1, kind="import")), None)
-    if item is None:
-        return None
-    found = runs.import_found(item.folder)
+def shown(ws: Workspace, project_id: int) -> ImportView | None:
+    """The import of a project that runs, else its newest; ``None`` where there was none."""
     with ws.read() as session:
-        whole = is_whole(ws, find_job(session, item.id))
+        job = jobs.running_or_newest(session, project_id, JobKind.IMPORT)
+        if job is None:
+            return None
+        whole = is_whole(ws, job)
+    item = job_view(ws, job.id)
+    found = runs.import_found(item.folder)
     return ImportView(
         item,
         tuple((name, text) for name, text in found.get("facts", ())),

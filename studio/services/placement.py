@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from db.repositories import settings
 from studio import backends
@@ -32,10 +31,6 @@ class Placement:
         meanwhile = "answers on the CPU, slower," if self.while_training == "cpu" else "does not answer"
         holds = f"{self.holder[0].upper()}{self.holder[1:]} has the GPU now." if self.holder else "Nobody uses the GPU now."
         return f"{holds} A job takes it from the live model, which then {meanwhile} until the job is done."
-
-    def to_json(self) -> dict[str, Any]:
-        """The settings and how it stands."""
-        return asdict(self)
 
 
 def placement(ws: Workspace) -> Placement:

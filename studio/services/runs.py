@@ -21,7 +21,6 @@ from typing import Any
 
 import psutil
 
-from engine.failures import kind_of
 from studio.services import curves
 from studio.services.curves import MetricPoint
 
@@ -108,10 +107,10 @@ def result(folder: Path) -> dict[str, Any]:
     return _object(folder / RESULT)
 
 
-def write_result(folder: Path, sentence: str, error: BaseException | None = None) -> None:
-    """Leave word of what went wrong; ``error`` where it was the end."""
+def write_result(folder: Path, sentence: str, failure: str | None = None) -> None:
+    """Leave word of what went wrong; its kind where it was the end."""
     with suppress(OSError):  # the disk may be what failed
-        _write_object(folder / RESULT, {"error": sentence, "failure": kind_of(error) if error is not None else None})
+        _write_object(folder / RESULT, {"error": sentence, "failure": failure})
 
 
 def import_found(folder: Path) -> dict[str, Any]:
