@@ -226,7 +226,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Inputs: the turn, correct.transcript. Outputs: one turn.
         """
         shown = editor.opened(now.get("turn"))
-        keep = {editor.notice, editor.transcript} if typed else {editor.notice}
+        keep = {editor.notice, editor.review.note} | ({editor.transcript} if typed else set())
         return {part: value for part, value in shown.items() if part not in keep}
 
     everything = [head.project, head.hint, head.remembered, *finder.filters, *finder.lists, finder.tabs, *editor.turn_view]

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.pages import shared
-from studio.services import review
+from studio.services import drafts, review
 from studio.services.review import EventView, Happened, Step
 from studio.services.views import TurnView
 from studio.workspace import Workspace
@@ -46,6 +46,7 @@ class ReviewPanel:
                 elem_id="correct.note",
                 elem_classes="key-k",
             )
+            self.paused = shared.paused("correct.note")
             with gr.Row(elem_classes="dst-bar"):
                 self.buttons = {step: shared.action(name, key, f"correct.{step}") for step, (name, key, _) in STEPS.items()}
             self.events = shared.block(elem_id="correct.events")
@@ -56,8 +57,7 @@ class ReviewPanel:
         return [self.note, self.events, *self.buttons.values()]
 
     def shown(self, turn: TurnView) -> dict[Any, Any]:
-        """The panel for a turn: only the steps that begin where it is, none while it is annotated blind. A note somebody is
-        writing stays."""
+        """The panel for a turn: only the steps that begin where it is, none while it is annotated blind."""
         offered = {
             step: turn.status in begins and not turn.layer and not (step == "submitted" and turn.submitted is not None)
             for step, (_, _, begins) in STEPS.items()
@@ -76,6 +76,17 @@ class ReviewPanel:
         triggers: dict[Step, Any] = {step: button.click for step, button in self.buttons.items()} | {"note": self.note.submit}
         for step, trigger in triggers.items():
             trigger(self._on(step, after_step), [self.note, self.seen], outputs, **shared.SAVE)
+        typed = [self.paused.click, self.note.blur]
+        gr.on(typed, self.keep_note, [self.note, self.seen], None, trigger_mode="always_last", **shared.LIGHT)
+
+    def draft(self, turn_id: int) -> dict[Any, Any]:
+        """The note on a turn that its reader has begun and not saved."""
+        return {self.note: drafts.kept(self.ws, turn_id, shared.reader(), "note") or ""}
+
+    def keep_note(self, text: str, now: dict[str, Any], request: gr.Request) -> None:
+        """Inputs: correct.note, the turn. Outputs: none."""
+        if (turn_id := now.get("turn")) is not None:
+            drafts.keep(self.ws, turn_id, shared.author(request), "note", text if text.strip() else None)
 
     def _on(self, step: Step, after_step: Callable[[TurnView], dict[Any, Any]]) -> Callable[..., Any]:
         @shared.reported
@@ -85,7 +96,9 @@ class ReviewPanel:
             if turn_id is None:
                 return gr.skip()
             author = shared.author(request)
-            return after_step(review.take_step(self.ws, turn_id, step, author, text, now["layer"])) | {self.note: ""}
+            taken = review.take_step(self.ws, turn_id, step, author, text, now["layer"])
+            drafts.keep(self.ws, turn_id, author, "note", None)
+            return after_step(taken) | {self.note: ""}
 
         return take
 

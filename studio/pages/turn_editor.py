@@ -151,16 +151,20 @@ class TurnEditor:
             }
         item = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.reader()))
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
-        return self.after_save(item, changed=False) | {
-            self.seen: sight(item),
-            self.refused: None,
-            self.conflict: gr.update(visible=False),
-            self.notice: "",
-            self.nothing: gr.update(visible=False),
-            self.editor: gr.update(visible=True),
-            self.audio: gr.update(value=recording, visible=recording is not None),
-            self.heard: heard_html(item, verdicts.of_turn(self.ws, item.id, item.layer)),
-            self.ask: gr.update(visible=item.waits_for_model),
-            self.transcript: item.transcript or "",
-            self.state: gr.update(visible=item.speaker == "user"),
-        }
+        return (
+            self.after_save(item, changed=False)
+            | self.review.draft(item.id)
+            | {
+                self.seen: sight(item),
+                self.refused: None,
+                self.conflict: gr.update(visible=False),
+                self.notice: "",
+                self.nothing: gr.update(visible=False),
+                self.editor: gr.update(visible=True),
+                self.audio: gr.update(value=recording, visible=recording is not None),
+                self.heard: heard_html(item, verdicts.of_turn(self.ws, item.id, item.layer)),
+                self.ask: gr.update(visible=item.waits_for_model),
+                self.transcript: item.transcript or "",
+                self.state: gr.update(visible=item.speaker == "user"),
+            }
+        )

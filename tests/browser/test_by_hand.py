@@ -154,6 +154,13 @@ def test_a_turn_is_sent_to_review_handed_back_and_made_final(talked: View) -> No
 def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: View, open_view: Callable[..., View]) -> None:
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
     talked.says("correct.title", "Turn 3")
+    talked.field("correct.note").fill("is it east?")
+    talked.page.keyboard.press("Escape")
+    talked.page.keyboard.press("p")
+    talked.says("correct.title", "Turn 2")
+    talked.has("correct.note", "")  # it is about the other turn
+    talked.page.keyboard.press("n")
+    talked.has("correct.note", "is it east?")
     talked.element("correct.transcript").locator("input, textarea").first.press_sequentially(" or in the east", delay=20)
     talked.page.wait_for_timeout(1500)
     address = talked.page.url
@@ -162,6 +169,7 @@ def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: 
     again.page.goto(address)
     again.has("correct.transcript", "in the north please or in the east")
     again.says("correct.notice", "your draft, not saved yet")
+    again.has("correct.note", "is it east?")
     again.field("correct.transcript").press("Enter")
     again.says("correct.notice", "saved")
     again.page.reload()
