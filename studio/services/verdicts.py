@@ -1,8 +1,9 @@
 """Hearing or understanding: why the model had a slot wrong, which is what one chooses by what to train.
 
 What the model understood when it listened to a turn (`TurnView.own_state`) is compared with what people settled there: slots they
-wrote or confirmed, and in a state they accepted as a whole also those that are not there any more. Whether it was put right by
-hand, or by itself once the words were, makes no difference. A value that came along from the turn before is that turn's error.
+wrote or confirmed, all of a turn that was reviewed, and in a state they accepted as a whole also those that are not there any
+more. Whether it was put right by hand, or by itself once the words were, makes no difference. A value that came along from the
+turn before is that turn's error.
 
 For what is wrong the state step runs once on the words that stand, in the dialogue as it stands. Wrong still: the model did not
 *understand*. Right, and the words had been corrected: it *misheard*. Right on its own words: what stood before the turn was
@@ -109,8 +110,11 @@ def _wrong(before: TurnView | None, turn: TurnView) -> list[Place]:
     if own is None or state is None or turn.audio is None or not turn.transcript:
         return []
     settled = set(turn.confirmed)
-    if turn.accepted:
+    reviewed = turn.status in ("reviewed", "final")
+    if reviewed or turn.accepted:
         settled |= {(domain, slot) for domain, slot, _ in iterate_slots(own) if slot not in state.get(domain, {})}
+    if reviewed:
+        settled |= {(domain, slot) for domain, slot, _ in iterate_slots(state)}
     own_before = (before.own_state if before is not None else None) or {}
     state_before = turn.previous_state
     return [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.services import adjudication, corrections, dialogues, double, propagation, understanding, verdicts
+from studio.services import adjudication, corrections, dialogues, double, propagation, review, understanding, verdicts
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
@@ -92,6 +92,14 @@ def test_what_the_right_words_put_right_was_misheard_once_somebody_says_that_it_
     hands.whole(corrections.accept_turn)
     assert verdicts.counts(ws, project) == {AREA: MISHEARD}, "the later turn only carried it on"
     assert verdicts.of_turn(ws, turns[0].id) == [verdicts.Verdict(*AREA, misheard=True)]
+
+
+def test_what_a_reviewer_agrees_with_is_settled_too(ws: Workspace, project: int, turns: list[TurnView]) -> None:
+    hands = Hands(ws, turns[0])
+    hands.words("in the south")
+    review.take_step(ws, turns[0].id, "reviewed", "rita")
+    hands.done()
+    assert verdicts.counts(ws, project) == {AREA: MISHEARD}
 
 
 def test_an_accepted_state_tells_also_of_the_slots_that_the_right_words_took_away(
