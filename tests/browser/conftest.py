@@ -202,14 +202,14 @@ def browser(speech: Path) -> Iterator[sync_api.Browser]:
 
 @pytest.fixture(scope="module")
 def start_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Studio]]:
-    """Start studios; they end with the tests of the module."""
+    """Start studios, over a ``home`` that is there already if one is given; they end with the tests of the module."""
     started: list[Studio] = []
 
-    def start(*options: str) -> Studio:
+    def start(*options: str, home: Path | None = None) -> Studio:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        studio = Studio(tmp_path_factory.mktemp("home"), port, list(options))
+        studio = Studio(home or tmp_path_factory.mktemp("home"), port, list(options))
         started.append(studio)
         studio.start()
         return studio
