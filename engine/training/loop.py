@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,13 +34,14 @@ from engine.training.checks import (
     is_foreseen,
     with_base,
 )
-from engine.training.evaluation import WATCH_STEPS, WATCHES, Best, decode, dev_batches, excerpt, spread_evenly
+from engine.training.evaluation import Best, dev_batches
 from engine.training.feed import Feed, MicroBatch, Step
 from engine.training.folder import RunFolder
 from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
+from engine.training.watching import Answers, excerpt, spread_evenly
 
 # What a resumed run may change in its recipe: how the work is cut up, not what it is.
 HOW: Any = {
@@ -137,9 +137,8 @@ class _Run:
             check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         if watched and processes.shard:
             raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
-        self.watched = excerpt(watched)
-        check_audio(turn.audio for dialogue in self.watched for turn in dialogue.user_turns() if turn.audio)
-        self.watch_every = max(WATCH_STEPS, sum(stage.steps for stage in recipe.stages) // WATCHES)
+        watched = excerpt(watched)
+        check_audio(turn.audio for dialogue in watched for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
         self.identity = _identity(recipe, [*self.dialogues, *evaluated], base)
@@ -160,6 +159,8 @@ class _Run:
         self.model.to(processes.device)
         self.started = time.monotonic()
         self.pace = Pace()
+        steps = sum(stage.steps for stage in recipe.stages)
+        self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, watched, steps)
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -212,8 +213,8 @@ class _Run:
                 last = step + 1 == stage.steps or bool(evaluate and stage.patience and self.best.worse >= stage.patience)
                 if last:
                     total -= stage.steps - (step + 1)
-                if self.watched and (last or self.done == 1 or self.done % self.watch_every == 0):
-                    values |= self._watch(stage)
+                if self.answers.watch_due(self.done, last):
+                    values |= self.answers.watch(stage, self.done)
                 self._log(stage, total, seconds, values)
                 self.progress.update(task, advance=1, note=f"loss {values['loss']:.3f}")
                 if last and stage.eval_every:
@@ -323,38 +324,12 @@ class _Run:
             best = {name: whole(parameter) for name, parameter in self.model.trainable()}
             self._write("the best weights", lambda: self.folder.save_best(index, step, best))
         if stage.eval_dialogues:
-            values |= self._answer("eval", stage, spread_evenly(self.dev, stage.eval_dialogues), stage.eval_every)
+            some = spread_evenly(self.dev, stage.eval_dialogues)
+            values |= self.answers.to("eval", some, stage, self.done, stage.eval_every)
         self.model.train()
         seconds = time.monotonic() - begun
         self.pace.aside("eval", seconds, stage.eval_every)
         return values | {"eval_seconds": round(seconds, 2)}
-
-    def _watch(self, stage: StageConfig) -> dict[str, Any]:
-        """Answer what is watched. Nothing follows from that, so what goes wrong there ends the watching and not the run."""
-        try:
-            return self._answer("held_out", stage, self.watched, self.watch_every)
-        except Exception as error:
-            self.watched = []
-            if self.processes.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if self.processes.first:
-                reason = str(error).strip().split("\n")[0] or type(error).__name__
-                print(f"watching the held-out dialogues ends at step {self.done}: {reason}", file=sys.stderr, flush=True)
-            return {}
-
-    def _answer(self, what: str, stage: StageConfig, dialogues: Sequence[Dialogue], every: int) -> dict[str, Any]:
-        """WER and JGA of the model as it stands, under names that begin with ``what``; the answers go into the samples."""
-        begun = time.monotonic()
-        self.model.eval()
-        try:
-            figures, samples = decode(self.model, self._info(), stage, dialogues, self.processes)
-        finally:
-            self.model.train()
-        seen = {"step": self.done, "stage": stage.name, "of": what, "turns": [vars(sample) for sample in samples]}
-        self._write("the sample answers", lambda: self.folder.save_samples(**seen))
-        seconds = time.monotonic() - begun
-        self.pace.aside(what, seconds, every)
-        return {f"{what}_{name}": value for name, value in figures.items()} | {f"{what}_seconds": round(seconds, 2)}
 
     def _feed(self, stage: StageConfig, batch: Callable[[int], list[Example]], *, training: bool = False) -> Feed:
         return Feed(
@@ -386,6 +361,9 @@ class _Run:
             "optimiser": optimiser.state() if optimiser else None,
         }
         self._write("the resume point", lambda: self.folder.save_state(state))
+
+    def _save_samples(self, seen: dict[str, Any]) -> None:
+        self._write("the sample answers", lambda: self.folder.save_samples(**seen))
 
     def _write(self, what: str, work: Callable[[], None]) -> None:
         """Let the first process write.

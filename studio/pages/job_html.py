@@ -38,7 +38,7 @@ def progress_html(item: JobView) -> str:
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""
-    phase = f": {shared.escape(item.phase)}" if item.active and item.phase else ""
+    phase = f": {shared.escape(item.phase)}" if item.active and item.status != "queued" else ""
     return (
         f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"
         f"<progress max='1' value='{share:.4f}' aria-label='progress'></progress>"

@@ -160,7 +160,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         chosen = form.overrides(name, stages, steps, rate, rows, more)
         item = training.start_job(ws, project_id, base_id, name, chosen, use_it, stages=stages)
         gr.Info(
-            "Waiting behind another job." if item.status == "queued" else "Training started.",
+            f"It {item.waits_for}." if item.waits_for else "Training started.",
             title=f"Job {item.id}",
             duration=4,
         )

@@ -71,7 +71,8 @@ def _ended(code: int | None, killed: bool | None, restarted: bool) -> tuple[str,
     if code == -signal.SIGKILL and killed is None:
         return f"Ended by signal 9; the machine probably ran out of memory: {MEMORY}", FailureKind.MEMORY
     if code == -signal.SIGKILL:
-        return "Ended by signal 9, not for lack of memory as far as the system tells: somebody or something killed it", None
+        told = "Ended by signal 9, and not by the kernel for lack of memory: somebody killed it, or a guard such as systemd-oomd"
+        return told, None
     if code is not None and code < 0:
         return f"Ended by signal {-code}: somebody or something ended it", None
     if code:

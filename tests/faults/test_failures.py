@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -16,9 +17,9 @@ import pytest
 import torch
 
 from db.models import Job
-from db.repositories import settings
+from db.repositories import jobs, settings
 from engine.checkpoints import load_checkpoint
-from studio.services import dialogues, queueing, training
+from studio.services import dialogues, queueing, room, training
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 from tests.faults.test_random_kills import ended, learned, nothing_is_half_written, wait
@@ -102,8 +103,11 @@ def test_a_disk_that_fills_up_ends_the_job_and_with_room_again_it_goes_on_as_if_
     tmp_path: Path,
     mount: Mount,
     tiny_models: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Everything is on the full disk: database, log and runs."""
+    """Everything is on the full disk: database, log and runs. The next job waits for room, and for nobody to start it."""
+    monkeypatch.setattr(room, "LEAST", 2_000_000)
+    monkeypatch.setattr(jobs, "PATIENCE", timedelta())
     (tmp_path / "small").mkdir()
     mount(tmp_path / "small", "-t", "tmpfs", "-o", "size=24m", "tmpfs")
     ws = open_workspace(tmp_path / "small" / "workspace")
@@ -116,12 +120,20 @@ def test_a_disk_that_fills_up_ends_the_job_and_with_room_again_it_goes_on_as_if_
     while not saved.exists():
         assert time.monotonic() < deadline, training.job_view(ws, job.id).log_tail
         time.sleep(0.01)
+    behind = tiny.start(3)
     filler = fill(tmp_path / "small")
     job = failed(ws, job, "disk", "The disk is full: make room on it, then resume")
+    held = training.job_view(ws, behind.id)
+    assert (held.status, held.waits_for or "") == (
+        "queued",
+        f"waits for room on the disk, which job {job.id} found full: 0.0 GB are free, 0.0 GB are needed",
+    )
     nothing_is_half_written(job)
     load_checkpoint(undisturbed.folder / "train" / "checkpoint")
     assert 0 < job.step < 30
     filler.unlink()
+    behind = wait(ws, behind.id, ended)
+    assert (behind.status, behind.error) == ("finished", None), behind.log_tail
     training.resume_job(ws, job.id)
     job = wait(ws, job.id, ended)
     assert (job.status, job.error, job.failure) == ("finished", None, None), job.log_tail

@@ -31,7 +31,7 @@ def ended_by(number: int) -> int:
         (9, (3, 4), "memory", "The system ended processes for lack of memory, its own probably among them: close what else"),
         (None, (3, 4), "memory", "The system ended processes for lack of memory, its own probably among them"),
         (9, None, "memory", "Ended by signal 9; the machine probably ran out of memory: close what else uses memory, or start"),
-        (9, (3, 3), None, "Ended by signal 9, not for lack of memory as far as the system tells"),
+        (9, (3, 3), None, "Ended by signal 9, and not by the kernel for lack of memory: somebody killed it"),
         (15, (3, 4), None, "Ended by signal 15: somebody or something ended it"),
         (None, (3, 3), None, "It ended without a word"),
     ],

@@ -91,8 +91,11 @@ def test_the_turns_of_a_scoring_are_counted_over_all_its_checkpoints(
     monkeypatch.setenv("FAKE_HOLD", str(tmp_path / "hold"))
     job = wait(ws, start(steps=3).id, lambda job: job.unit == "turn" and job.step == 2)
     assert (job.status, job.phase, job.total_steps) == ("saving", "scoring the checkpoint in use", 8)
-    line = CliRunner().invoke(cli.app, ["jobs", "list", "--json", "--home", str(ws.home)]).stdout
-    assert {"unit": "turn", "step": 2, "total_steps": 8}.items() <= json.loads(line)[0].items()
+    line, found = (
+        CliRunner().invoke(cli.app, ["jobs", "list", *form, "--home", str(ws.home)]).stdout for form in ([], ["--json"])
+    )
+    assert "turn 2 of 8" in line
+    assert {"unit": "turn", "step": 2, "total_steps": 8}.items() <= json.loads(found)[0].items()
     (tmp_path / "hold").unlink()
     done = wait(ws, job.id)
     assert (done.status, done.unit, done.step, done.total_steps) == ("finished", "step", 3, 3)

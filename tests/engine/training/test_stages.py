@@ -10,9 +10,9 @@ import torch
 from engine.data.batching import build_row
 from engine.dialogue import Dialogue, Turn
 from engine.training import loop as loop_module
-from engine.training import train
-from engine.training.evaluation import WATCHED_DIALOGUES, WATCHED_TURNS, excerpt
+from engine.training import train, watching
 from engine.training.folder import RunFolder
+from engine.training.watching import WATCHED_DIALOGUES, WATCHED_TURNS, excerpt
 
 LORA = {"encoder_tuning": "lora", "encoder_lora": {"rank": 2, "alpha": 4}}
 FULL = {"encoder_tuning": "full"}
@@ -148,7 +148,7 @@ def test_non_speech_trains_to_answer_nothing(make_recipe, corpus, tmp_path):
 
 @pytest.mark.parametrize("tasks", [{"dst": 1.0}, {"asr": 1.0}], ids=["dst", "asr"])
 def test_watched_dialogues_are_answered_and_change_nothing(make_recipe, corpus, tmp_path, monkeypatch, tasks):
-    monkeypatch.setattr(loop_module, "WATCH_STEPS", 2)
+    monkeypatch.setattr(watching, "WATCH_STEPS", 2)
     recipe = make_recipe(steps=5, tasks=tasks)
     held_out = [replace(dialogue, split="test") for dialogue in corpus if dialogue.split == "dev"]
     train(recipe, corpus, tmp_path / "alone", cache=tmp_path / "cache")
@@ -171,7 +171,7 @@ def test_what_goes_wrong_while_watching_does_not_end_the_run(make_recipe, corpus
     def fail(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(loop_module, "decode", fail)
+    monkeypatch.setattr(watching, "decode", fail)
     held_out = [replace(dialogue, split="test") for dialogue in corpus if dialogue.split == "dev"]
     result = train(make_recipe(steps=2), corpus, tmp_path, cache=tmp_path / "cache", watched=held_out)
     assert result["status"] == "finished" and not any("held_out_wer" in line for line in lines(tmp_path))
