@@ -36,23 +36,24 @@ def errors(as_json: bool = False) -> Iterator[None]:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     for library in ("transformers", "huggingface_hub"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    from engine.audio import AudioError
-    from engine.base_models import BaseModelError
-    from engine.checkpoints import CheckpointError
-    from engine.config import RecipeError
-    from engine.data.batching import DataError
-    from engine.data.readers import CorpusError
-    from engine.dialogue import ManifestError
-    from engine.failures import kind_of
-    from engine.json_text import FileError
-    from engine.scoring import ScoreError
-    from engine.training import TrainingError
-
-    data = (AudioError, CorpusError, DataError, FileError, ManifestError, ScoreError)
-    expected = (*data, BaseModelError, CheckpointError, RecipeError, OSError)
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # their classes are looked up only now: scoring needs no torch to succeed
+        from engine.audio import AudioError
+        from engine.base_models import BaseModelError
+        from engine.checkpoints import CheckpointError
+        from engine.config import RecipeError
+        from engine.data.batching import DataError
+        from engine.data.readers import CorpusError
+        from engine.dialogue import ManifestError
+        from engine.failures import kind_of
+        from engine.json_text import FileError
+        from engine.scoring import ScoreError
+        from engine.training import TrainingError
+
+        data = (AudioError, CorpusError, DataError, FileError, ManifestError, ScoreError)
+        expected = (*data, BaseModelError, CheckpointError, RecipeError, OSError)
+
         if as_json and not isinstance(error, typer.Exit):
             print(json.dumps({"error": str(error), "failure": kind_of(error)}, ensure_ascii=False), flush=True)
         if not isinstance(error, (*expected, TrainingError)):

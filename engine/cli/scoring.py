@@ -92,6 +92,8 @@ def _write_matches(path: Path, matched: Any, found: list[Any]) -> None:
 
 
 def _readable(result: dict[str, Any]) -> list[str]:
+    from engine.scoring.robustness import NOTHING_TO_PERTURB
+
     oracle = " (oracle: its values include the test split's)" if result["oracle"] else ""
     ontology = f", fuzzy matching {result['fuzzy']['mode']}, ontology {result['ontology']}{oracle}" if result["fuzzy"] else ""
     lines = [f"profile {result['profile']}{ontology}; {result['dialogues']} dialogues, {result['user_turns']} user turns"]
@@ -108,7 +110,11 @@ def _readable(result: dict[str, Any]) -> list[str]:
         f"slots: {counts['reference_slots']} in the reference, {counts['predicted_slots']} predicted; "
         f"{counts['substitutions']} wrong, {counts['insertions']} too many, {counts['deletions']} missing"
     )
-    for kind, row in result.get("robustness", {}).get("kinds", {}).items():
+    perturbed = result.get("robustness", {}).get("kinds", {})
+    if perturbed and not any(row["values"] for row in perturbed.values()):
+        lines.append(f"robustness       {NOTHING_TO_PERTURB}")
+        perturbed = {}
+    for kind, row in perturbed.items():
         lines.append(
             f"{kind:16} {row['values']} values changed: JGA {_percent(row['plain']['jga'])}, "
             f"with fuzzy matching {_percent(row['fuzzy']['jga'])}{oracle}"

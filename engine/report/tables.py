@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.report.links import Filters, Link
 from engine.report.turns import Row, System, by_dialogue, is_right, pair_status, share
+from engine.scoring.robustness import NOTHING_TO_PERTURB
 
 SLOT_COUNTS = ("reference_slots", "predicted_slots", "correct", "substitutions", "insertions", "deletions")
 STATE_SCORES = {
@@ -120,6 +121,8 @@ def robustness_table(systems: Sequence[System], robustness: Sequence[Mapping[str
     columns = ["values changed", "JGA %", "JGA % fuzzy", "slot F1 %", "slot F1 % fuzzy"]
     groups = [("", 1), *((system.name, len(columns)) for system in systems)] if len(systems) == 2 else ()
     note = "Predicted names and codes are changed before scoring, so these numbers belong to no turn of the list."
+    if not any(row["values"] for found in robustness for row in found["kinds"].values()):
+        note = f"Here {NOTHING_TO_PERTURB}."
     return Table("Named-entity robustness", ["predictions", *columns * len(systems)], body, note, groups)
 
 

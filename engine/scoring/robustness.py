@@ -19,6 +19,7 @@ from engine.scoring.profiles import Profile
 from engine.scoring.states import SCORES
 
 _ENTITY_SLOTS = ("name", "destination", "departure")
+NOTHING_TO_PERTURB = "no predicted slot holds names or codes, so there was nothing to misspell or paraphrase"
 _GENERIC = ("restaurant", "hotel", "guesthouse", "house", "college", "museum", "lodge", "bar", "cafe", "station", "centre")
 
 

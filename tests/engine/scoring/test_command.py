@@ -57,6 +57,11 @@ def test_every_match_is_kept_with_its_score_and_runner_up(tmp_path):
 def test_comparison_and_robustness_are_printed(tmp_path):
     shown = run(*FILES, *PAPER, "--robustness", "--compare", str(OWN / "predictions.json")).stdout
     assert "typos " in shown and "fixed 0, broken 0, still wrong" in shown and "p = 1.0000" in shown
+    gold, predicted = tmp_path / "gold.json", tmp_path / "predicted.json"
+    gold.write_text('{"d1": [{"restaurant": {"food": "thai"}}]}')
+    predicted.write_text('{"d1": [{"state": {"restaurant": {"food": "thai"}}}]}')
+    shown = run("--reference", str(gold), "--predictions", str(predicted), *PAPER, "--robustness").stdout
+    assert "no predicted slot holds names or codes" in shown and "typos" not in shown
 
 
 @pytest.mark.parametrize(
