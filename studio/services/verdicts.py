@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from db.models import ErrorKind, RevisionKind, SlotError, Turn
 from db.repositories import dialogues, doubles, predictions, queue, revisions
 from db.repositories.revisions import LABELS
+from engine.data.spoken_form import to_spoken
 from engine.dialogue import State, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value
 from studio.services import understanding
@@ -166,4 +167,5 @@ def _same(one: State, other: State, place: Place) -> bool:
 
 
 def _same_words(one: str | None, other: str | None) -> bool:
-    return (one or "").casefold().split() == (other or "").casefold().split()
+    """Whether the model is told the same: it gets the spoken form of what is written."""
+    return to_spoken(one or "") == to_spoken(other or "")

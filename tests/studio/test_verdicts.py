@@ -153,6 +153,8 @@ def test_right_on_its_own_words_is_no_error_of_the_turn(
     Hands(ws, agent).words("in the south?")
     hands.slot("food", "indian")
     assert verdicts.counts(ws, project) == {FOOD: MISUNDERSTOOD}
+    hands.words("A place, in the North.")  # is no other one
+    assert verdicts.counts(ws, project) == {FOOD: MISUNDERSTOOD}
 
 
 def test_a_blind_verdict_is_its_annotators_until_a_decision_takes_it_over_once(
