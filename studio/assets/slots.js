@@ -1,10 +1,11 @@
 // The slot form of the Correct page. The server sends it whole after every change; what somebody is typing meanwhile stays
-// where it is, with its cursor. Whatever is done leaves as an event that names turn and slot.
+// where it is, with its cursor and its list of options. Whatever is done leaves as an event that names turn and slot.
 window.dstSlots = (element, trigger, props, watch) => {
   const form = element.querySelector(".dst-form");
   const SHOWN = 60; // options of a list at once
   let drawing = false; // a field that is taken away must not save
   let list = null; // the options of the field one is in
+  let filtered = false; // whether they are those that hold what was typed
   const root = () => form.firstElementChild;
   const tell = (act, slot, value = "") => trigger("input", { turn: Number(root().dataset.turn), act, slot, value });
   const inputs = (place) => form.querySelector(`[id="correct.${place}"] input`);
@@ -14,16 +15,23 @@ window.dstSlots = (element, trigger, props, watch) => {
     const place = field && (field.id || field.parentNode.id);
     const before = field && { turn: root().dataset.turn, value: field.value, typed: field.matches("input") && field.value !== field.defaultValue };
     const cursor = field && field.selectionStart;
+    const opened = field && list && { filtered, value: chosen()?.dataset.value };
+    const slot = field && inputs("add_slot")?.value; // its value may be what is being typed
     close();
     drawing = true;
     form.innerHTML = props.value || "";
     drawing = false;
-    const again = before && root()?.dataset.turn === before.turn && document.getElementById(place);
+    if (!before || root()?.dataset.turn !== before.turn) return;
+    if (slot) inputs("add_slot").value = slot;
+    const again = document.getElementById(place);
     const back = again && (again.matches("button") ? again : again.querySelector("input"));
     if (!back) return;
     if (before.typed) back.value = before.value;
     back.focus({ preventScroll: true });
     if (before.typed && cursor !== null) back.setSelectionRange(cursor, cursor);
+    if (opened) open(back, opened.filtered);
+    const option = opened?.value && options().find((one) => one.dataset.value === opened.value);
+    if (option) mark(back, option);
   };
 
   // Options: known values of the slot; for a new slot the slots without a row. Of "8 pm | 20:00" the last form is looked up.
@@ -35,6 +43,7 @@ window.dstSlots = (element, trigger, props, watch) => {
   };
   const open = (field, typed) => {
     close();
+    filtered = typed;
     const part = typed ? field.value.split("|").pop().trim().toLowerCase() : "";
     const found = offered(field).filter((value) => value.toLowerCase().includes(part));
     found.sort((one, other) => other.toLowerCase().startsWith(part) - one.toLowerCase().startsWith(part));
@@ -65,14 +74,17 @@ window.dstSlots = (element, trigger, props, watch) => {
     list = null;
   };
   const chosen = () => list?.querySelector("[aria-selected]");
+  const options = () => (list ? [...list.querySelectorAll("[role=option]")] : []);
+  const mark = (field, option) => {
+    chosen()?.removeAttribute("aria-selected");
+    option.setAttribute("aria-selected", "true");
+    option.scrollIntoView({ block: "nearest" });
+    field.setAttribute("aria-activedescendant", option.id);
+  };
   const move = (field, by) => {
     if (!list) open(field, false);
-    const options = list ? [...list.querySelectorAll("[role=option]")] : [];
-    const next = options[Math.min(Math.max(options.indexOf(chosen()) + by, 0), options.length - 1)];
-    chosen()?.removeAttribute("aria-selected");
-    next?.setAttribute("aria-selected", "true");
-    next?.scrollIntoView({ block: "nearest" });
-    if (next) field.setAttribute("aria-activedescendant", next.id);
+    const next = options()[Math.min(Math.max(options().indexOf(chosen()) + by, 0), options().length - 1)];
+    if (next) mark(field, next);
   };
   const take = (field, option) => {
     const forms = field.value.split("|").slice(0, -1).map((text) => text.trim());
