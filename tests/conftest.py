@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from engine.base_models import FIRST_START, BaseModelError, ensure, models_dir
 from tests.databases import database, postgresql  # noqa: F401
@@ -16,6 +17,9 @@ os.environ["DST_STUDIO_MODELS"] = str(models_dir())
 WORKSPACE = Path(tempfile.mkdtemp(prefix="dst-studio-tests-"))
 os.environ["DST_STUDIO_HOME"] = str(WORKSPACE)
 os.environ.pop("DST_STUDIO_DATABASE", None)
+
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a slow machine is no failure
+settings.load_profile("patient")
 
 
 def pytest_unconfigure() -> None:

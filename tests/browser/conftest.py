@@ -18,7 +18,7 @@ import pytest
 import soundfile
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-sync_api.expect.set_options(timeout=30_000)  # a slow machine is no failure
+sync_api.expect.set_options(timeout=120_000)  # a slow machine is no failure
 
 ROOT = Path(__file__).parents[2]
 SERVE = Path(__file__).with_name("serve.py")
@@ -136,7 +136,7 @@ class View:
     def field(self, elem_id: str) -> sync_api.Locator:
         return self.element(elem_id).locator("input, textarea").first
 
-    def says(self, elem_id: str, text: str, seconds: float = 30) -> None:
+    def says(self, elem_id: str, text: str, seconds: float = 120) -> None:
         """Wait until a component shows the text."""
         sync_api.expect(self.element(elem_id)).to_contain_text(text, timeout=seconds * 1000)
 

@@ -62,7 +62,7 @@ def test_no_click_is_lost_while_the_form_is_drawn_anew(opened: View) -> None:
     page.evaluate(HAMMER, TIMES)
     page.keyboard.press("Escape")
     page.keyboard.press("p")  # what is on its way counts for the turn it was done in
-    opened.says("correct.title", "Turn 2", seconds=60)
+    opened.says("correct.title", "Turn 2")
     with sqlite3.connect(opened.studio.home / "studio.db") as database:
         rows = database.execute("SELECT new FROM revisions WHERE kind = 'state' AND source = 'user'").fetchall()
     saved = {value for (state,) in rows for slots in json.loads(state).values() for value in slots.values()}

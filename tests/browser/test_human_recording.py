@@ -26,8 +26,8 @@ def test_a_human_recording_comes_back_as_transcript_and_state(
     view.says("talk.conversation", "No turn yet")
     for number, recording in enumerate(RECORDINGS, start=1):
         view.upload(HUMAN / recording)
-        view.says("talk.state", f"State after turn {number}", seconds=90)
-        view.says("talk.notice", "understood in", seconds=90)
+        view.says("talk.state", f"State after turn {number}")
+        view.says("talk.notice", "understood in")
         took = re.search(r"understood in ([\d.]+ m?s)", view.element("talk.notice").inner_text())
         record_property(f"compute of {Path(recording).name}", took[1] if took else "")
         print(f"{recording}: {took[1] if took else '?'} of compute")

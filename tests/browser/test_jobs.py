@@ -32,7 +32,7 @@ def test_a_job_runs_to_its_end_with_the_browser_closed_and_the_page_comes_back_t
     first.says("train.plan", "Training time:")
     first.field("train.steps").fill(str(STEPS))
     first.element("train.start").click()
-    first.says("train.progress", f"of {STEPS}", seconds=60)
+    first.says("train.progress", f"of {STEPS}")
     first.clean()
     first.page.context.close()
     seen = training.job_view(ws, 1).step
@@ -42,7 +42,7 @@ def test_a_job_runs_to_its_end_with_the_browser_closed_and_the_page_comes_back_t
     second.go("train")
     second.says("train.progress", f"of {STEPS}")
     second.page.context.close()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while (job := training.job_view(ws, 1)).active:
         assert time.monotonic() < deadline, job.log_tail
         time.sleep(0.5)
@@ -67,8 +67,8 @@ def test_a_job_runs_to_its_end_with_the_browser_closed_and_the_page_comes_back_t
     third.element("data.answer_notice").scroll_into_view_if_needed()
     third.picture("data-queued")
     third.element("data.answer_notice").get_by_role("link").click()
-    third.says("train.progress", "Job 3", seconds=60)
-    third.says("train.progress", "finished", seconds=60)
+    third.says("train.progress", "Job 3")
+    third.says("train.progress", "finished")
     third.says("train.job", "score demo")
     third.says("train.job", "answer all turns")
     third.picture("train-kinds")

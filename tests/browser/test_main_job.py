@@ -10,7 +10,7 @@ from tests.browser.conftest import ROOT, Studio, View
 
 pytestmark = pytest.mark.browser
 
-TRAINED_WITHIN = {"canned": 40, "real": 900}  # seconds
+TRAINED_WITHIN = 900  # seconds
 STEPS = {"canned": 20, "real": 5}
 
 
@@ -40,7 +40,7 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     hear.or_(view.element("talk.state").locator("td").first).first.wait_for()
     if hear.is_visible():
         hear.click()
-    view.says("talk.state", "cheap", seconds=90)
+    view.says("talk.state", "cheap")
     view.says("talk.conversation", "cheap restaurant")
     view.picture(f"talk-{kind}")
 
@@ -63,10 +63,10 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     view.says("train.data", "turns to train on")
     view.field("train.steps").fill(str(STEPS[kind]))
     view.element("train.start").click()
-    view.says("train.progress", f"of {STEPS[kind]}", seconds=TRAINED_WITHIN[kind])
+    view.says("train.progress", f"of {STEPS[kind]}", seconds=TRAINED_WITHIN)
     page.reload()
-    view.says("train.progress", "checkpoint ", seconds=TRAINED_WITHIN[kind])
-    view.says("train.progress", "finished", seconds=240)  # two checkpoints are scored on the held-out dialogues
+    view.says("train.progress", "checkpoint ", seconds=TRAINED_WITHIN)
+    view.says("train.progress", "finished", seconds=TRAINED_WITHIN)  # two checkpoints are scored on the held-out dialogues
     view.says("train.progress", f"step {STEPS[kind]} of {STEPS[kind]}")
     view.element("train.loss").locator("canvas, svg.marks").first.wait_for()
     view.picture(f"train-{kind}")
@@ -85,7 +85,7 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     view.go("")
     view.says("talk.state", "State after turn 1")
     view.record(5)
-    view.says("talk.state", "State after turn 2", seconds=90)
+    view.says("talk.state", "State after turn 2")
     view.element("talk.conversation").get_by_role("link", name="correct").last.click()
     view.says("correct.title", f"by {made}")
     view.clean()

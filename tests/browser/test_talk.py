@@ -79,8 +79,8 @@ def spoken(view: View) -> list[float]:
 def test_hands_free_makes_a_turn_of_each_sentence(view: View, sentence: float) -> None:
     part(view, "hands-free").click()
     for state in ("Listening", "Hearing you", "Thinking", "Listening"):
-        sync_api.expect(part(view, "state")).to_have_text(state, timeout=15_000)
-    sync_api.expect(turns(view)).to_have_count(2, timeout=15_000)
+        sync_api.expect(part(view, "state")).to_have_text(state)
+    sync_api.expect(turns(view)).to_have_count(2)
     view.says("talk.state", "State after turn 2")
     view.says("talk.state", "real-time factor")
     sync_api.expect(part(view, "message")).to_contain_text("after the turn ended")
@@ -125,12 +125,12 @@ def test_without_a_microphone_one_sentence_says_what_to_do_and_uploads_work(
 
 def test_a_prepared_dialogue_plays_to_its_end_and_goes_to_annotation(view: View) -> None:
     part(view, "play-all").click()
-    sync_api.expect(turns(view)).to_have_count(2, timeout=20_000)
+    sync_api.expect(turns(view)).to_have_count(2)
     part(view, "play-all").click()  # stops
     sync_api.expect(part(view, "play-all")).to_have_attribute("aria-pressed", "false")
     view.says("talk.conversation", "no international restaurants")
     view.element("talk.next").click()
-    sync_api.expect(turns(view)).to_have_count(3, timeout=20_000)
+    sync_api.expect(turns(view)).to_have_count(3)
     view.says("talk.state", "north")
     view.element("talk.send").click()
     view.says("talk.notice", "2 turns in the queue")

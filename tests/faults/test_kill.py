@@ -50,7 +50,7 @@ def run(ws: Workspace) -> Callable[[str], subprocess.Popen]:
 
 def killed(process: subprocess.Popen) -> str:
     """Wait for the process to have been killed; what it had said comes back."""
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == -signal.SIGKILL
     return output
 
@@ -158,7 +158,7 @@ def correct(ws: Workspace) -> None:
 
 
 def wait(ws: Workspace, job_id: int) -> training.JobView:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while (job := training.job_view(ws, job_id)).active:
         assert time.monotonic() < deadline, job.log_tail
         time.sleep(0.1)

@@ -98,9 +98,9 @@ def test_of_two_processes_that_claim_at_once_one_wins(ws: Workspace, turns: list
     ]
     for process in processes:
         process.start()
-    found = [results.get(timeout=60) for _ in range(2 * ROUNDS)]
+    found = [results.get(timeout=300) for _ in range(2 * ROUNDS)]
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=300)
         assert process.exitcode == 0
     for number in range(ROUNDS):
         won = [name for name, place, other in found if place == number and other is None]
@@ -111,6 +111,6 @@ def test_of_two_processes_that_claim_at_once_one_wins(ws: Workspace, turns: list
 def claim_again_and_again(home: Path, turns: list[int], name: str, barrier: Any, results: Any) -> None:
     ws = attach(home)
     for number in range(ROUNDS):
-        barrier.wait(timeout=60)
+        barrier.wait(timeout=300)
         other = claims.claim(ws, turns[2 * (number % 2)], name)
         results.put((name, number, other.holder if other is not None else None))

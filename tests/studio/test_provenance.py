@@ -85,8 +85,8 @@ def test_a_rerun_with_the_real_engine_comes_to_identical_weights(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("DST_STUDIO_ENGINE")
-    first = wait(ws, TinyRuns(ws, tiny_models).start(4).id, seconds=180)
-    again = wait(ws, training.rerun_job(ws, first.id).id, seconds=180)
+    first = wait(ws, TinyRuns(ws, tiny_models).start(4).id)
+    again = wait(ws, training.rerun_job(ws, first.id).id)
     assert again.reproduction is not None, f"{again.error}: {again.log_tail}"
     assert again.reproduction["sentence"] == f"Identical to job {first.id}: loss curve, weights and scores."
     losses, weights = learned(first)

@@ -255,7 +255,7 @@ def test_jobs_of_all_kinds_run_one_after_the_other_in_the_order_they_came(
     tiny.correct("test")
     queued.append(queueing.start_prediction(ws, tiny.project_id))
     queued.append(queueing.start_evaluation(ws, tiny.project_id, tiny.base_id))
-    ended = [wait(ws, job.id, seconds=300) for job in (imported, *queued)]
+    ended = [wait(ws, job.id) for job in (imported, *queued)]
     assert [(job.kind, job.status, job.error) for job in ended] == [
         (kind, "finished", None) for kind in ("import", "train", "predict", "evaluate")
     ], "\n".join(job.log_tail for job in ended)
