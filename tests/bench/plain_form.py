@@ -105,7 +105,7 @@ def point(hands: Hands, place: int, value: str, wanted: str) -> None:
     """Put one field of the plain form right with the mouse; that lists and pages have to be scrolled costs nothing here."""
     if value != wanted:
         hands.click(hands.page.locator(f"#slot-{place} input"))
-        hands.click(hands.page.locator(f"[role=option][aria-label={json.dumps(wanted)}]"))
+        hands.click(hands.page.locator(f"#slot-{place} [role=option][aria-label={json.dumps(wanted)}]"))
         hands.page.wait_for_function(HOLDS, arg=[place, wanted])
 
 
