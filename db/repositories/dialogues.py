@@ -61,12 +61,11 @@ def load(session: Session, dialogue_id: int) -> Dialogue | None:
     return session.get(Dialogue, dialogue_id, options=_WITH_TURNS)
 
 
-def load_many(session: Session, project_id: int, split: Split | None = None) -> Sequence[Dialogue]:
-    """All dialogues of a project with everything their turns hold, oldest first."""
-    query = select(Dialogue).where(Dialogue.project_id == project_id).order_by(Dialogue.id).options(*_WITH_TURNS)
-    if split is not None:
-        query = query.where(Dialogue.split == split)
-    return session.scalars(query).all()
+def load_labelled(session: Session, project_id: int, split: Split) -> Sequence[Dialogue]:
+    """A split's dialogues with a labelled turn, with everything their turns hold, oldest first."""
+    labelled = Dialogue.turns.any(Turn.status.in_(LABELLED))
+    query = select(Dialogue).where(Dialogue.project_id == project_id, Dialogue.split == split, labelled)
+    return session.scalars(query.order_by(Dialogue.id).options(*_WITH_TURNS)).all()
 
 
 def load_some(session: Session, ids: Sequence[int]) -> Sequence[Dialogue]:

@@ -17,6 +17,8 @@ from studio.services import checkpoints, provenance, training, verdicts
 from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
 
+COUNTING = shared.empty("Counting", "What is corrected and what is held out is read.")
+
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
@@ -79,15 +81,20 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         chosen = wanted if wanted in [item.id for item in jobs] else next((item.id for item in jobs), None)
         return {job: gr.update(choices=choices_of(jobs), value=chosen)}, chosen
 
-    def offered(project_id: int | None) -> dict[Any, Any]:
-        found = training.preview(ws, project_id) if project_id is not None else None
+    def chosen_project(project_id: int | None) -> dict[Any, Any]:
         return {
-            data: preview_html(found, verdicts.counts(ws, project_id))
-            if found and project_id is not None
-            else shared.empty("No project", "Create one on the Talk page."),
-            start: gr.update(interactive=bool(found and not found.problem)),
+            data: COUNTING if project_id is not None else shared.empty("No project", "Create one on the Talk page."),
+            start: gr.update(interactive=False),
             head.hint: shared.hint(ws, project_id),
         }
+
+    @shared.reported
+    def count(project_id: int | None) -> Any:
+        """Inputs: train.project. Outputs: train.data, train.start. Reads every label of the project: seconds, if it is large."""
+        if project_id is None:
+            return gr.skip()
+        found = training.preview(ws, project_id)
+        return {data: preview_html(found, verdicts.counts(ws, project_id)), start: gr.update(interactive=not found.problem)}
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
@@ -104,7 +111,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             head.project: selector,
             base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
         }
-        return start_from | form.opened(None, project_id) | offered(project_id) | place.opened() | choices | opened(chosen)
+        return start_from | form.opened(None, project_id) | chosen_project(project_id) | place.opened() | choices | opened(chosen)
 
     @shared.reported
     def choose_recipe(name: str, project_id: int | None) -> Any:
@@ -138,7 +145,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Outputs: the browser's last project, the form, train.data, train.start, train.hint, train.job and the job.
         """
         choices, chosen = listed(project_id, None)
-        return {head.remembered: project_id} | form.opened(None, project_id) | offered(project_id) | choices | opened(chosen)
+        return (
+            {head.remembered: project_id} | form.opened(None, project_id) | chosen_project(project_id) | choices | opened(chosen)
+        )
 
     @shared.reported
     def begin(
@@ -218,8 +227,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     everything = [head.project, head.hint, head.remembered, data, start, base, *form.outputs, *place.outputs, *live]
     weighed = {"fn": weigh, "inputs": [base, form.text], "outputs": [form.plan, form.memory], **shared.LIGHT}
     drafted = {"fn": draft, "inputs": form.inputs, "outputs": [form.text, form.plan], **shared.LIGHT}
-    demo.load(load, head.remembered, everything, **shared.LIGHT).then(**drafted).then(**weighed)
-    head.project.input(switch_project, head.project, everything, **shared.LIGHT).then(**drafted).then(**weighed)
+    counted = {"fn": count, "inputs": head.project, "outputs": [data, start], **shared.LIGHT}
+    demo.load(load, head.remembered, everything, **shared.LIGHT).then(**drafted).then(**weighed).then(**counted)
+    switched = head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    switched.then(**drafted).then(**weighed).then(**counted)
     form.take.click(take_proposal, head.project, form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
     chosen = form.recipe.input(choose_recipe, [form.recipe, head.project], form.outputs, **shared.LIGHT)
     chosen.then(**drafted).then(**weighed)

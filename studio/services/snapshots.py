@@ -171,7 +171,7 @@ def _labelled(ws: Workspace, session: Session, project_id: int, split: Split) ->
     """The dialogues with at least one such turn."""
     label = to_score if split == Split.TEST else to_train
     found = []
-    for row in dialogues.load_many(session, project_id, split):
+    for row in dialogues.load_labelled(session, project_id, split):
         turns = [view for view in dialogue_view(ws, row).turns if _is_labelled(view) and label(view).audio]
         if turns:
             found.append(_Labelled(row, turns))

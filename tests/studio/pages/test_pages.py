@@ -135,7 +135,6 @@ TAKES |= dict.fromkeys(
     ("begin", "end", "go_on", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"), "trainer"
 )
 TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
-TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
 TAKES |= dict.fromkeys(("add_user", "change_user", "set_minutes", "put_in_use_all_the_same"), "admin")
 
