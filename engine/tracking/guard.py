@@ -17,9 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from silero_vad import get_speech_timestamps, load_silero_vad
 
 from engine.audio import SAMPLE_RATE
+
+_threads = torch.get_num_threads()
+from silero_vad import get_speech_timestamps, load_silero_vad  # noqa: E402
+
+torch.set_num_threads(_threads)  # importing silero_vad leaves the whole program a single one
 
 _SILENCE = 1e-4  # root mean square, full scale 1: -80 dB, below the noise of any microphone
 _SHORTEST = 0.5  # seconds that can be judged

@@ -1,5 +1,8 @@
 """The guard: real speech is heard however quiet, noise and silence are not, and very short recordings always are."""
 
+import os
+import subprocess
+import sys
 from importlib import resources
 
 import numpy as np
@@ -39,3 +42,9 @@ def test_silence_is_below_the_noise_of_a_microphone_and_quiet_speech_is_not():
     hiss = np.random.default_rng(0).standard_normal(16000).astype(np.float32)
     assert is_silence(np.zeros(10, np.float32)) and is_silence(1e-5 * hiss)
     assert not is_silence(5e-4 * hiss)
+
+
+def test_the_guard_leaves_the_program_its_threads():
+    code = "import torch; import engine.tracking.guard as guard; guard._network(); print(torch.get_num_threads())"
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment).stdout == "2\n"
