@@ -145,9 +145,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Outputs: the browser's last project, the form, train.data, train.start, train.hint, train.job and the job.
         """
         choices, chosen = listed(project_id, None)
-        return (
-            {head.remembered: project_id} | form.opened(None, project_id) | chosen_project(project_id) | choices | opened(chosen)
-        )
+        top = {head.remembered: project_id} | chosen_project(project_id)
+        return top | form.opened(None, project_id) | choices | opened(chosen)
 
     @shared.reported
     def begin(

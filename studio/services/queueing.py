@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
@@ -79,14 +80,23 @@ def start_import(
     check_source(place, name)
     asked = {"path": str(place), "format": name, "splits": list(splits), "rename": rename, "author": author}
 
+    staged = ws.path("tmp/uploads") / uuid4().hex
+    if uploaded:
+        with disk_errors(ws.home):  # before the transaction: nobody's save waits for a large file
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(place, staged)
+
     def keep(session: Session, job: Job) -> None:
         if uploaded:
             copy = ws.path(job.folder) / "upload" / place.name
             copy.parent.mkdir()
-            shutil.copyfile(place, copy)
+            staged.replace(copy)
             job.options = asked | {"path": copy.relative_to(ws.home).as_posix(), "uploaded": True}
 
-    return _queue(ws, project_id, JobKind.IMPORT, asked, keep)
+    try:
+        return _queue(ws, project_id, JobKind.IMPORT, asked, keep)
+    finally:
+        staged.unlink(missing_ok=True)
 
 
 def _queue(

@@ -203,9 +203,13 @@ def test_an_upload_stays_until_it_is_imported_or_known_to_be_of_no_use(ws: Works
         upload.write_text(text)
         job = queueing.start_import(ws, project, upload, uploaded=True)
         upload.unlink()
+        assert not any(ws.path("tmp/uploads").iterdir())
         assert job.title == "import m.jsonl"
         assert own.work(Shell(ws, job.id)) == code
         assert not (job.folder / "upload").exists()
+    with pytest.raises(StudioError, match="does not exist any more"):
+        queueing.start_import(ws, project + 1, __file__, uploaded=True)
+    assert not any(ws.path("tmp/uploads").iterdir()), "what was refused is not kept"
     found = runs.result(job.folder)
     assert (found["failure"], found["error"]) == ("data", "m.jsonl, line 1: the key 'turns' is missing")
     with ws.write() as session:
