@@ -6,27 +6,22 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.browser.conftest import ROOT, Studio, View
+from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
 
 TRAINED_WITHIN = 900  # seconds
-STEPS = {"canned": 20, "real": 5}
+STEPS = 5
 
 
-@pytest.fixture(scope="module", params=["canned", "real"])
-def studio(request: pytest.FixtureRequest, start_studio: Callable[..., Studio]) -> Studio:
-    if request.param == "canned":
-        return start_studio("--canned")
-    if not (ROOT / "engine" / "demo" / "checkpoint.json").is_file():
-        pytest.skip("needs the demo checkpoint")
-    request.getfixturevalue("base_models")
+@pytest.fixture(scope="module")
+def studio(base_models: object, start_studio: Callable[..., Studio]) -> Studio:
     return start_studio()
 
 
 def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., View]) -> None:
     view = open_view(studio)
-    page, kind = view.page, "canned" if studio.options else "real"
+    page = view.page
 
     # Speak; reload while the model computes: the turn was saved before it was asked.
     view.go("")
@@ -42,7 +37,7 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
         hear.click()
     view.says("talk.state", "cheap")
     view.says("talk.conversation", "cheap restaurant")
-    view.picture(f"talk-{kind}")
+    view.picture("talk")
 
     # Correct, and pull the plug the moment it says that it is saved.
     view.element("talk.conversation").get_by_role("link", name="correct").last.click()
@@ -56,20 +51,20 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     view.reload()
     view.has("correct.slot.restaurant-pricerange", "moderate")
     view.errors.clear()  # of the lost connection
-    view.picture(f"correct-{kind}")
+    view.picture("correct")
 
     # Train; a reload in the middle changes nothing.
     view.go("train")
     view.says("train.data", "turns to train on")
-    view.field("train.steps").fill(str(STEPS[kind]))
+    view.field("train.steps").fill(str(STEPS))
     view.element("train.start").click()
-    view.says("train.progress", f"of {STEPS[kind]}", seconds=TRAINED_WITHIN)
+    view.says("train.progress", f"of {STEPS}", seconds=TRAINED_WITHIN)
     page.reload()
     view.says("train.progress", "checkpoint ", seconds=TRAINED_WITHIN)
     view.says("train.progress", "finished", seconds=TRAINED_WITHIN)  # two checkpoints are scored on the held-out dialogues
-    view.says("train.progress", f"step {STEPS[kind]} of {STEPS[kind]}")
+    view.says("train.progress", f"step {STEPS} of {STEPS}")
     view.element("train.loss").locator("canvas, svg.marks").first.wait_for()
-    view.picture(f"train-{kind}")
+    view.picture("train")
     made = view.element("train.progress").get_by_role("link").inner_text()
 
     # The gate had nothing to judge by, or a few steps on one turn made it worse: it goes in use with a reason, and answers.
@@ -81,7 +76,7 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
         reason.fill("to hear what it learnt")
         view.element("models.override").click()
     view.says("models.table", f"{made} in use")
-    view.picture(f"models-{kind}")
+    view.picture("models")
     view.go("")
     view.says("talk.state", "State after turn 1")
     view.record(5)

@@ -47,7 +47,7 @@ def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("after", [1, 2, 5])
+@pytest.mark.parametrize("after", [2, 5])  # between two stages, and within one
 def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
     straight, recipe, dialogues, cache, tmp_path, monkeypatch, after
 ):
@@ -115,9 +115,8 @@ def test_steps_logged_after_the_last_resume_point_are_not_counted_twice(
 
 
 def test_accumulating_small_batches_equals_one_big_batch(recipe, dialogues, cache, tmp_path, straight):
-    stage = recipe.stage("stage2").model_copy(
-        update={"augment": recipe.stage("stage2").augment.model_copy(update={"time_masks": 0})}
-    )
+    unmasked = recipe.stage("stage2").augment.model_copy(update={"time_masks": 0})
+    stage = recipe.stage("stage2").model_copy(update={"steps": 1, "augment": unmasked})
     model = recipe.model.model_copy(update={"connector": recipe.model.connector.model_copy(update={"dropout": 0.0})})
     results = []
     for name, positions in (("big", 100000), ("small", 64)):
