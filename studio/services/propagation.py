@@ -12,16 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
 from db.models import LABELLED, Dialogue, RevisionKind, RevisionSource, Split, Turn
-from db.repositories import dialogues, doubles, revisions
+from db.repositories import doubles, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, iterate_slots
 from studio.services import double, understanding, verdicts
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.search import index
 from studio.services.understanding import Pins, Question
-from studio.services.views import TurnView, turn_view
+from studio.services.views import TurnView, dialogue_view, turn_view
 from studio.workspace import Workspace
+
+Decided = list[tuple[str | None, dict[tuple[str, str], Value | None]]]  # words and values, turn by turn
 
 
 @dataclass(frozen=True)
@@ -57,27 +61,52 @@ def propagate(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[Moved]:
 
 
 def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Moved]:
-    """Let one layer follow, as somebody sees the dialogue."""
+    """Let one layer follow, as somebody sees the dialogue; what was decided while the model computed is asked for anew."""
+    moved: list[Moved] = []
+    open_ = _questions(ws, turn_id, layer, seen_by)
+    while open_:
+        checkpoint_id, answers = understanding.ask(ws, [question for question, _ in open_.values()], seen_by)
+        passed = []
+        for (question, known), answer in zip(open_.values(), answers, strict=True):
+            with ws.write() as session:
+                row = understanding.locked(session, question.turn_id)
+                before = turn_view(ws, session, row, seen_by)
+                if _decided(dialogue_view(ws, row.dialogue, seen_by).turns, before) != known:
+                    passed.append(row.id)
+                    continue
+                heard = before.model_transcript
+                understanding.keep(ws, session, row, checkpoint_id, answer, heard, question.pinned, layer)
+                _follow(ws, session, row, seen_by)
+                session.flush()
+                moved += _moved(before, turn_view(ws, session, row, seen_by))
+        now = _questions(ws, turn_id, layer, seen_by) if passed else {}
+        open_ = {id_: now[id_] for id_ in passed if id_ in now}
+    verdicts.find(ws, turn_id, layer)
+    return moved
+
+
+def _questions(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> dict[int, tuple[Question, Decided]]:
+    """What to ask the model, by turn, and what people had decided when it was asked."""
     turn = get_turn(ws, turn_id, seen_by)
     turns = get_dialogue(ws, turn.dialogue_id, seen_by).turns
     done = {view.id for view in get_dialogue(ws, turn.dialogue_id).turns if view.labelled} if seen_by != layer else set()
     reworded = turn.corrected_transcript not in (None, turn.model_transcript) or _words_taken_back(ws, turn)
-    asked = [
-        Question(view.id, view.transcript, pins)
+    return {
+        view.id: (Question(view.id, view.transcript, pins), _decided(turns, view))
         for view, pins in _settled(turns)
         if view.id not in done
         # a turn that was told what nobody says any more is asked without it
         and ((view.turn_id > turn.turn_id and (reworded or pins or view.pinned)) or (view.id == turn.id and reworded))
+    }
+
+
+def _decided(turns: Sequence[TurnView], last: TurnView) -> Decided:
+    """The words and values that people decided on, up to and with a turn."""
+    return [
+        (view.corrected_transcript, {(d, s): (view.state or {}).get(d, {}).get(s) for d, s in view.confirmed})
+        for view in turns
+        if view.turn_id <= last.turn_id
     ]
-    moved: list[Moved] = []
-    checkpoint_id, answers = understanding.ask(ws, asked, seen_by) if asked else (0, [])
-    for question, answer in zip(asked, answers, strict=True):
-        before = get_turn(ws, question.turn_id, seen_by)
-        understanding.store(ws, before.id, checkpoint_id, answer, before.model_transcript, question.pinned, layer)
-        _follow(ws, before)
-        moved += _moved(before, get_turn(ws, before.id, seen_by))
-    verdicts.find(ws, turn_id, layer)
-    return moved
 
 
 def _blind_layers(ws: Workspace, dialogue_id: int) -> Sequence[str]:
@@ -118,25 +147,23 @@ def _words_taken_back(ws: Workspace, turn: TurnView) -> bool:
         return bool(revisions.stacks(row, RevisionKind.TRANSCRIPT, turn.layer)[1])
 
 
-def _follow(ws: Workspace, before: TurnView) -> None:
+def _follow(ws: Workspace, session: Session, row: Turn, layer: str) -> None:
     """In a turn somebody corrected, let the slots nobody decided follow the model's new answer; held-out labels do not."""
-    with ws.write() as session:
-        row = dialogues.lock_turn(session, before.id)
-        if row is None or row.dialogue.split != Split.TRAIN or (before.layer != LABELS and row.status in LABELLED):
-            return
-        view = turn_view(ws, session, row, before.layer)
-        old, new = view.corrected_state, view.predicted_state
-        if old is None or new is None or view.imported:
-            return
-        state: State = {}
-        for source, decided in ((new, False), (old, True)):
-            for domain, slot, value in iterate_slots(source):
-                if ((domain, slot) in view.confirmed) == decided:
-                    state.setdefault(domain, {})[slot] = value
-        if sorted(iterate_slots(state), key=str) != sorted(iterate_slots(old), key=str):
-            revisions.append(session, row, RevisionKind.STATE, old, state, "the model", RevisionSource.PROPAGATED, before.layer)
-            if before.layer == LABELS:
-                index(row, turn_view(ws, session, row))
+    if row.dialogue.split != Split.TRAIN or (layer != LABELS and row.status in LABELLED):
+        return
+    view = turn_view(ws, session, row, layer)
+    old, new = view.corrected_state, view.predicted_state
+    if old is None or new is None or view.imported:
+        return
+    state: State = {}
+    for source, decided in ((new, False), (old, True)):
+        for domain, slot, value in iterate_slots(source):
+            if ((domain, slot) in view.confirmed) == decided:
+                state.setdefault(domain, {})[slot] = value
+    if sorted(iterate_slots(state), key=str) != sorted(iterate_slots(old), key=str):
+        revisions.append(session, row, RevisionKind.STATE, old, state, "the model", RevisionSource.PROPAGATED, layer)
+        if layer == LABELS:
+            index(row, turn_view(ws, session, row))
 
 
 def _moved(before: TurnView, after: TurnView) -> list[Moved]:

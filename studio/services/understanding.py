@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from db.models import LABELLED, Prediction
+from sqlalchemy.orm import Session
+
+from db.models import LABELLED, Prediction, Turn
 from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value
@@ -97,9 +99,10 @@ def ask(ws: Workspace, questions: Sequence[Question], layer: str = LABELS) -> tu
     return checkpoint_id, answers
 
 
-def store(
+def keep(
     ws: Workspace,
-    turn_id: int,
+    session: Session,
+    row: Turn,
     checkpoint_id: int,
     answer: TurnPrediction,
     heard: str | None = None,
@@ -108,34 +111,50 @@ def store(
 ) -> None:
     """Keep what a checkpoint answered to a turn, and what it was told; ``heard``: what it heard before it was told the words.
 
+    Part of the caller's transaction, which has locked the turn.
+    """
+    row.predictions.append(
+        Prediction(
+            checkpoint_id=checkpoint_id,
+            layer=layer,
+            raw=answer.raw,
+            transcript=answer.transcript if heard is None else heard,
+            state=answer.state,
+            confidence=answer.confidence,
+            valid=answer.valid,
+            seconds=answer.seconds,
+            pinned=pinned or None,
+            transcript_confidence=answer.transcript_confidence,
+            ctc_transcript=answer.ctc_transcript,
+        )
+    )
+    if layer == LABELS and row.status not in LABELLED:
+        revisions.update_status(row)
+    session.flush()
+    if layer == LABELS:
+        search.index(row, turn_view(ws, session, row))
+
+
+def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction) -> None:
+    """Keep what a checkpoint answered to a turn.
+
     Raises:
         StudioError: no such turn.
     """
     with ws.write() as session:
-        row = dialogues.lock_turn(session, turn_id)
-        if row is None:
-            raise StudioError("This turn does not exist any more: open the dialogue again.")
-        row.predictions.append(
-            Prediction(
-                checkpoint_id=checkpoint_id,
-                layer=layer,
-                raw=answer.raw,
-                transcript=answer.transcript if heard is None else heard,
-                state=answer.state,
-                confidence=answer.confidence,
-                valid=answer.valid,
-                seconds=answer.seconds,
-                pinned=pinned or None,
-                transcript_confidence=answer.transcript_confidence,
-                ctc_transcript=answer.ctc_transcript,
-            )
-        )
-        if layer != LABELS:
-            return
-        if row.status not in LABELLED:
-            revisions.update_status(row)
-        session.flush()
-        search.index(row, turn_view(ws, session, row))
+        keep(ws, session, locked(session, turn_id), checkpoint_id, answer)
+
+
+def locked(session: Session, turn_id: int) -> Turn:
+    """A turn that nobody else can change until the transaction ends.
+
+    Raises:
+        StudioError: no such turn.
+    """
+    row = dialogues.lock_turn(session, turn_id)
+    if row is None:
+        raise StudioError("This turn does not exist any more: open the dialogue again.")
+    return row
 
 
 def _predict(ws: Workspace, turn: TurnView) -> None:

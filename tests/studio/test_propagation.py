@@ -136,3 +136,30 @@ def test_words_taken_back_are_what_the_model_heard_and_understood(
     assert corrections.undo(ws, view.id, "anna", told.head).transcript == tracker.heard
     propagation.propagate(ws, view.id)
     assert dialogues.get_turn(ws, view.id).state == HEARD
+
+
+def test_what_is_decided_while_the_model_computes_is_asked_for_anew(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = turns[0], turns[2]
+    corrections.save_transcript(ws, first.id, "a place", "anna", None)
+    tracker.on_words["a place"] = HEARD
+    correct(ws, first, "food", "indian")
+    meant = correct(ws, dialogues.get_turn(ws, first.id), "area", "south")
+    answer = FakeTracker.turns
+
+    def in_the_middle(self: FakeTracker, requests: list) -> list:
+        monkeypatch.setattr(FakeTracker, "turns", answer)
+        corrections.undo(ws, first.id, "anna", meant.head)
+        correct(ws, last, "food", "greek")
+        return answer(self, requests)
+
+    monkeypatch.setattr(FakeTracker, "turns", in_the_middle)
+    moved = propagation.propagate(ws, first.id)
+    assert [(move.number, move.slot, move.new) for move in moved] == [(2, "food", "indian")], "nothing moved to the south"
+    assert state(ws, first) == {"area": "north", "food": "indian"}
+    assert state(ws, last) == {"area": "north", "food": "greek"}
+    assert [change.source for change in corrections.history(ws, first.id)][:2] == ["undo", "user"]
+    undone = dialogues.get_turn(ws, first.id)
+    assert undone.can_redo
+    assert corrections.redo(ws, first.id, "anna", undone.head).state == {"restaurant": {"area": "south", "food": "indian"}}
