@@ -29,6 +29,15 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
   const typing = (node) =>
     node.isContentEditable || /^(input|textarea|select)$/i.test(node.tagName) && !/^(radio|checkbox|button)$/.test(node.type);
 
+  // A recording that is still on its way plays as soon as it is there.
+  let awaited = 0;
+  const play = (player, tries = 50) => {
+    clearTimeout(awaited);
+    const there = [...player.querySelectorAll("div")].some((part) => part.shadowRoot?.querySelector("canvas"));
+    if (there) player.querySelector(".play-pause-button").click();
+    else if (tries) awaited = setTimeout(play, 100, player, tries - 1);
+  };
+
   document.addEventListener("keydown", (event) => {
     const node = event.target;
     if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -38,10 +47,11 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     }
     const space = event.key === " " && !/^(button|a|summary|input)$/i.test(node.tagName);
     const control = space
-      ? document.querySelector('[id="correct.audio"] .play-pause-button, [id="agreement.audio"] .play-pause-button')
+      ? document.querySelector('[id="correct.audio"], [id="agreement.audio"]')
       : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled || !control.offsetParent) return; // what one does not see has no key
     event.preventDefault();
+    if (space) return play(control);
     const field = control.matches("input") ? control : control.querySelector("input, textarea");
     if (!field || control.matches("button")) return control.click();
     field.focus();

@@ -1,0 +1,142 @@
+"""A whole small session by the keyboard alone, from the login to the reviewer: no mouse, no click, no address typed.
+
+``pytest -m slow tests/browser/test_keyboard.py``: keys follow each other faster than a busy machine's browser always bears.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.browser.conftest import Studio, View, sync_api
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture
+def studio(start_studio: Callable[..., Studio]) -> Studio:
+    return start_studio("--canned", "--team")
+
+
+def tab_to(view: View, selector: str) -> None:
+    """Press Tab until an element has the focus."""
+    view.page.locator(selector).first.wait_for()
+    for _ in range(60):
+        if view.page.evaluate("(selector) => document.activeElement.matches(selector)", selector):
+            return
+        view.page.keyboard.press("Tab")
+    pytest.fail(f"Tab does not come to {selector}")
+
+
+def come_in(view: View, name: str) -> None:
+    """Log in and go to the Correct page."""
+    from tests.browser.serve import PASSWORD  # with it comes the studio
+
+    keyboard = view.page.keyboard
+    view.page.goto(view.studio.url)
+    tab_to(view, "input")
+    keyboard.type(name)
+    keyboard.press("Tab")
+    keyboard.type(PASSWORD)
+    keyboard.press("Enter")
+    view.says("talk.hint", ":")
+    view.errors.clear()  # the login page asks for things nobody may have yet
+    tab_to(view, "nav a[href$='correct']")
+    keyboard.press("Enter")
+    view.says("correct.title", "Turn 1")
+
+
+def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: Callable[..., View]) -> None:
+    ben = open_view(studio)
+    press, type_ = ben.page.keyboard.press, ben.page.keyboard.type
+    come_in(ben, "ben")
+    press(" ")
+    playing = ben.element("correct.audio").locator(".play-pause-button")
+    sync_api.expect(playing).to_have_attribute("aria-label", "Pause")
+    ben.says("correct.confirm.restaurant-pricerange", "Right (C)")
+    press("c")
+    ben.says("correct.slots", "✓")
+    press("a")
+    ben.says("correct.title", "corrected")
+    press("d")
+    ben.says("correct.title", "Turn 2")
+
+    press("t")
+    press("Control+a")
+    type_("in the south nnpp")  # keys sleep while somebody types
+    ben.says("correct.title", "Turn 2")
+    press("Enter")
+    ben.says("correct.turn", "in the south nnpp")
+    press("Escape")
+    press("e")  # the least sure slot: another value, typed until the list has it
+    type_("expen")
+    press("ArrowDown")
+    press("Enter")
+    ben.has("correct.slot.restaurant-pricerange", "expensive")
+    ben.says("correct.chip.1", "south (1)")
+    ben.picture("keyboard-chips")
+    press("1")
+    ben.has("correct.slot.restaurant-area", "south")
+    for key, button, value in (("u", "undo", "north"), ("r", "redo", "south")):
+        sync_api.expect(ben.element(f"correct.{button}")).to_be_enabled()
+        press(key)
+        ben.has("correct.slot.restaurant-area", value)
+    press("l")
+    type_("food")
+    press("ArrowDown")
+    press("Enter")
+    type_("indian")
+    press("Enter")
+    ben.has("correct.slot.restaurant-food", "indian")
+    for key, turn in (("p", "Turn 1"), ("n", "Turn 2")):
+        press(key)
+        ben.says("correct.title", turn)
+    ben.has("correct.slot.restaurant-food", "indian")
+    press("k")
+    type_("is it <b>indian</b>?")
+    press("Escape")
+    press("s")
+    ben.says("correct.events", "is it <b>indian</b>?")
+
+    rita = open_view(studio)
+    press, type_ = rita.page.keyboard.press, rita.page.keyboard.type
+    come_in(rita, "rita")
+    tab_to(rita, '[id="correct.status"] input')
+    type_("sent")
+    press("Enter")
+    rita.has("correct.status", "sent to review")
+    rita.says("correct.queue", "in the south nnpp")
+    press("Escape")
+    press("d")
+    rita.says("correct.title", "Turn 2")
+    rita.has("correct.slot.restaurant-food", "indian")
+    press("u")  # takes back what ben did last
+    rita.has("correct.slot.restaurant-food", "")
+    press("v")
+    rita.says("correct.events", "reviewed")
+    for view in (ben, rita):
+        view.clean()
+
+    from studio.services import corrections, dialogues, review
+    from studio.workspace import open_workspace
+
+    ws = open_workspace(studio.home)
+    first, second = dialogues.get_dialogue(ws, dialogues.list_dialogues(ws, 1)[0].id).turns
+    assert (first.status, first.confirmed, first.state) == (
+        "corrected",
+        {("restaurant", "pricerange")},
+        {"restaurant": {"pricerange": "cheap"}},
+    )
+    assert (second.status, second.transcript) == ("reviewed", "in the south nnpp")
+    assert second.state == {"restaurant": {"pricerange": "expensive", "area": "south"}}
+    changes = [(one.author, one.source) for one in reversed(corrections.history(ws, second.id))]
+    assert changes == [
+        *[("ben", "user")] * 3,  # the words, the price, the area
+        ("ben", "undo"),
+        ("ben", "redo"),
+        ("ben", "user"),  # the food
+        ("rita", "undo"),
+    ]
+    steps = [(one.author, one.kind, one.text) for one in reversed(review.events(ws, second.id))]
+    assert steps == [("ben", "submitted", "is it <b>indian</b>?"), ("rita", "reviewed", "")]
