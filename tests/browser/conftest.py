@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,8 @@ ARGUMENTS = (
     "--use-fake-device-for-media-stream",
 )
 STARTED_WITHIN = 180
+SHOWN = "`in focus: ${document.activeElement.outerHTML.slice(0, 200)}\\n${document.body.innerText}`"
+VIEWS = pytest.StashKey[list["View"]]()
 # What Gradio's script complains about when a page is left while an answer is on its way, or its stream of answers broke:
 # it says "Connection Lost" then and loads the page anew, so that what the test waits for comes late or, if it was lost, never.
 LEAVING = ("AbortError", "Connection errored out", "Unexpected error 404: Not Found")
@@ -48,6 +50,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure says what the pages showed, and where the keys went."""
+    report = yield
+    for number, view in enumerate(item.stash.get(VIEWS, ()) if call.when == "call" and report.failed else (), 1):
+        if not view.page.is_closed():
+            report.sections.append((f"page {number}: {view.page.url}", view.page.evaluate(SHOWN)))
+    return report
 
 
 def chromium() -> str | None:
@@ -228,9 +242,10 @@ def start_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 
 @pytest.fixture
-def open_view(browser: sync_api.Browser, pictures: Path) -> Iterator[Callable[..., View]]:
+def open_view(request: pytest.FixtureRequest, browser: sync_api.Browser, pictures: Path) -> Iterator[Callable[..., View]]:
     """Open a page as somebody new: a browser context of its own."""
     contexts: list[sync_api.BrowserContext] = []
+    views = request.node.stash.setdefault(VIEWS, [])
 
     def open_(studio: Studio, width: int = 1440, height: int = 900, dark: bool = False) -> View:
         context = browser.new_context(
@@ -239,7 +254,8 @@ def open_view(browser: sync_api.Browser, pictures: Path) -> Iterator[Callable[..
             color_scheme="dark" if dark else "light",
         )
         contexts.append(context)
-        return View(context.new_page(), studio, pictures)
+        views.append(View(context.new_page(), studio, pictures))
+        return views[-1]
 
     yield open_
     for context in contexts:
