@@ -36,6 +36,7 @@ VARIANTS = [  # beside every recipe as it is: those that go another way through 
     "wavlm-large_olmo-1b:A2-connector-only",
     "wavlm-large_olmo-1b:A5-full",
     "wavlm-large_olmo-1b:A7-own-transcripts",
+    "wavlm-large_olmo-1b:FT-sw",
     "whisper-base_cnn_llama-3.2-1b:multi-stage-C",
     "whisper-base_cnn_llama-3.2-1b:instructions",
     "whisper-base_transformer_llama-3.2-1b:steady:frozen-llm",
@@ -109,17 +110,20 @@ OTHERS = {f"{name}:{variant}" for name in RECIPES for variant in recipe_variants
 
 @pytest.mark.parametrize("name", [*RECIPES, *VARIANTS, *(pytest.param(name, marks=pytest.mark.slow) for name in sorted(OTHERS))])
 def test_a_recipe_trains_resumes_decodes_scores_saves_and_loads(name, tiny, manifest, cache, tmp_path, monkeypatch):
-    recipe = shrunk(name, tiny)
-    train(recipe, manifest, tmp_path / "straight", cache=cache)
+    recipe, base = shrunk(name, tiny), None
+    if recipe.needs_base:
+        base = tmp_path / "base" / "checkpoint"
+        train(shrunk(name.partition(":")[0], tiny), manifest, base.parent, cache=cache)
+    train(recipe, manifest, tmp_path / "straight", base=base, cache=cache)
     straight = metrics(tmp_path / "straight")
     assert [stage for stage, *_ in straight] == [stage.name for stage in recipe.stages for _ in range(2)]
     assert all(np.isfinite(loss) for _, loss, _ in straight)
 
     log = RunFolder.log
     monkeypatch.setattr(RunFolder, "log", lambda folder, **values: (log(folder, **values), folder.stop.touch()))
-    assert train(recipe, manifest, tmp_path / "resumed", cache=cache)["status"] == "stopped"
+    assert train(recipe, manifest, tmp_path / "resumed", base=base, cache=cache)["status"] == "stopped"
     monkeypatch.setattr(RunFolder, "log", log)
-    assert train(recipe, manifest, tmp_path / "resumed", resume=True, cache=cache)["status"] == "finished"
+    assert train(recipe, manifest, tmp_path / "resumed", base=base, resume=True, cache=cache)["status"] == "finished"
     assert metrics(tmp_path / "resumed") == [
         (stage, approx(loss), evaluated and approx(evaluated)) for stage, loss, evaluated in straight
     ]
