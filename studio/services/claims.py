@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.models import Claim, EventKind, Turn, TurnEvent, utc_now
-from db.repositories import claims, dialogues, doubles, settings
+from db.repositories import claims, doubles, settings
 from studio.errors import StudioError
 from studio.services import people
+from studio.services.views import locked_turn
 from studio.workspace import Workspace
 
 DEFAULT_MINUTES = 15
@@ -39,7 +40,7 @@ def claim(ws: Workspace, turn_id: int, author: str) -> HeldBy | None:
     if not (people.list_users(ws) and people.may(ws, author, "annotator")):
         return None
     with ws.write() as session:
-        return _claim(session, _turn(session, turn_id), author)
+        return _claim(session, locked_turn(session, turn_id), author)
 
 
 def take_over(ws: Workspace, turn_id: int, author: str) -> None:
@@ -50,7 +51,7 @@ def take_over(ws: Workspace, turn_id: int, author: str) -> None:
     """
     people.require(ws, author, "annotator")
     with ws.write() as session:
-        turn = _turn(session, turn_id)
+        turn = locked_turn(session, turn_id)
         # a dialogue of the double share can have two in the way
         while (other := _claim(session, turn, author)) is not None:
             session.delete(session.get_one(Claim, (turn.dialogue_id, other.holder)))
@@ -89,10 +90,3 @@ def _claim(session: Session, turn: Turn, author: str) -> HeldBy | None:
     until = now + timedelta(minutes=settings.get(session, settings.CLAIM_MINUTES, DEFAULT_MINUTES))
     session.add(Claim(dialogue_id=dialogue.id, holder=author, until=until))
     return None
-
-
-def _turn(session: Session, turn_id: int) -> Turn:
-    turn = dialogues.lock_turn(session, turn_id)
-    if turn is None:
-        raise StudioError("This turn does not exist any more: open the dialogue again.")
-    return turn

@@ -15,12 +15,12 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
-from db.repositories import dialogues, revisions
+from db.repositories import revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
 from studio.services import double, labels, ontology, search, verdicts
-from studio.services.views import RevisionView, TurnView, revision_view, turn_view
+from studio.services.views import RevisionView, TurnView, locked_turn, revision_view, turn_view
 from studio.workspace import Workspace
 
 ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
@@ -343,9 +343,7 @@ class _Edit:
 def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) -> Iterator[_Edit]:
     """One committed transaction on one turn that nobody else can change meanwhile; ``deciding`` on what is annotated blind."""
     with ws.write() as session:
-        turn = dialogues.lock_turn(session, turn_id)
-        if turn is None:
-            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        turn = locked_turn(session, turn_id)
         if turn.status == TurnStatus.FINAL:
             raise StudioError("This turn is final: a reviewer has to reopen it before anything changes.")
         if not deciding:

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, EventKind, LabelVersion, RevisionKind, Split, Turn, TurnEvent, utc_now
-from db.repositories import dialogues, jobs, labels, projects, revisions
-from studio.errors import HeldOutError, StudioError
+from db.repositories import jobs, labels, projects, revisions
+from studio.errors import HeldOutError
 from studio.services import people
+from studio.services.views import locked_turn
 from studio.workspace import Workspace
 
 UNLOCKED_FOR = timedelta(hours=8)  # a day's work: tomorrow somebody is asked again
@@ -98,9 +99,7 @@ def unlock(ws: Workspace, turn_id: int, author: str) -> None:
     """
     people.require(ws, author, "reviewer")
     with ws.write() as session:
-        turn = dialogues.lock_turn(session, turn_id)
-        if turn is None:
-            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        turn = locked_turn(session, turn_id)
         note_unlocked(session, turn, author)
 
 

@@ -22,7 +22,7 @@ from studio.services import double, understanding, verdicts
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.search import index
 from studio.services.understanding import Pins, Question
-from studio.services.views import TurnView, dialogue_view, turn_view
+from studio.services.views import TurnView, dialogue_view, locked_turn, turn_view
 from studio.workspace import Workspace
 
 Decided = list[tuple[str | None, dict[tuple[str, str], Value | None]]]  # words and values, turn by turn
@@ -69,7 +69,7 @@ def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Mo
         passed = []
         for (question, known), answer in zip(open_.values(), answers, strict=True):
             with ws.write() as session:
-                row = understanding.locked(session, question.turn_id)
+                row = locked_turn(session, question.turn_id)
                 before = turn_view(ws, session, row, seen_by)
                 if _decided(dialogue_view(ws, row.dialogue, seen_by).turns, before) != known:
                     passed.append(row.id)

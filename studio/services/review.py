@@ -15,7 +15,7 @@ from db.repositories.queue import Filters
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
 from studio.services import people
-from studio.services.views import TurnView, turn_view
+from studio.services.views import TurnView, locked_turn, turn_view
 from studio.workspace import Workspace
 
 Step = Literal["note", "submitted", "returned", "reviewed", "final", "reopened"]
@@ -60,9 +60,7 @@ def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = 
     if kind in (EventKind.NOTE, EventKind.RETURNED) and not text.strip():
         raise StudioError("Say what is to be done about this turn: write a note.")
     with ws.write() as session:
-        turn = dialogues.lock_turn(session, turn_id)
-        if turn is None:
-            raise StudioError("This turn does not exist any more: open the dialogue again.")
+        turn = locked_turn(session, turn_id)
         begins, problem = _BEGINS.get(kind, (tuple(TurnStatus), ""))
         if turn.status not in begins:
             raise StudioError(problem)

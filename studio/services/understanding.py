@@ -16,7 +16,7 @@ from studio.errors import StudioError
 from studio.services import search, trackers
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.exchange import in_parts
-from studio.services.views import DialogueView, TurnView, dialogue_view, turn_view
+from studio.services.views import DialogueView, TurnView, dialogue_view, locked_turn, turn_view
 from studio.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -142,19 +142,7 @@ def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPredictio
         StudioError: no such turn.
     """
     with ws.write() as session:
-        keep(ws, session, locked(session, turn_id), checkpoint_id, answer)
-
-
-def locked(session: Session, turn_id: int) -> Turn:
-    """A turn that nobody else can change until the transaction ends.
-
-    Raises:
-        StudioError: no such turn.
-    """
-    row = dialogues.lock_turn(session, turn_id)
-    if row is None:
-        raise StudioError("This turn does not exist any more: open the dialogue again.")
-    return row
+        keep(ws, session, locked_turn(session, turn_id), checkpoint_id, answer)
 
 
 def _predict(ws: Workspace, turn: TurnView) -> None:

@@ -14,6 +14,7 @@ from db.repositories import dialogues, predictions, revisions
 from db.repositories.dialogues import DialogueCounts
 from db.repositories.revisions import LABELS
 from engine.dialogue import State
+from studio.errors import StudioError
 from studio.workspace import Workspace
 
 Status = Literal["new", "predicted", "corrected", "reviewed", "final"]
@@ -241,3 +242,15 @@ def turn_view(ws: Workspace, session: Session, turn: Turn, layer: str = LABELS) 
     dialogue = dialogues.load(session, turn.dialogue_id)
     assert dialogue is not None  # a turn cannot outlive its dialogue
     return next(view for view in dialogue_view(ws, dialogue, layer).turns if view.id == turn.id)
+
+
+def locked_turn(session: Session, turn_id: int) -> Turn:
+    """A turn that nobody else can change until the transaction ends.
+
+    Raises:
+        StudioError: no such turn.
+    """
+    row = dialogues.lock_turn(session, turn_id)
+    if row is None:
+        raise StudioError("This turn does not exist any more: open the dialogue again.")
+    return row
