@@ -7,19 +7,24 @@ window.dstSlots = (element, trigger, props, watch) => {
   let list = null; // the options of the field one is in
   let filtered = false; // whether they are those that hold what was typed
   const root = () => form.firstElementChild;
-  const tell = (act, slot, value = "") => trigger("input", { turn: Number(root().dataset.turn), act, slot, value });
+  const pauses = {}; // by slot: the time until what is being typed is kept
+  const tell = (act, slot, value = "") => {
+    clearTimeout(pauses[slot]);
+    trigger("input", { turn: Number(root().dataset.turn), act, slot, value });
+  };
   const inputs = (place) => form.querySelector(`[id="correct.${place}"] input`);
 
   const draw = () => {
     const field = form.contains(document.activeElement) ? document.activeElement : null;
     const place = field && (field.id || field.parentNode.id);
     const before = field && { turn: root().dataset.turn, value: field.value, typed: field.matches("input") && field.value !== field.defaultValue };
-    const cursor = field && field.selectionStart;
+    const selection = field?.matches("input") && [field.selectionStart, field.selectionEnd];
     const opened = field && list && { filtered, value: chosen()?.dataset.value };
     const slot = field && inputs("add_slot")?.value; // its value may be what is being typed
     close();
     drawing = true;
     form.innerHTML = props.value || "";
+    for (const field of form.querySelectorAll("[data-draft]")) field.value = field.dataset.draft;
     drawing = false;
     if (!before || root()?.dataset.turn !== before.turn) return;
     if (slot) inputs("add_slot").value = slot;
@@ -28,7 +33,7 @@ window.dstSlots = (element, trigger, props, watch) => {
     if (!back) return;
     if (before.typed) back.value = before.value;
     back.focus({ preventScroll: true });
-    if (before.typed && cursor !== null) back.setSelectionRange(cursor, cursor);
+    if (selection) back.setSelectionRange(...selection);
     if (opened) open(back, opened.filtered);
     const option = opened?.value && options().find((one) => one.dataset.value === opened.value);
     if (option) mark(back, option);
@@ -92,6 +97,15 @@ window.dstSlots = (element, trigger, props, watch) => {
     close();
   };
 
+  // What is typed is kept when the hands pause, until it is saved or given up.
+  const keep = (field) => {
+    const slot = field === inputs("add_value") ? inputs("add_slot").value.trim() : field.name;
+    const { turn } = root().dataset;
+    const kept = () => root().dataset.turn === turn && tell("draft", slot, field.value === field.defaultValue ? "" : field.value);
+    clearTimeout(pauses[slot]);
+    if (slot) pauses[slot] = setTimeout(kept, 350);
+  };
+
   // Save what stands in a field; an emptied one changes nothing.
   const commit = (field, entered) => {
     close();
@@ -129,7 +143,10 @@ window.dstSlots = (element, trigger, props, watch) => {
     take(field, option);
     commit(field, true);
   });
-  form.addEventListener("input", (event) => open(event.target, true));
+  form.addEventListener("input", (event) => {
+    open(event.target, true);
+    keep(event.target);
+  });
   form.addEventListener("focusout", (event) => {
     if (!drawing && event.target.matches("input")) commit(event.target, false);
   });
@@ -141,9 +158,13 @@ window.dstSlots = (element, trigger, props, watch) => {
     else if (event.key === "Enter") {
       if (chosen()) take(field, chosen());
       commit(field, true);
-    } else if (event.key === "Escape" && list) close();
-    else if (event.key === "Escape") field.value = field.defaultValue;
-    else return;
+    } else if (event.key === "Escape" && list) {
+      close();
+      event.stopPropagation(); // or the field would be left, and what was typed saved
+    } else if (event.key === "Escape") {
+      field.value = field.defaultValue;
+      keep(field);
+    } else return;
     if (event.key !== "Escape") event.preventDefault();
   });
   watch("value", draw);

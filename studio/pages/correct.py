@@ -101,17 +101,20 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """
         address = {name: str(value) for name, value in dict(request.query_params).items()}
         shown = arrive(address, remembered)
-        if not address.get("text"):  # somebody may be typing there already
-            shown.pop(finder.search, None)
+        for field, wanted, default in zip(finder.filters, finder.wanted_in(address), DEFAULTS.values(), strict=True):
+            if wanted == default:  # as the page was made: somebody may have set it already
+                filled = shown.pop(field)
+                if field is finder.slot:
+                    shown[field] = gr.update(choices=filled["choices"])
         return shown
 
     @shared.reported
     def find_typed(project_id: int | None, now: Seen, *wanted: str) -> Any:
-        """Look for what was typed before the page was filled. Inputs: correct.project, the turn, the filters.
+        """Look for what was set before the page was filled. Inputs: correct.project, the turn, the filters.
 
         Outputs: correct.queue, correct.dialogue, one turn if none was open.
         """
-        return find(project_id, now, *wanted) if project_id is not None and wanted[0] else gr.skip()
+        return find(project_id, now, *wanted) if project_id is not None and wanted != tuple(DEFAULTS.values()) else gr.skip()
 
     @shared.reported
     def go_back_in_browser(address: str, remembered: int | None) -> Any:

@@ -81,7 +81,7 @@ class ReviewPanel:
 
     def draft(self, turn_id: int) -> dict[Any, Any]:
         """The note on a turn that its reader has begun and not saved."""
-        return {self.note: drafts.kept(self.ws, turn_id, shared.reader(), "note") or ""}
+        return {self.note: drafts.kept(self.ws, turn_id, shared.reader()).get("note", "")}
 
     def keep_note(self, text: str, now: dict[str, Any], request: gr.Request) -> None:
         """Inputs: correct.note, the turn. Outputs: none."""

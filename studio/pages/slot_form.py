@@ -38,8 +38,23 @@ def choices(known: Ontology) -> dict[str, list[str]]:
     }
 
 
+def draft_of(place: Place) -> str:
+    """The field of a draft that holds what was typed into a slot."""
+    return f"slot {'-'.join(place)}"
+
+
+def drafts_in(kept: Mapping[str, str]) -> dict[Place, str]:
+    """What was typed into slots and never entered, of the drafts of a turn."""
+    return {split_name(name): text for field, text in kept.items() for kind, _, name in [field.partition(" ")] if kind == "slot"}
+
+
 def form_html(
-    turn: TurnView, known: Ontology, processed: Mapping[Place, Processed], number: int, after: Place | None = None
+    turn: TurnView,
+    known: Ontology,
+    processed: Mapping[Place, Processed],
+    typed: Mapping[Place, str],
+    number: int,
+    after: Place | None = None,
 ) -> str:
     """The form of a user turn.
 
@@ -47,17 +62,19 @@ def form_html(
         turn: as it stands.
         known: the project's slots and values.
         processed: what post-processing makes of the model's values.
+        typed: what the reader has typed and not entered; it stands in the fields again.
         number: another one for every form, so that a form is drawn anew even if it is the same.
         after: the slot that was decided or passed over last: the next one is in focus; without, the most doubtful one.
     """
     focus = in_focus(turn, after)
-    rows = [_row(turn, place, value, place == focus, processed) for place, value in _rows(turn)]
+    rows = [_row(turn, place, value, place == focus, processed, typed.get(place)) for place, value in _rows(turn)]
+    of_no_row = next((place for place in typed if place not in dict(_rows(turn))), None)
     if focus is not None:
         index = next(number for number, (place, _) in enumerate(_rows(turn)) if place == focus)
         rows.insert(index + 1, _chips(turn, focus, known, processed))
     if not rows:
         rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
-    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_ADD}</div>"
+    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, typed)}</div>"
 
 
 def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
@@ -96,38 +113,48 @@ def _rows(turn: TurnView) -> Iterator[tuple[Place, Value | None]]:
     yield from (((domain, slot), None) for domain, slot in dict.fromkeys(gone) if slot not in state.get(domain, {}))
 
 
-def _row(turn: TurnView, place: Place, value: Value | None, focus: bool, processed: Mapping[Place, Processed]) -> str:
+def _row(
+    turn: TurnView, place: Place, value: Value | None, focus: bool, processed: Mapping[Place, Processed], draft: str | None
+) -> str:
     name = shared.escape("-".join(place))
     label = shared.escape(" ".join(place))
     look = " gone" if value is None else " focus" if focus else ""
     text = shared.escape(" | ".join(accepted(value))) if value is not None else ""
+    field = _field(name, label, text, "no value" if value is None else "", draft=draft)
     return (
         f"<div class='dst-slot{look}' role='group' aria-label='{label}'>"
         f"<div class='dst-slot-name'>{_name_html(turn, place)}</div>"
-        f"<div class='dst-combo' id='correct.slot.{name}'>{_field(name, label, text, 'no value' if value is None else '')}</div>"
-        f"<div class='dst-slot-model'>{_model_html(turn, place, processed)}</div>"
+        f"<div class='dst-combo' id='correct.slot.{name}'>{field}</div>"
+        f"<div class='dst-slot-model'>{_DRAFT if draft else ''}{_model_html(turn, place, processed)}</div>"
         f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' "
         f"title='No value' aria-label='no value: {label}'{' disabled' if value is None else ''}>✕</button></div>"
     )
 
 
-def _field(name: str, label: str, text: str, hint: str = "", classes: str = "") -> str:
+def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None) -> str:
+    kept = f"data-draft='{shared.escape(draft)}' " if draft else ""
     return (
-        f"<input name='{name}' value='{text}' aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
+        f"<input name='{name}' value='{text}' {kept}aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
         "role='combobox' aria-expanded='false' aria-autocomplete='list' autocomplete='off' spellcheck='false'>"
     )
 
 
-_ADD = (
-    "<div class='dst-slot dst-slot-add'>"
-    "<label class='dst-combo' id='correct.add_slot'><span>Add a slot <kbd>L</kbd></span>"
-    f"{_field('', 'Add a slot', '', 'choose, or type domain-slot', 'key-l')}</label>"
-    "<label class='dst-combo' id='correct.add_value'><span>Value</span>"
-    f"{_field('', 'Value of the new slot', '', 'saved with Enter')}</label></div>"
-    "<p class='dst-muted dst-help'>Enter saves a value. Several accepted forms: <code>8 pm | 20:00</code>, the canonical one "
-    "first. <code>dontcare</code>: the user does not mind. ✕, no value: the user said nothing of it. "
-    "An emptied field changes nothing.</p>"
-)
+_DRAFT = "<span class='dst-muted'>your draft, not saved yet</span>"
+
+
+def _add(place: Place | None, typed: Mapping[Place, str]) -> str:
+    """The row that adds a slot; ``place`` is one whose value was typed and not entered."""
+    slot, value = ("-".join(place), typed[place]) if place else (None, None)
+    return (
+        "<div class='dst-slot dst-slot-add'>"
+        "<label class='dst-combo' id='correct.add_slot'><span>Add a slot <kbd>L</kbd></span>"
+        f"{_field('', 'Add a slot', '', 'choose, or type domain-slot', 'key-l', slot)}</label>"
+        f"<label class='dst-combo' id='correct.add_value'><span>Value {_DRAFT if place else ''}</span>"
+        f"{_field('', 'Value of the new slot', '', 'saved with Enter', draft=value)}</label></div>"
+        "<p class='dst-muted dst-help'>Enter saves a value. Several accepted forms: <code>8 pm | 20:00</code>, the canonical one "
+        "first. <code>dontcare</code>: the user does not mind. ✕, no value: the user said nothing of it. "
+        "An emptied field changes nothing.</p>"
+    )
 
 
 def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Place, Processed]) -> str:
@@ -191,7 +218,7 @@ def _processed_html(value: Value, processed: Processed | None) -> str:
 
 
 def event_of(data: Any) -> tuple[int | None, str, Place, str]:
-    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``), slot and text."""
+    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text."""
     found = data if isinstance(data, dict) else {}
     turn = found.get("turn")
     place = split_name(str(found.get("slot", "")))

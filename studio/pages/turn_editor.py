@@ -15,7 +15,7 @@ from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
 from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, version_label
-from studio.services import corrections, dialogues, double, hints, ontology, postprocessing, provenance, verdicts
+from studio.services import corrections, dialogues, double, drafts, hints, ontology, postprocessing, provenance, verdicts
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
 
@@ -111,7 +111,8 @@ class TurnEditor:
         if item.speaker != "user":
             return {}
         processed = postprocessing.process(item.predicted_state or {}, known)
-        return {self.slots: gr.update(value=slot_form.form_html(item, known, processed, next(self._numbers), after))}
+        typed = slot_form.drafts_in(drafts.kept(self.ws, item.id, shared.reader()))
+        return {self.slots: gr.update(value=slot_form.form_html(item, known, processed, typed, next(self._numbers), after))}
 
     def after_save(self, item: TurnView, changed: bool, after: Place | None = None) -> dict[Any, Any]:
         """Everything but the transcript's field, and but a conflict one has not decided yet.

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from studio.errors import ConflictError
-from studio.pages import shared
+from studio.pages import shared, slot_form
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
@@ -80,6 +80,11 @@ class TurnSaving:
             return gr.skip()
         if act == "pass":
             return self.pass_on(now, place) if turn_id == now.get("turn") else gr.skip()
+        drafts.keep(
+            self.ws, turn_id, shared.author(request), slot_form.draft_of(place), text if act == "draft" and text else None
+        )
+        if act == "draft":
+            return gr.skip()
         action: Action = ("mark", *place) if act == "confirm" else ("slot", *place, value_of(text) if act == "set" else None)
         if turn_id == now.get("turn"):
             return self.save(action, now, request, after=place)
@@ -119,7 +124,7 @@ class TurnSaving:
         Outputs: correct.transcript, correct.notice.
         """
         turn_id = now.get("turn")
-        draft = drafts.kept(self.ws, turn_id, shared.author(request), "transcript") if turn_id is not None else None
+        draft = drafts.kept(self.ws, turn_id, shared.author(request)).get("transcript") if turn_id is not None else None
         if turn_id is None or draft in (None, text) or text != self.stands(now):
             return gr.skip()
         return {self.editor.transcript: draft, self.editor.notice: "<span class='dst-muted'>your draft, not saved yet</span>"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import select
+
 from db.models import Draft
 from db.repositories import dialogues
 from studio.workspace import Workspace
@@ -20,8 +22,8 @@ def keep(ws: Workspace, turn_id: int, author: str, field: str, text: str | None)
             session.add(Draft(turn_id=turn_id, author=author, field=field, text=text))
 
 
-def kept(ws: Workspace, turn_id: int, author: str, field: str) -> str | None:
-    """The text that was kept, if any."""
+def kept(ws: Workspace, turn_id: int, author: str) -> dict[str, str]:
+    """The texts that were kept, by field."""
     with ws.read() as session:
-        draft = session.get(Draft, (turn_id, author, field))
-        return draft.text if draft is not None else None
+        found = session.scalars(select(Draft).where(Draft.turn_id == turn_id, Draft.author == author))
+        return {draft.field: draft.text for draft in found}

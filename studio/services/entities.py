@@ -144,13 +144,13 @@ def contradictions(state: State, known: Ontology, found: Sequence[Table]) -> Ite
         by_slot = {normalise_slot(slot): slot for slot in slots}
         for name_slot in filter(None, map(by_slot.get, NAMES)):
             name = accepted(slots[name_slot])[0]
-            spelling = _canonical(known, table.domain, name_slot, name)
+            spelling = ontology.normal_form(known, table.domain, name_slot, name)
             named = _by_name(table).get(spelling, ())
             for attribute in {normalise_slot(key) for entity in named for key in entity} & by_slot.keys() - set(NAMES):
                 slot = by_slot[attribute]
-                wanted = _canonical(known, table.domain, slot, accepted(slots[slot])[0])
+                wanted = ontology.normal_form(known, table.domain, slot, accepted(slots[slot])[0])
                 there = [_attribute(entity, attribute) for entity in named]
-                forms = {_canonical(known, table.domain, slot, form) for values in there for form in values}
+                forms = {ontology.normal_form(known, table.domain, slot, form) for values in there for form in values}
                 if slot_type(slot) != "time" and wanted not in (DONTCARE, "") and forms and all(there) and wanted not in forms:
                     said = " or ".join(sorted({form for values in there for form in values}))
                     yield Hint(
@@ -197,10 +197,3 @@ def _by_name(table: Table) -> dict[str, list[Entity]]:
 def _attribute(entity: Entity, name: str) -> list[str]:
     """What is known of an attribute, by its name in normal form."""
     return [form for attribute, value in entity.items() if normalise_slot(attribute) == name for form in accepted(value)]
-
-
-def _canonical(known: Ontology, domain: str, slot: str, text: str) -> str:
-    """The normal form of the value that a text stands for."""
-    normal = normalise_value(text, slot)
-    stands_for = {normalise_value(form, slot): value for form, value in known.spellings(domain, slot).items()}
-    return normalise_value(stands_for.get(normal, normal), slot)

@@ -122,6 +122,16 @@ def unknown(known: Ontology, slots: Iterable[tuple[str, str, Value]]) -> dict[st
     return new
 
 
+def normal_form(known: Ontology, domain: str, slot: str, text: str) -> str:
+    """The normal form of the value that a text stands for: of a synonym the value's, else the text's own."""
+    normal = normalise_value(text, slot)
+    synonyms = known.synonyms.get(domain, {}).get(slot, {})
+    value = next((value for value, forms in synonyms.items() if normal in {normalise_value(form, slot) for form in forms}), None)
+    if value is None or normal in {normalise_value(other, slot) for other in known.values.get(domain, {}).get(slot, ())}:
+        return normal
+    return normalise_value(value, slot)
+
+
 def new_in(known: Ontology, dialogues: Sequence[Dialogue]) -> Ontology:
     """What an ontology lacks of dialogues that come in: every slot, but values of the training split only.
 

@@ -177,7 +177,9 @@ def _change_value(known: Ontology, change: Change) -> Ontology:
     kept = {other for other in values if other != value}
     if change.action == "rename":
         kept.add(change.new)
-        merged = sorted({*synonyms.get(change.new, ()), *forms} - {change.new})
+        other_name = normalise_value(value, slot) != normalise_value(change.new, slot)
+        # what the model learnt, and labels that keep it, still say the old name
+        merged = sorted({*synonyms.get(change.new, ()), *forms, *([value] if other_name else [])} - {change.new})
         synonyms |= {change.new: merged} if merged else {}
     return replace(
         known,

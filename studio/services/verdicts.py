@@ -22,9 +22,8 @@ from db.models import ErrorKind, RevisionKind, SlotError, Turn
 from db.repositories import dialogues, doubles, predictions, queue, revisions
 from db.repositories.revisions import LABELS
 from engine.data.spoken_form import to_spoken
-from engine.dialogue import State, accepted, iterate_slots
-from engine.postprocess.normalise import normalise_value
-from studio.services import understanding
+from engine.dialogue import Ontology, State, accepted, iterate_slots
+from studio.services import ontology, understanding
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.understanding import Question
 from studio.services.views import TurnView
@@ -51,13 +50,15 @@ def find(ws: Workspace, turn_id: int, layer: str = LABELS) -> None:
         StudioError: no such turn, or the model cannot be loaded or run.
     """
     changed = get_turn(ws, turn_id, layer)
-    turns = [view for view in get_dialogue(ws, changed.dialogue_id, layer).turns if view.speaker == "user"]
-    known = _known(ws, changed.dialogue_id, layer)
+    dialogue = get_dialogue(ws, changed.dialogue_id, layer)
+    turns = [view for view in dialogue.turns if view.speaker == "user"]
+    known = ontology.get_ontology(ws, dialogue.project_id)
+    known_errors = _known(ws, dialogue.id, layer)
     asked: list[tuple[TurnView, list[Place]]] = []
     for before, turn in zip((None, *turns), turns, strict=False):
         if turn.turn_id < changed.turn_id:
             continue
-        wrong, judged = _wrong(before, turn), known.get(turn.id, {})
+        wrong, judged = _wrong(known, before, turn), known_errors.get(turn.id, {})
         if any(judged.get(place) != turn.head for place in wrong):
             asked.append((turn, wrong))
         elif gone := judged.keys() - set(wrong):
@@ -66,7 +67,7 @@ def find(ws: Workspace, turn_id: int, layer: str = LABELS) -> None:
         return
     _, answers = understanding.ask(ws, [Question(turn.id, turn.transcript, {}) for turn, _ in asked], layer)
     for (turn, wrong), answer in zip(asked, answers, strict=True):
-        _replace(ws, turn, layer, known.get(turn.id, {}), _judged(turn, wrong, answer.state))
+        _replace(ws, turn, layer, known_errors.get(turn.id, {}), _judged(known, turn, wrong, answer.state))
 
 
 def of_turn(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[Verdict]:
@@ -88,6 +89,7 @@ def take_over(session: Session, turn: Turn) -> None:
     """Make the blind annotators' verdicts the project's where the decision on the turn has their words and their value, each slot
     once. Part of the decision's transaction."""
     words, state = (revisions.corrected(turn, kind) for kind in (RevisionKind.TRANSCRIPT, RevisionKind.STATE))
+    known = ontology.from_row(ontology.newest(session, turn.dialogue.project_id))
     head = revisions.newest(turn)
     answer = predictions.newest(turn)
     taken: set[Place] = set()
@@ -100,12 +102,12 @@ def take_over(session: Session, turn: Turn) -> None:
         annotated = revisions.corrected(turn, RevisionKind.STATE, layer)
         for error in [error for error in turn.errors if error.layer == layer]:
             place = error.domain, error.slot
-            if place not in taken and _same(annotated, state, place):
+            if place not in taken and _same(known, annotated, state, place):
                 taken.add(place)
                 turn.errors.append(_error(place, LABELS, head.id, error.checkpoint_id, error.kind))
 
 
-def _wrong(before: TurnView | None, turn: TurnView) -> list[Place]:
+def _wrong(known: Ontology, before: TurnView | None, turn: TurnView) -> list[Place]:
     """The slots in which the model was wrong by itself, in this turn and not only since an earlier one."""
     own, state = turn.own_state, turn.state
     if own is None or state is None or turn.audio is None or not turn.transcript:
@@ -121,7 +123,8 @@ def _wrong(before: TurnView | None, turn: TurnView) -> list[Place]:
     return [
         place
         for place in sorted(settled)
-        if not _same(own, state, place) and not (_same(own, own_before, place) and _same(state, state_before, place))
+        if not _same(known, own, state, place)
+        and not (_same(known, own, own_before, place) and _same(known, state, state_before, place))
     ]
 
 
@@ -134,10 +137,10 @@ def _known(ws: Workspace, dialogue_id: int, layer: str) -> dict[int, dict[Place,
         return found
 
 
-def _judged(turn: TurnView, wrong: list[Place], on_right_words: State) -> dict[Place, ErrorKind]:
+def _judged(known: Ontology, turn: TurnView, wrong: list[Place], on_right_words: State) -> dict[Place, ErrorKind]:
     """Why each slot was wrong, where this turn is to blame."""
     reworded = not _same_words(turn.transcript, turn.model_transcript)
-    understood = {place: _same(on_right_words, turn.state or {}, place) for place in wrong}
+    understood = {place: _same(known, on_right_words, turn.state or {}, place) for place in wrong}
     kinds = {place: ErrorKind.RECOGNITION if right else ErrorKind.UNDERSTANDING for place, right in understood.items()}
     return {place: kind for place, kind in kinds.items() if reworded or kind == ErrorKind.UNDERSTANDING}
 
@@ -160,10 +163,14 @@ def _error(place: Place, layer: str, revision_id: int, checkpoint_id: int, kind:
     return SlotError(domain=domain, slot=slot, kind=kind, **known)
 
 
-def _same(one: State, other: State, place: Place) -> bool:
+def _same(known: Ontology, one: State, other: State, place: Place) -> bool:
+    """Whether a slot has one value in both states, in whatever spelling: a value that was renamed since is the same."""
     domain, slot = place
-    first, second = (accepted(state.get(domain, {}).get(slot, "")) for state in (one, other))
-    return bool({normalise_value(form, slot) for form in first} & {normalise_value(form, slot) for form in second})
+    first, second = (
+        {ontology.normal_form(known, domain, slot, form) for form in accepted(state.get(domain, {}).get(slot, ""))}
+        for state in (one, other)
+    )
+    return bool(first & second)
 
 
 def _same_words(one: str | None, other: str | None) -> bool:

@@ -40,9 +40,8 @@ ARGUMENTS = (
 STARTED_WITHIN = 180
 SHOWN = "`in focus: ${document.activeElement.outerHTML.slice(0, 200)}\\n${document.body.innerText}`"
 VIEWS = pytest.StashKey[list["View"]]()
-# What Gradio's script complains about when a page is left while an answer is on its way, or its stream of answers broke:
-# it says "Connection Lost" then and loads the page anew, so that what the test waits for comes late or, if it was lost, never.
-LEAVING = ("AbortError", "Connection errored out", "Unexpected error 404: Not Found")
+# What Gradio's script complains about when a page is left while an answer is on its way
+LEAVING = ("AbortError", "Connection errored out")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

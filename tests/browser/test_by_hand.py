@@ -177,6 +177,44 @@ def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: 
     again.clean()
 
 
+def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_closed(
+    talked: View, open_view: Callable[..., View]
+) -> None:
+    def reopened(view: View) -> View:
+        view.page.wait_for_timeout(1500)
+        view.page.close(run_before_unload=False)
+        again = open_view(view.studio)
+        again.page.goto(address)
+        again.says("correct.title", "Turn 3")
+        return again
+
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    talked.field("correct.slot.restaurant-area").fill("south w")
+    address = talked.page.url
+    view = reopened(talked)
+    view.has("correct.slot.restaurant-area", "south w")
+    view.says("correct.slots", "your draft, not saved yet")
+    view.picture("correct-draft")
+    view.field("correct.slot.restaurant-area").press("Escape")  # the list
+    view.field("correct.slot.restaurant-area").press("Escape")  # what was typed
+    view.has("correct.slot.restaurant-area", "north")
+    view.field("correct.add_slot").fill("restaurant-food")
+    view.field("correct.add_value").fill("indi")
+    view = reopened(view)
+    view.has("correct.slot.restaurant-area", "north")
+    view.has("correct.add_slot", "restaurant-food")
+    view.has("correct.add_value", "indi")
+    view.field("correct.add_value").press_sequentially("an")
+    view.field("correct.add_value").press("Enter")
+    view.has("correct.slot.restaurant-food", "indian")
+    view = reopened(view)
+    view.has("correct.slot.restaurant-food", "indian")
+    view.has("correct.add_value", "")
+    assert "your draft" not in view.element("correct.slots").inner_text()
+    view.clean()
+
+
 def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").first.click()

@@ -103,6 +103,7 @@ def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: 
     press, type_ = rita.page.keyboard.press, rita.page.keyboard.type
     come_in(rita, "rita")
     tab_to(rita, '[id="correct.status"] input')
+    sync_api.expect(rita.field("correct.status")).to_have_attribute("aria-expanded", "true")  # Gradio's list opens behind the key
     type_("sent")
     press("Enter")
     rita.has("correct.status", "sent to review")

@@ -62,6 +62,7 @@ def test_a_rename_shows_the_labels_it_touches_and_changes_none_unasked(ws: Works
     done = ontology_changes.save(ws, project, RENAME, "bert")
     assert (done.relabelled, done.left) == (0, 3)
     assert newest(ws, project).values["restaurant"]["area"] == ["northern", "south", "up north"]
+    assert newest(ws, project).spellings("restaurant", "area")["north"] == "northern", "what the model learnt to say"
     assert state(ws, used[0]) == {"restaurant": {"area": "north"}}
     last = ontology.versions(ws, project)[0]
     assert (last.author, last.change) == ("bert", 'renamed the value restaurant-area: "north" to "northern"')

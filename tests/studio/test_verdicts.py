@@ -5,7 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from studio.services import adjudication, corrections, dialogues, double, propagation, review, understanding, verdicts
+from studio.services import (
+    adjudication,
+    corrections,
+    dialogues,
+    double,
+    ontology_changes,
+    propagation,
+    review,
+    understanding,
+    verdicts,
+)
+from studio.services.ontology_edits import Change
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
@@ -62,6 +73,16 @@ class Hands:
     def restore(self, revision_id: int) -> None:
         corrections.restore(self.ws, self.turn.id, revision_id, self.author, self.view().head, layer=self.layer)
         self.done()
+
+
+def test_a_value_that_was_renamed_since_was_not_misunderstood(ws: Workspace, project: int, turns: list[TurnView]) -> None:
+    hands = Hands(ws, turns[1])
+    hands.confirm("area")
+    hands.slot("name", "curry garden")
+    ontology_changes.save(ws, project, Change("rename", *AREA, "north", "northern"), "anna", relabel=True)
+    assert hands.view().state["restaurant"]["area"] == "northern"
+    hands.slot("food", "chinese")
+    assert set(verdicts.counts(ws, project)) == {FOOD, ("restaurant", "name")}
 
 
 @pytest.mark.parametrize(("understood", "kind"), [("south", MISHEARD), ("north", MISUNDERSTOOD)])
