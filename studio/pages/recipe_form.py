@@ -26,6 +26,7 @@ class RecipeForm:
             self.proposal = shared.block(elem_id="train.proposal", scale=4)
             self.take = gr.Button("Take this over", elem_id="train.take_proposal", size="sm", scale=0, min_width=120)
         self.recipe = gr.Dropdown([], label="Recipe", elem_id="train.recipe", interactive=True)
+        self.filled = gr.State(None)  # the recipe that the fields hold
         self.stages = gr.CheckboxGroup([], label="Stages", elem_id="train.stages", interactive=True)
         with gr.Row(elem_classes="dst-bar"):
             self.steps = gr.Number(label="Steps", precision=0, minimum=1, elem_id="train.steps", min_width=130)
@@ -61,7 +62,7 @@ class RecipeForm:
     @property
     def outputs(self) -> list[Any]:
         """What `opened` and `restaged` fill."""
-        return [self.proposal, self.recipe, self.stages, self.steps, self.rate, self.table, self.text, self.plan]
+        return [self.proposal, self.recipe, self.filled, self.stages, self.steps, self.rate, self.table, self.text, self.plan]
 
     def opened(self, name: str | None, project_id: int | None) -> dict[Any, Any]:
         """The form of a recipe; ``None`` for the one proposed. Stages are those the project's corrections speak for."""
@@ -74,6 +75,7 @@ class RecipeForm:
         return {
             self.proposal: f"<p>{said}</p>",
             self.recipe: gr.update(choices=choices, value=chosen.name, info=chosen.description),
+            self.filled: chosen.name,
             self.stages: gr.update(choices=list(chosen.stages), value=stages, info="Run one after the other."),
         } | self.restaged(chosen.name, stages)
 

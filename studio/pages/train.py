@@ -104,19 +104,18 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             by_address = training.job_view(ws, wanted).project_id if wanted is not None else None
         except StudioError:  # an old link: open what there is
             by_address = None
-        selector, project_id = shared.choose_project(ws, by_address or remembered)
+        top, project_id = head.choose(ws, by_address or remembered)
         known = checkpoints.list_checkpoints(ws)
         choices, chosen = listed(project_id, wanted)
-        start_from = {
-            head.project: selector,
+        start_from = top | {
             base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
         }
         return start_from | form.opened(None, project_id) | chosen_project(project_id) | place.opened() | choices | opened(chosen)
 
     @shared.reported
-    def choose_recipe(name: str, project_id: int | None) -> Any:
-        """Inputs: train.recipe, train.project. Outputs: the form."""
-        return form.opened(name, project_id)
+    def choose_recipe(name: str, filled: str | None, project_id: int | None) -> Any:
+        """Inputs: train.recipe, the recipe that the form holds, train.project. Outputs: the form."""
+        return form.opened(name, project_id) if name != filled else gr.skip()  # the field was left: what was set stays
 
     @shared.reported
     def take_proposal(project_id: int | None) -> Any:
@@ -138,15 +137,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """Inputs: train.base, train.recipe_text. Outputs: train.plan, train.memory."""
         return form.weigh(base_id, toml) if toml else gr.skip()
 
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: train.project.
-
-        Outputs: the browser's last project, the form, train.data, train.start, train.hint, train.job and the job.
-        """
+    def switch_project(project_id: int) -> dict[Any, Any]:
+        """The form, the project's data and its jobs."""
         choices, chosen = listed(project_id, None)
-        top = {head.remembered: project_id} | chosen_project(project_id)
-        return top | form.opened(None, project_id) | choices | opened(chosen)
+        return chosen_project(project_id) | form.opened(None, project_id) | choices | opened(chosen)
 
     @shared.reported
     def begin(
@@ -223,15 +217,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         gr.Info("Jobs started from now on run there.", title="Kept", duration=4)
         return kept
 
-    everything = [head.project, head.hint, head.remembered, data, start, base, *form.outputs, *place.outputs, *live]
+    of_projects = [head.hint, data, start, *form.outputs, *live]
+    everything = [head.project, head.remembered, base, *place.outputs, *of_projects]
     weighed = {"fn": weigh, "inputs": [base, form.text], "outputs": [form.plan, form.memory], **shared.LIGHT}
     drafted = {"fn": draft, "inputs": form.inputs, "outputs": [form.text, form.plan], **shared.LIGHT}
     counted = {"fn": count, "inputs": head.project, "outputs": [data, start], **shared.LIGHT}
     demo.load(load, head.remembered, everything, **shared.LIGHT).then(**drafted).then(**weighed).then(**counted)
-    switched = head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    switched = head.on_switch(switch_project, of_projects)
     switched.then(**drafted).then(**weighed).then(**counted)
     form.take.click(take_proposal, head.project, form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
-    chosen = form.recipe.input(choose_recipe, [form.recipe, head.project], form.outputs, **shared.LIGHT)
+    chosen = form.recipe.input(choose_recipe, [form.recipe, form.filled, head.project], form.outputs, **shared.LIGHT)
     chosen.then(**drafted).then(**weighed)
     form.stages.input(choose_stages, [form.recipe, form.stages], form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
     for field in (form.steps, form.rate, form.table, form.more):

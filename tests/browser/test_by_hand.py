@@ -235,6 +235,26 @@ def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> Non
     talked.clean()
 
 
+def test_passing_the_project_by_keyboard_changes_nothing(talked: View) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    talked.field("correct.status").click()
+    talked.page.get_by_role("option", name="all", exact=True).click()
+    talked.has("correct.status", "all")
+    talked.field("correct.project").focus()
+    talked.page.keyboard.press("Tab")  # Gradio's dropdown says that something was chosen when it is left
+    talked.page.wait_for_timeout(1500)
+    talked.has("correct.status", "all")
+    talked.says("correct.title", "Turn 3")
+    talked.go("train")
+    talked.field("train.steps").fill("7")
+    talked.field("train.recipe").focus()
+    talked.page.keyboard.press("Tab")
+    talked.page.wait_for_timeout(1500)
+    talked.has("train.steps", "7")
+    talked.clean()
+
+
 def test_slots_come_and_go_and_history_keeps_them(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
