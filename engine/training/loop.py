@@ -255,14 +255,15 @@ class _Run:
 
         optimiser.zero()
         figures = self._together(index, step, backward, optimiser)
-        norm, rate = optimiser.step(step, float(share.tokens))
+        norm = optimiser.norm(float(share.tokens))
         if not (math.isfinite(figures.loss) and math.isfinite(norm)):
-            self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
+            self._save_checkpoint(self.folder.last_good)  # no step was taken: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
             raise LossError(
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
                 f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
+        rate = optimiser.step(step, norm)
         values = {"loss": figures.loss / share.tokens, "lr": rate, "grad_norm": norm}
         values |= {"tokens": share.tokens, "turns": share.turns}
         rates = {"positions": figures.positions, "speech_seconds": round(figures.seconds, 2)}
