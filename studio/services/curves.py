@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 KEPT = 2000  # points of a curve that are kept at most, and half of them at least once there are as many
 CURVES = 32  # runs whose curves are kept; of those nobody looked at for longest, the file is read again
@@ -47,7 +48,7 @@ class Curve:
 
     _points: list[MetricPoint]
     _measured: list[Measured]
-    _newest: bytes | None
+    _newest: bytes
     _mark: bytes
     _offset: int
     _lines: int
@@ -73,15 +74,15 @@ class Curve:
                         half = self._take(half + chunk)
             except FileNotFoundError:
                 self._forget()
-            newest = [] if self._newest is None or (self._lines - 1) % self._stride == 0 else [_point(self._newest)]
-            return [*self._points, *newest], list(self._measured)
+            newest = None if (self._lines - 1) % self._stride == 0 else _point(self._newest)
+            return [*self._points, *filter(None, [newest])], list(self._measured)
 
     def _take(self, text: bytes) -> bytes:
         """Note the whole lines; what is left comes back."""
         read = text[: text.rfind(b"\n") + 1]
         for line in read.splitlines():
-            if self._lines % self._stride == 0:
-                self._points.append(_point(line))
+            if self._lines % self._stride == 0 and (point := _point(line)):
+                self._points.append(point)
             if b'_wer"' in line:
                 self._measured += _measures(line)
             self._lines += 1
@@ -97,7 +98,7 @@ class Curve:
         self._points, self._measured = [], []
         self._stride, self._lines, self._offset = 1, 0, 0
         self._mark = b""
-        self._newest = None
+        self._newest = b""
 
 
 _curves: OrderedDict[Path, Curve] = OrderedDict()
@@ -125,11 +126,19 @@ def _curve(path: Path) -> Curve:
         return curve
 
 
+def parse(line: bytes | str) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``; empty where it is broken, as a power cut may leave it."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {}
+
+
 def _measures(line: bytes) -> list[Measured]:
-    values = json.loads(line)
+    values = parse(line)
     return [Measured(values["step"], name, values[key]) for key, name in MEASURES.items() if values.get(key) is not None]
 
 
-def _point(line: bytes) -> MetricPoint:
-    values = json.loads(line)
-    return MetricPoint(**{field.name: values[field.name] for field in fields(MetricPoint)})
+def _point(line: bytes) -> MetricPoint | None:
+    values = parse(line)
+    return MetricPoint(**{field.name: values[field.name] for field in fields(MetricPoint)}) if values else None

@@ -40,7 +40,7 @@ def read_metrics(folder: Path, after_step: int, max_points: int) -> list[MetricP
 def newest_metrics(folder: Path) -> list[dict[str, Any]]:
     """The newest lines of ``metrics.jsonl``, some ten of them, oldest first."""
     lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+    return [found for line in lines if line.startswith("{") and line.endswith("\n") and (found := curves.parse(line))]
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.services import curves
+from studio.services import curves, runs
 
 
 def line(step: int) -> str:
@@ -64,3 +64,11 @@ def test_a_curve_follows_a_resumed_run_that_wrote_its_file_anew(tmp_path: Path) 
     found = curves.read(path)
     assert [point.step for point in found] == list(range(1, 30))
     assert [point.seconds for point in found] == [0.1] * 4 + [0.2] * 25
+
+
+def test_broken_lines_of_a_power_cut_are_passed_by(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "metrics.jsonl"
+    path.write_text(line(1) + line(2)[:40] + "\n" + line(3) + "\0" * 20 + '"held_out_wer"\n' + line(4)[:30] + "\n")
+    assert [point.step for point in curves.read(path)] == [1, 3] and curves.measured(path) == []
+    assert runs.last_metrics(tmp_path)["step"] == 3
