@@ -368,10 +368,18 @@ def frozen(job: JobView, part: str) -> list[tuple]:
     return [(turn.transcript, turn.state) for turn in manifest(job, part)]
 
 
-def test_transcripts_alone_teach_no_state(ws: Workspace, project: int, sound) -> None:
+def test_transcripts_alone_teach_words_and_no_state(ws: Workspace, project: int, sound, fake_engine) -> None:
     turn = dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d").id, sound())
     corrections.save_transcript(ws, turn.id, "hello", "anna", None)
-    assert "correct or accept the state of a turn too" in (training.preview(ws, project).problem or "")
+    found = training.preview(ws, project)
+    assert found.words_only and found.problem is None
+    for stages in (["adapt"], ["hear", "adapt"]):
+        with pytest.raises(StudioError, match="correct or accept the state of a turn too"):
+            training.start_job(ws, project, 1, "adapt", stages=stages)
+    job = wait(ws, training.start_job(ws, project, 1, "adapt", ["hear.steps=1"], stages=["hear"]).id)
+    assert job.status == "finished" and frozen(job, "snapshot") == [("hello", None)]
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    assert not training.preview(ws, project).words_only
 
 
 @BOTH
