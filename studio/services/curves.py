@@ -41,6 +41,7 @@ MEASURES = {
     "eval_wer": "word error rate, dev",
     "eval_jga": "joint goal accuracy, dev",
 }
+BESIDE = {"eval_seconds", "held_out_seconds"}  # what measuring took, beside a step's own seconds
 
 
 class Curve:
@@ -48,6 +49,7 @@ class Curve:
 
     _points: list[MetricPoint]
     _measured: list[Measured]
+    _beside: dict[str, float]
     _newest: bytes
     _mark: bytes
     _offset: int
@@ -59,8 +61,9 @@ class Curve:
         self._lock = threading.Lock()
         self._forget()
 
-    def read(self) -> tuple[list[MetricPoint], list[Measured]]:
-        """The points and what was measured, oldest first, after reading what was written since; empty without a file."""
+    def read(self) -> tuple[list[MetricPoint], list[Measured], dict[str, float]]:
+        """The points, what was measured, oldest first, and the seconds of that by stage, after reading what was written since;
+        empty without a file."""
         with self._lock:
             try:
                 with self.path.open("rb") as file:
@@ -75,7 +78,7 @@ class Curve:
             except FileNotFoundError:
                 self._forget()
             newest = None if (self._lines - 1) % self._stride == 0 else _point(self._newest)
-            return [*self._points, *filter(None, [newest])], list(self._measured)
+            return [*self._points, *filter(None, [newest])], list(self._measured), dict(self._beside)
 
     def _take(self, text: bytes) -> bytes:
         """Note the whole lines; what is left comes back."""
@@ -83,8 +86,8 @@ class Curve:
         for line in read.splitlines():
             if self._lines % self._stride == 0 and (point := _point(line)):
                 self._points.append(point)
-            if b'_wer"' in line:
-                self._measured += _measures(line)
+            if b'"eval_' in line or b'"held_out_' in line:
+                self._take_measures(parse(line))
             self._lines += 1
             self._newest = line
         self._offset += len(read)
@@ -94,8 +97,15 @@ class Curve:
         self._measured = self._measured[-KEPT:]
         return text[len(read) :]
 
+    def _take_measures(self, values: dict[str, Any]) -> None:
+        for key, name in MEASURES.items():
+            if values.get(key) is not None:
+                self._measured.append(Measured(values["step"], name, values[key]))
+        for key in BESIDE & values.keys():
+            self._beside[values["stage"]] = self._beside.get(values["stage"], 0.0) + values[key]
+
     def _forget(self) -> None:
-        self._points, self._measured = [], []
+        self._points, self._measured, self._beside = [], [], {}
         self._stride, self._lines, self._offset = 1, 0, 0
         self._mark = b""
         self._newest = b""
@@ -117,6 +127,11 @@ def measured(path: Path) -> list[Measured]:
     return _curve(path).read()[1]
 
 
+def seconds_beside(path: Path) -> dict[str, float]:
+    """How long measuring took beside the steps, by stage."""
+    return _curve(path).read()[2]
+
+
 def _curve(path: Path) -> Curve:
     with _lock:
         curve = _curves.setdefault(path, Curve(path))
@@ -132,11 +147,6 @@ def parse(line: bytes | str) -> dict[str, Any]:
         return json.loads(line)
     except ValueError:
         return {}
-
-
-def _measures(line: bytes) -> list[Measured]:
-    values = parse(line)
-    return [Measured(values["step"], name, values[key]) for key, name in MEASURES.items() if values.get(key) is not None]
 
 
 def _point(line: bytes) -> MetricPoint | None:
