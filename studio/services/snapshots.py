@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
+from db.models import Checkpoint, Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
 from db.repositories import dialogues, revisions
 from engine.dialogue import iterate_slots, write_manifest
 from studio.errors import StudioError
-from studio.services import labels, leaks, provenance, splits
+from studio.services import checkpoints, labels, leaks, provenance, splits
 from studio.services.manifests import Label, manifest_dialogue
 from studio.services.ontology import newest
 from studio.services.views import TurnView, dialogue_view
@@ -94,7 +94,7 @@ def freeze(
             raise StudioError(NO_DEV)
         train += dev
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = _problem(session, job.project_id, train, held_out) or leaks.inherited(session, job.base, held_out)
+    problem = _problem(session, job.project_id, train, held_out) or _inherited(session, job, held_out)
     if problem is None and states and not _has_state(train):
         problem = NO_STATE
     if problem is not None:
@@ -123,10 +123,10 @@ def freeze_held_out(ws: Workspace, session: Session, job: Job) -> None:
     """Write the project's held-out dialogues below the (flushed) job's folder, to score its checkpoint on.
 
     Raises:
-        StudioError: nothing is held out, or the checkpoint was trained on it.
+        StudioError: nothing is held out, or the checkpoint, or the one in use, was trained on it.
     """
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = NOT_HELD_OUT if not held_out else leaks.inherited(session, job.base, held_out)
+    problem = NOT_HELD_OUT if not held_out else _inherited(session, job, held_out)
     if problem is not None:
         raise StudioError(problem)
     manifest = ws.path(job.folder) / HELD_OUT
@@ -194,6 +194,10 @@ def _problem(session: Session, project_id: int, train: Sequence[_Labelled], held
         return NOTHING
     names = [dialogue.row.name for dialogue in train]
     return splits.refusal(session, project_id, names) or leaks.refusal(train, held_out)
+
+
+def _inherited(session: Session, job: Job, held_out: Sequence[_Labelled]) -> str | None:
+    return leaks.inherited(job.base, session.get(Checkpoint, checkpoints.in_use_id(session)), held_out)
 
 
 def _has_state(train: Sequence[_Labelled]) -> bool:
