@@ -83,7 +83,7 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
 
 
 def error_counts(session: Session, project_id: int, checkpoint_id: int) -> dict[tuple[str, str], dict[ErrorKind, int]]:
-    """How often a checkpoint misheard and misunderstood each slot in dialogues of the split ``train``, by the project's labels."""
+    """How often a checkpoint misheard and misunderstood each slot in dialogues to train on, by the project's labels."""
     counted = (
         Dialogue.project_id == project_id,
         Dialogue.split == Split.TRAIN,

@@ -30,10 +30,11 @@ BATCH = 16  # rows of a step where a recipe does not say
 
 
 def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float | None:
-    """How long training with a complete recipe will take, measuring included and scoring not; ``None`` where no earlier run did such work on this machine.
+    """How long training with a complete recipe will take, without scoring; ``None`` where no earlier run did such work on this
+    machine.
 
     A row of a stage takes as long as a row of the newest run of this machine whose base models, backend, tasks and kind of loss
-    were the same.
+    were the same, with what was measured beside the steps.
 
     Raises:
         StudioError: no such checkpoint.
@@ -74,7 +75,7 @@ def seconds_per_turn(ws: Workspace, checkpoint_id: int) -> float | None:
 
 
 def scoring_seconds(ws: Workspace, session: Session, checkpoint: Checkpoint) -> float | None:
-    """How long scoring takes for a turn, by the newest scoring of a checkpoint with the same base models; ``None`` without one."""
+    """How long scoring takes for a turn, by the newest one of a checkpoint with the same base models; ``None`` without."""
     models = _models(checkpoints.folder(ws, checkpoint))
     for scored, evaluation in checkpoint_rows.newest_evaluations(session, SCORINGS):
         seconds, turns = (evaluation.scores.get(key) for key in ("compute_seconds", "user_turns"))

@@ -60,8 +60,9 @@ def start_job(
     there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe, checkpoint or backend, a recipe
-            for another model than the checkpoint's or that needs dev dialogues where none is corrected, or the disk is full.
+        StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe, checkpoint
+            or backend, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected, or the
+            disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
     with ws.read() as session:
