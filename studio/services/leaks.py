@@ -24,9 +24,9 @@ def refusal(train: Sequence[Labelled], held_out: Sequence[Labelled]) -> str | No
     said = {words: dialogue.name for dialogue, turns in train if len(words := _words(turns)) > 1 and all(words)}
     telling = [_telling(turns) for _, turns in train]
     having: dict[str, list[int]] = {}
-    for place, known in enumerate(telling):
-        for words in known:
-            having.setdefault(words, []).append(place)
+    for place, texts in enumerate(telling):
+        for text in texts:
+            having.setdefault(text, []).append(place)
     for dialogue, turns in held_out:
         for sound in sounds([(dialogue, turns)]):
             if sound in heard:
@@ -34,7 +34,7 @@ def refusal(train: Sequence[Labelled], held_out: Sequence[Labelled]) -> str | No
         if (whole := _words(turns)) in said:
             return _sentence(dialogue.name, said[whole], "says the same, turn by turn")
         mine = _telling(turns)
-        for place, alike in Counter(place for words in mine for place in having.get(words, ())).most_common():
+        for place, alike in Counter(place for text in mine for place in having.get(text, ())).most_common():
             if alike >= max(ALIKE, SHARE * min(len(mine), len(telling[place]))):
                 return _sentence(dialogue.name, train[place][0].name, f"says the same in {alike} turns")
     return None

@@ -61,8 +61,8 @@ def start_job(
 
     Raises:
         StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe, checkpoint
-            or backend, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected, or the
-            disk is full.
+            or backend, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected, or
+            the disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
     with ws.read() as session:
