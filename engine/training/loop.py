@@ -41,7 +41,7 @@ from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
-from engine.training.watching import Answers, excerpt, spread_evenly
+from engine.training.watching import Answers, spread_evenly
 
 # What a resumed run may change in its recipe: how the work is cut up, not what it is.
 HOW: Any = {
@@ -137,7 +137,6 @@ class _Run:
             check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         if watched and processes.shard:
             raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
-        watched = excerpt(watched)
         check_audio(turn.audio for dialogue in watched for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []

@@ -28,7 +28,8 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class Measured:
-    """WER or JGA (percent) of the model as it stood after a step, on the held-out turns it is watched on or on dev dialogues."""
+    """WER or JGA (percent) of the model as it stood after a step, on the held-out turns it is watched on or on dev dialogues;
+    ``measure`` says which and of how many turns."""
 
     step: int
     measure: str
@@ -100,7 +101,9 @@ class Curve:
     def _take_measures(self, values: dict[str, Any]) -> None:
         for key, name in MEASURES.items():
             if values.get(key) is not None:
-                self._measured.append(Measured(values["step"], name, values[key]))
+                turns = values.get(f"{key}_turns")
+                of = f" ({turns} turns)" if turns else ""
+                self._measured.append(Measured(values["step"], name + of, values[key]))
         for key in BESIDE & values.keys():
             self._beside[values["stage"]] = self._beside.get(values["stage"], 0.0) + values[key]
 
