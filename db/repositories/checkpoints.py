@@ -36,6 +36,12 @@ def evaluation(session: Session, checkpoint_id: int, manifest_sha256: str) -> Ev
     )
 
 
+def newest_evaluations(session: Session, limit: int) -> Sequence[tuple[Checkpoint, Evaluation]]:
+    """What was scored last, with its checkpoint, newest first."""
+    query = select(Checkpoint, Evaluation).join(Evaluation).order_by(Evaluation.id.desc()).limit(limit)
+    return [(checkpoint, evaluation) for checkpoint, evaluation in session.execute(query)]
+
+
 def common(session: Session, first_id: int, second_id: int, answered: bool = False) -> tuple[Evaluation, Evaluation] | None:
     """Evaluations of two checkpoints on the newest manifest that both were scored on; newest by the second's.
 

@@ -41,7 +41,7 @@ from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
-from engine.training.watching import Answers, excerpt, spread_evenly
+from engine.training.watching import Answers, spread_evenly
 
 # What a resumed run may change in its recipe: how the work is cut up, not what it is.
 HOW: Any = {
@@ -137,7 +137,6 @@ class _Run:
             check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         if watched and processes.shard:
             raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
-        watched = excerpt(watched)
         check_audio(turn.audio for dialogue in watched for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
@@ -255,14 +254,15 @@ class _Run:
 
         optimiser.zero()
         figures = self._together(index, step, backward, optimiser)
-        norm, rate = optimiser.step(step, float(share.tokens))
+        norm = optimiser.norm(float(share.tokens))
         if not (math.isfinite(figures.loss) and math.isfinite(norm)):
-            self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
+            self._save_checkpoint(self.folder.last_good)  # no step was taken: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
             raise LossError(
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
                 f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
+        rate = optimiser.step(step, norm)
         values = {"loss": figures.loss / share.tokens, "lr": rate, "grad_norm": norm}
         values |= {"tokens": share.tokens, "turns": share.turns}
         rates = {"positions": figures.positions, "speech_seconds": round(figures.seconds, 2)}

@@ -121,16 +121,21 @@ class RecipeForm:
         try:
             measured = estimates.measured_seconds(self.ws, toml, base_id)
             if measured is not None:
-                time = f"about {job_views.roughly(measured)}, as fast as earlier runs on this machine. Scoring comes on top."
+                time = f"about {job_views.roughly(measured)}, as fast as earlier runs on this machine."
             else:
                 guess = job_views.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
                 time = f"some {guess}, which is a guess by the size of the models: no such run was measured on this machine yet."
             return {
-                self.plan: f"<p>Training time: {shared.escape(time)}</p>",
+                self.plan: f"<p>Training time: {shared.escape(time)} {shared.escape(self._scoring(base_id))}</p>",
                 self.memory: f"<p>Memory: {shared.escape(estimates.memory(self.ws, toml, base_id))}</p>",
             }
         except StudioError as error:
             return {self.plan: "", self.memory: shared.alert(error)}
+
+    def _scoring(self, base_id: int) -> str:
+        """What comes after the training."""
+        each = estimates.seconds_per_turn(self.ws, base_id)
+        return "Scoring comes on top" + (f", about {each:.2g} s for each held-out turn and checkpoint." if each else ".")
 
 
 def _proposable(chosen: RecipeView) -> bool:

@@ -13,6 +13,8 @@ from engine.failures import KINDS, kind_in, kind_of
 from studio.errors import StudioError
 
 KILLED = (-9, 128 + 9)  # SIGKILL, as this system and as a shell has it: what the system does to who takes too much memory
+CHILD_KILLED = "signal 9 (sigkill)"  # what torchrun says of one of its processes
+END = 40  # lines at the end of a log that may tell why
 ROOM = 1_000_000  # bytes that have to be free for a job to write anything
 LESS = "or start a new job with a lower max_positions"
 ADVICE = {
@@ -37,12 +39,13 @@ def why(folder: Path, told: dict[str, Any], exit_code: int, log: str) -> tuple[s
 
     Args:
         told: what it left, with ``error`` and ``failure``; may be empty.
-        log: what it said.
+        log: what it said. Only where it left no sentence, and only at the end: what went wrong before did not end it.
     """
     said, kind = told.get("error"), FailureKind(told["failure"]) if told.get("failure") in KINDS else FailureKind.OTHER
+    end = "\n".join(log.splitlines()[-END:])
     if kind == FailureKind.OTHER:
-        kind = FailureKind(kind_in(f"{said or ''} {log}"))
-    if kind == FailureKind.OTHER and said is None and exit_code in KILLED:
+        kind = FailureKind(kind_in(said or end))
+    if kind == FailureKind.OTHER and (CHILD_KILLED in end.lower() or (said is None and exit_code in KILLED)):
         kind = FailureKind.MEMORY
     if kind not in (FailureKind.GPU_MEMORY, FailureKind.MEMORY, FailureKind.LOSS) and (trouble := disk_trouble(folder)):
         return trouble, FailureKind.DISK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,11 +13,13 @@ from sqlalchemy.orm import Session
 from db.models import Job, JobKind, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
+from engine.dialogue import ManifestError, read_manifest
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
-from studio.services import room, runs
+from studio.services import checkpoints, estimates, room, runs
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
+from studio.services.snapshots import HELD_OUT
 from studio.workspace import Workspace
 
 Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
@@ -31,6 +34,8 @@ class JobView:
     ``waits_for`` says what keeps a queued job from running. ``recipe``, ``stage`` (of the recipe), ``loss`` and the like are a
     training's; ``base_checkpoint`` is where it starts, or what is scored. ``error`` is the sentence on what went wrong, and
     ``failure`` its kind.
+
+    ``eta_seconds`` is the time to the end of what is counted, and ``then`` says in words what comes on top.
 
     ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
     the checkpoint was to be put in use, ``None`` where it was not asked.
@@ -56,6 +61,7 @@ class JobView:
     step: int
     total_steps: int | None
     eta_seconds: float | None
+    then: str
     loss: float | None
     error: str | None
     failure: Failure | None
@@ -73,7 +79,7 @@ class JobView:
     @property
     def left(self) -> str | None:
         """How long it still takes, in words, where that is known."""
-        return f"about {roughly(self.eta_seconds)} left" if self.active and self.eta_seconds else None
+        return f"about {roughly(self.eta_seconds)} left{self.then}" if self.active and self.eta_seconds else None
 
     @property
     def has_scores(self) -> bool:
@@ -188,6 +194,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         step=newest.get("step", 0),
         total_steps=newest.get("total_steps"),
         eta_seconds=newest.get("eta_seconds"),
+        then=_then(ws, session, job) if job.kind == JobKind.TRAIN and not counted else "",
         loss=newest.get("loss"),
         error=job.error,
         failure=cast(Failure, str(job.failure)) if job.failure is not None else None,
@@ -202,6 +209,28 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         started=job.started,
         ended=job.ended,
     )
+
+
+def _then(ws: Workspace, session: Session, job: Job) -> str:
+    """That a training that runs will be scored, and how long that takes where earlier scorings tell."""
+    snapshot = job.snapshot
+    if job.status != JobStatus.RUNNING or job.base is None or snapshot is None or snapshot.held_out_sha256 is None:
+        return ""
+    each, turns = estimates.scoring_seconds(ws, session, job.base), _turns_to_score(ws.path(job.folder) / HELD_OUT)
+    if not (each and turns):
+        return ", then scoring"
+    before = {job.base.id, checkpoints.in_use_id(session)}
+    known = sum(checkpoint_rows.scores(session, id_, snapshot.held_out_sha256) is not None for id_ in before)
+    return f", then scoring for about {roughly(each * turns * (len(before) - known + 1))}"
+
+
+@lru_cache(maxsize=8)
+def _turns_to_score(manifest: Path) -> int:
+    """Of a job's own manifest, which is never changed; 0 where it is gone."""
+    try:
+        return sum(bool(turn.audio) for dialogue in read_manifest(manifest) for turn in dialogue.user_turns())
+    except ManifestError:
+        return 0
 
 
 def _waits_for(ws: Workspace, session: Session, job: Job) -> str | None:

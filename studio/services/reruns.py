@@ -12,7 +12,7 @@ from db.models import Job, JobKind, Snapshot, SnapshotRevision
 from db.repositories import checkpoints as checkpoint_rows
 from engine.dialogue import read_manifest
 from studio.errors import StudioError
-from studio.services import checkpoints, provenance
+from studio.services import checkpoints, curves, provenance
 from studio.services.job_views import JobView, find_job, job_view
 from studio.services.provenance import RECIPE, weights_hash
 from studio.services.recordings import sound_hash
@@ -137,7 +137,7 @@ def _text(path: Path) -> str:
 
 def _curve(folder: Path) -> list[list[Any]]:
     lines = _text(folder / "train" / "metrics.jsonl").splitlines()
-    return [[point.get(key) for key in CURVE] for point in map(json.loads, lines)]
+    return [[point.get(key) for key in CURVE] for point in map(curves.parse, lines) if point]
 
 
 def _curves(first: list[list[Any]], second: list[list[Any]]) -> dict[str, Any] | None:

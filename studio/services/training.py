@@ -60,8 +60,9 @@ def start_job(
     there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe, checkpoint or backend, a recipe
-            for another model than the checkpoint's or that needs dev dialogues where none is corrected, or the disk is full.
+        StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe, checkpoint
+            or backend, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected, or
+            the disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
     with ws.read() as session:
@@ -69,7 +70,7 @@ def start_job(
         if session.get(Project, project_id) is None or found is None:
             raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
         folder = checkpoints.require_whole(ws, found)
-    evaluates = any(stage.eval_every for stage in on_base(text, folder).stages)
+    run = on_base(text, folder).stages
     known = provenance.describe_checkpoint(folder)
     with ws.write() as session:
         backend = backend or settings.get(session, settings.TRAINING_BACKEND, backends.LOCAL)
@@ -85,7 +86,8 @@ def start_job(
         session.add(job)
         session.flush()
         with new_folder(ws.path(job.folder)):
-            freeze(ws, session, job, text, known, evaluates)
+            evaluates, states = any(stage.eval_every for stage in run), any("dst" in stage.tasks for stage in run)
+            freeze(ws, session, job, text, known, evaluates=evaluates, states=states)
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)

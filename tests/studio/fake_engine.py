@@ -73,7 +73,7 @@ def watch(arguments: argparse.Namespace, step: int) -> dict:
     partial = arguments.out / "samples.partial"
     partial.write_text(json.dumps({"step": step, "stage": "stage2", "of": "held_out", "turns": [turn]}))
     partial.replace(arguments.out / "samples.json")
-    return {"held_out_wer": 100 / step, "held_out_jga": 100 - 100 / step, "held_out_seconds": 0.1}
+    return {"held_out_wer": 100 / step, "held_out_wer_turns": 1, "held_out_jga": 100 - 100 / step, "held_out_seconds": 0.1}
 
 
 def finish(out: Path, status: str, steps: int, error: str | None, code: int) -> int:

@@ -368,10 +368,18 @@ def frozen(job: JobView, part: str) -> list[tuple]:
     return [(turn.transcript, turn.state) for turn in manifest(job, part)]
 
 
-def test_transcripts_alone_teach_no_state(ws: Workspace, project: int, sound) -> None:
+def test_transcripts_alone_teach_words_and_no_state(ws: Workspace, project: int, sound, fake_engine) -> None:
     turn = dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d").id, sound())
     corrections.save_transcript(ws, turn.id, "hello", "anna", None)
-    assert "correct or accept the state of a turn too" in (training.preview(ws, project).problem or "")
+    found = training.preview(ws, project)
+    assert found.words_only and found.problem is None
+    for stages in (["adapt"], ["hear", "adapt"]):
+        with pytest.raises(StudioError, match="correct or accept the state of a turn too"):
+            training.start_job(ws, project, 1, "adapt", stages=stages)
+    job = wait(ws, training.start_job(ws, project, 1, "adapt", ["hear.steps=1"], stages=["hear"]).id)
+    assert job.status == "finished" and frozen(job, "snapshot") == [("hello", None)]
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    assert not training.preview(ws, project).words_only
 
 
 @BOTH
@@ -416,12 +424,26 @@ def test_what_cannot_be_started_is_refused_before_anything_is_written(
     assert training.list_jobs(ws) == []
 
 
+def test_the_time_that_is_left_of_a_training_names_the_scoring_that_comes_on_top(ws: Workspace, start) -> None:
+    base = checkpoints.in_use(ws).id
+    job = wait(ws, start(steps=50, **SLOW).id, lambda job: job.step > 1)
+    assert job.left is not None and job.left.endswith(" left, then scoring"), "no scoring was measured yet"
+    with ws.write() as session:
+        scores = {"compute_seconds": 200.0, "user_turns": 2}
+        session.add(Evaluation(checkpoint_id=base, manifest_sha256="0" * 64, scores=scores))
+    job = training.job_view(ws, job.id)
+    assert job.left is not None and job.left.endswith(" left, then scoring for about 3.3 minutes"), "of the base and the new one"
+    assert estimates.seconds_per_turn(ws, base) == 100.0
+    training.stop_job(ws, job.id)
+    assert wait(ws, job.id).left is None
+
+
 def test_the_time_a_run_takes_is_known_from_earlier_ones(ws: Workspace, start, monkeypatch: pytest.MonkeyPatch) -> None:
     toml = training.recipe_toml("demo", ["stage2.steps=100", "stage2.batch=8"], ["stage2"])
     base = checkpoints.in_use(ws).id
     assert estimates.measured_seconds(ws, toml, base) is None, "nothing was measured yet"
-    wait(ws, start(steps=5).id)  # the fake engine says 0.01 s for a step, of 16 rows in stage2
-    assert estimates.measured_seconds(ws, toml, base) == pytest.approx(100 * 0.01 * 8 / 16)
+    wait(ws, start(steps=5).id)  # the fake engine says 0.01 s for a step, of 16 rows in stage2, and twice 0.1 s for watching
+    assert estimates.measured_seconds(ws, toml, base) == pytest.approx(100 * (0.01 + 0.2 / 5) * 8 / 16)
     assert estimates.measured_seconds(ws, training.recipe_toml("demo"), base) is None, "no asr stage was measured"
     monkeypatch.setattr(estimates, "gethostname", lambda: "another machine")
     assert estimates.measured_seconds(ws, toml, base) is None, "a job elsewhere says nothing of this machine"

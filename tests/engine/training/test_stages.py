@@ -12,7 +12,7 @@ from engine.dialogue import Dialogue, Turn
 from engine.training import loop as loop_module
 from engine.training import train, watching
 from engine.training.folder import RunFolder
-from engine.training.watching import WATCHED_DIALOGUES, WATCHED_TURNS, excerpt
+from engine.training.watching import FIRST_TURNS, excerpt
 
 LORA = {"encoder_tuning": "lora", "encoder_lora": {"rank": 2, "alpha": 4}}
 FULL = {"encoder_tuning": "full"}
@@ -182,9 +182,28 @@ def test_what_is_watched_is_little_however_much_is_held_out():
     def talk(name):
         return Dialogue(name, [Turn(n, "user" if n % 2 else "agent", "north", "a.flac") for n in range(40)])
 
-    cut = excerpt([talk(f"d{n}") for n in range(1000)])
-    assert [len(dialogue.user_turns()) for dialogue in cut] == [WATCHED_TURNS] * WATCHED_DIALOGUES
-    assert len({dialogue.dialogue_id for dialogue in cut}) == WATCHED_DIALOGUES
+    held_out = [talk(f"d{n}") for n in range(1000)]
+    cut = excerpt(held_out, FIRST_TURNS)
+    assert [(dialogue.dialogue_id, len(dialogue.user_turns())) for dialogue in cut] == [("d0", 2), ("d256", 2), ("d512", 2)]
+    before: set[tuple[str, int]] = set()
+    for turns in (6, 7, 2000, 2001, 4100, 30_000):
+        now = {(d.dialogue_id, turn.turn_id) for d in excerpt(held_out, turns) for turn in d.user_turns()}
+        assert len(now) == min(turns, 20_000) and now > before, "more turns are the same ones and others"
+        before = now
+    assert excerpt([Dialogue("typed", [Turn(0, "user", "north")])], 6) == []
+
+
+@pytest.mark.parametrize(("share", "turns"), [(1e-9, [6, 6, 6, 6]), (1e9, [6, 8, 8, 8])])
+def test_as_many_turns_are_watched_as_the_time_allows_and_the_figures_say_how_many(
+    make_recipe, corpus, tmp_path, monkeypatch, share, turns
+):
+    monkeypatch.setattr(watching, "WATCH_STEPS", 2)
+    monkeypatch.setattr(watching, "SHARE", share)
+    held_out = [replace(dialogue, split="test") for dialogue in corpus if dialogue.source != "noise"][:4]
+    train(make_recipe(steps=5), corpus, tmp_path, cache=tmp_path / "cache", watched=held_out)
+    watched = [line for line in lines(tmp_path) if "held_out_wer" in line]
+    assert [line["held_out_wer_turns"] for line in watched] == [line["held_out_jga_turns"] for line in watched] == turns
+    assert len(json.loads((tmp_path / "samples.json").read_text())["turns"]) == FIRST_TURNS
 
 
 def test_metrics_tell_the_throughput(make_recipe, corpus, tmp_path):
