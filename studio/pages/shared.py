@@ -93,7 +93,10 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     if not far.corrected:
         if far.predicted:
             return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."
-        return "<b>Start here:</b> speak on Talk or press Next turn there, or <a href='correct'>correct a dialogue</a>."
+        return (
+            "<b>Start here:</b> on <a href='./'>Talk</a>, speak or press Next turn and watch; or "
+            "<a href='correct'>open a turn</a> and press M: the model answers it, and you say what is right."
+        )
     if not training.list_jobs(ws, project_id, limit=1, kind="train"):
         return "<b>Next:</b> correct a few more turns, then <a href='train'>fine-tune the model</a> on them."
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."
