@@ -77,8 +77,8 @@ def overlooked(session: Session) -> bool:
 
 
 def disk_failed(session: Session) -> Job | None:
-    """The newest job that failed for its disk, if none was started after that."""
-    broken = (Job.status == JobStatus.FAILED, Job.failure == FailureKind.DISK)
+    """The newest job that failed for its disk, or whose scoring did, if none was started after that."""
+    broken = (Job.status.in_((JobStatus.FAILED, JobStatus.FINISHED)), Job.failure == FailureKind.DISK)
     failed = session.scalar(select(Job).where(*broken).order_by(Job.ended.desc()).limit(1))
     if failed is None or session.scalar(select(Job.id).where(Job.started > failed.ended).limit(1)) is not None:
         return None

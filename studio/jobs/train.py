@@ -12,9 +12,7 @@ from studio.services import checkpoints, lease, promotion, provenance, reruns, r
 from studio.services.snapshots import HELD_OUT, TRAIN
 
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
-UNSCORED = (
-    "The checkpoint is trained, but scoring on the held-out dialogues failed: see the log, then resume the job to score again."
-)
+SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it."
 
 
 def run(shell: Shell) -> Ended:
@@ -37,14 +35,17 @@ def run(shell: Shell) -> Ended:
     }
     failures = evaluate.score(shell, phases)
     if failures and failures[0].status == JobStatus.STOPPED:
-        return failures[0]
+        return replace(failures[0], error=SCORING_STOPPED)
     (shell.folder / runs.PROGRESS).unlink(missing_ok=True)  # what counts is the training again
     reruns.judge(shell.ws, shell.job_id)
     if wanted and used_id != checkpoint_id:  # else it was killed after that
         said = promotion.promote_finished(shell.ws, checkpoint_id, f"job {shell.job_id}")
         with shell.ws.write() as session:
             shell.job(session).gate = said
-    return replace(failures[0], status=JobStatus.FINISHED, error=UNSCORED) if failures else Ended(JobStatus.FINISHED)
+    if failures:
+        why = f"The checkpoint is trained, not scored: {failures[0].error} After that, resume the job to score again."
+        return replace(failures[0], status=JobStatus.FINISHED, error=why)
+    return Ended(JobStatus.FINISHED)
 
 
 def _train(shell: Shell) -> int:
@@ -69,11 +70,10 @@ def _train(shell: Shell) -> int:
 
 
 def _register(shell: Shell) -> tuple[int, int]:
-    """Enter the new checkpoint; returns its id and its base's."""
+    """Enter the new checkpoint; returns its id and its base's. The job runs on: a stop ends the scoring."""
     with shell.ws.write() as session:
         job = shell.job(session)
         assert job.base_id is not None
-        job.status, job.phase = JobStatus.SAVING, "saving the checkpoint"
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)
             session.flush()

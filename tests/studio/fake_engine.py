@@ -1,7 +1,8 @@
 """Stands in for ``python -m engine``: keeps the promises of docs/architecture.md about files and exit codes, learns nothing.
 
 ``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash``, ``deaf`` (does not hear a wish to stop),
-``regress`` (the new checkpoint understands nothing) or ``another`` (another result than otherwise);
+``regress`` (the new checkpoint understands nothing), ``unscored`` (scoring fails), ``full`` (scoring finds the disk full) or
+``another`` (another result than otherwise);
 ``FAKE_STEP`` is the seconds a step takes; while the file ``FAKE_HOLD`` is there, scoring goes no further than two turns.
 """
 
@@ -82,6 +83,8 @@ def finish(out: Path, status: str, steps: int, error: str | None, code: int) -> 
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    if MODE == "full":
+        raise OSError(28, "No space left on device")
     print(f"a library says something about {arguments.checkpoint}")
     name = Path(arguments.checkpoint).name
     fails = MODE == "regress" and name != "demo"

@@ -73,8 +73,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.FINISHED], ids=["a job", "the scoring after a training"])
 def test_after_a_job_found_the_disk_full_the_next_ones_wait_for_room_and_then_start_by_themselves(
-    ws: Workspace, project: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[int]
+    ws: Workspace, project: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[int], status: JobStatus
 ) -> None:
     saved = ws.path("runs/1/train/resume/state.safetensors")
     saved.parent.mkdir(parents=True)
@@ -85,7 +86,7 @@ def test_after_a_job_found_the_disk_full_the_next_ones_wait_for_room_and_then_st
     with ws.write() as session:
         session.add(failed := Job(project_id=project, kind=JobKind.PREDICT))
         session.flush()
-        jobs.end(failed, JobStatus.FAILED, "The disk is full.", FailureKind.DISK)
+        jobs.end(failed, status, "The disk is full.", FailureKind.DISK)
     job = queueing.start_import(ws, project, tmp_path / "m.jsonl")
     with ws.write() as session:
         session.get_one(Job, job.id).created -= jobs.PATIENCE

@@ -89,7 +89,7 @@ def test_the_turns_of_a_scoring_are_counted_over_all_its_checkpoints(
     (tmp_path / "hold").touch()
     monkeypatch.setenv("FAKE_HOLD", str(tmp_path / "hold"))
     job = wait(ws, start(steps=3).id, lambda job: job.unit == "turn" and job.step == 2)
-    assert (job.status, job.phase, job.total_steps) == ("saving", "scoring the checkpoint in use", 8)
+    assert (job.status, job.phase, job.total_steps) == ("running", "scoring the checkpoint in use", 8)
     line, found = (
         CliRunner().invoke(cli.app, ["jobs", "list", *form, "--home", str(ws.home)]).stdout for form in ([], ["--json"])
     )
@@ -98,6 +98,25 @@ def test_the_turns_of_a_scoring_are_counted_over_all_its_checkpoints(
     (tmp_path / "hold").unlink()
     done = wait(ws, job.id)
     assert (done.status, done.unit, done.step, done.total_steps) == ("finished", "step", 3, 3)
+
+
+def test_a_training_is_stopped_while_it_is_scored_and_keeps_its_checkpoint(
+    ws: Workspace, start, corrected, monkeypatch, tmp_path
+) -> None:
+    corrected("also held out", turns=3, split="test")
+    (tmp_path / "hold").touch()
+    monkeypatch.setenv("FAKE_HOLD", str(tmp_path / "hold"))
+    job = wait(ws, start(steps=3).id, lambda job: job.unit == "turn" and job.step == 2)
+    assert training.stop_job(ws, job.id).status == "saving"
+    stopped = wait(ws, job.id)
+    assert (stopped.status, stopped.error, stopped.checkpoint) == ("stopped", train.SCORING_STOPPED, "run-1")
+    assert [known.name for known in checkpoints.list_checkpoints(ws)] == ["run-1", "demo"]
+    assert checkpoints.in_use(ws).name == "demo", "nobody knows yet how good it is"
+    (tmp_path / "hold").unlink()
+    training.resume_job(ws, job.id)
+    done = wait(ws, job.id)
+    assert (done.status, done.error, done.scores_after is not None) == ("finished", None, True)
+    assert checkpoints.in_use(ws).name == "run-1"
 
 
 def test_what_is_left_is_known_from_the_pace_since_the_first_of_it(tmp_path, monkeypatch) -> None:
@@ -175,11 +194,18 @@ def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start)
 def test_a_checkpoint_that_cannot_be_scored_is_kept_and_can_be_scored_later(ws: Workspace, start, monkeypatch) -> None:
     job = wait(ws, start(FAKE_ENGINE="unscored").id)
     assert (job.status, job.checkpoint, job.scores_after) == ("finished", "run-1", None)
+    assert (job.error or "").startswith("The checkpoint is trained, not scored: It broke off (")
     assert "resume the job to score again" in (job.error or "")
     monkeypatch.setenv("FAKE_ENGINE", "")
     training.resume_job(ws, job.id)
     scored = wait(ws, job.id)
     assert (scored.error, scored.can_resume, scored.scores_after is not None) == (None, False, True)
+
+
+def test_a_scoring_that_finds_the_disk_full_says_so(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="full").id)
+    assert (job.status, job.checkpoint, job.failure) == ("finished", "run-1", "disk")
+    assert "not scored: The disk is full: make room on it" in (job.error or "")
 
 
 def test_a_stopped_job_saves_and_goes_on_where_it_was(ws: Workspace, start) -> None:
