@@ -232,7 +232,7 @@ def _who() -> str:
 
 def _line(job: Any) -> str:
     steps = f", {job.unit} {job.step} of {job.total_steps}" if job.total_steps else ""
-    made = f" -> {job.checkpoint}" if job.checkpoint else ""
+    made = "".join(f" -> {name}" for name in (job.checkpoint, *job.kept) if name)
     more = "".join(f", {text}" for text in (job.left, job.waits_for) if text)
     return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}{more}"
 

@@ -19,7 +19,8 @@ PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
     """Jobs, newest first, with their checkpoints."""
-    query = select(Job).options(selectinload(Job.base), selectinload(Job.checkpoint)).order_by(Job.id.desc()).limit(limit)
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:

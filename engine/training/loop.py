@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,7 @@ class _Run:
             with Progress(*columns, TimeRemainingColumn(), disable=not self.processes.first) as self.progress:
                 for index in range(self.state["stage"] if self.state else 0, len(self.recipe.stages)):
                     if not self._stage(index):
+                        self._save_stopped(index)
                         return self._result("stopped")
             self._save_checkpoint(self.folder.checkpoint)
         finally:
@@ -257,7 +259,7 @@ class _Run:
         figures = self._together(index, step, backward, optimiser)
         norm, rate = optimiser.step(step, float(share.tokens))
         if not (math.isfinite(figures.loss) and math.isfinite(norm)):
-            self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
+            self._save_checkpoint(self.folder.last_good, index)  # the optimiser took no step: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
             raise LossError(
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
@@ -397,21 +399,30 @@ class _Run:
             self.best = Best(**state["best"])
         return int(state["step"])
 
-    def _info(self) -> CheckpointInfo:
-        """The new checkpoint knows the slots and values of its base too, and names the stages of both."""
+    def _info(self, stage: int | None = None) -> CheckpointInfo:
+        """The new checkpoint knows the slots and values of its base too, and names the stages of both; of its own those up to
+        ``stage`` where it is written in the middle of that one."""
         before = self.base or CheckpointInfo(self.recipe.name, self.recipe.model, self.recipe.prompt)
         return CheckpointInfo(
             self.recipe.name,
             self.recipe.model,
             self.recipe.prompt,
             before.ontology.merged(Ontology.from_dialogues(self.dialogues)),
-            (*before.stages, *(stage.name for stage in self.recipe.stages)),
+            (*before.stages, *(each.name for each in self.recipe.stages[: None if stage is None else stage + 1])),
             self.recipe.decoding,
         )
 
-    def _save_checkpoint(self, folder: Path) -> None:
+    def _save_checkpoint(self, folder: Path, stage: int | None = None) -> None:
         with gathered(self.model):
-            self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(), folder))
+            self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(stage), folder))
+
+    def _save_stopped(self, stage: int) -> None:
+        """A checkpoint of where it stands, beside the resume point: without room for it the run stops all the same."""
+        try:
+            self._save_checkpoint(self.folder.stopped, stage)
+        except DiskError as error:
+            if self.processes.first:
+                print(f"stopped without a checkpoint: {error}", file=sys.stderr, flush=True)
 
     def _result(self, status: str) -> dict[str, Any]:
         seconds = time.monotonic() - self.started

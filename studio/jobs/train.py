@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 from db.models import Checkpoint, JobStatus
+from db.repositories import checkpoints as checkpoint_rows
 from studio import backends
+from studio.errors import StudioError
 from studio.jobs import evaluate
 from studio.jobs.shell import STOPPED, Ended, Shell
 from studio.services import checkpoints, lease, promotion, provenance, reruns, runs
@@ -20,11 +23,14 @@ def run(shell: Shell) -> Ended:
     if not (shell.folder / CHECKPOINT).is_dir():  # else it was killed after training
         code = _train(shell)
         if code == STOPPED:
+            _keep(shell, "stopped", "step")
             return Ended(JobStatus.STOPPED)
         if code != 0:
             if shell.stop_asked and code < 0:
                 return Ended(JobStatus.STOPPED, "It did not save in time: resume goes on from an earlier step.")
-            return Ended(JobStatus.FAILED, *shell.why(runs.result(shell.folder / "train"), code))
+            why, kind = shell.why(runs.result(shell.folder / "train"), code)
+            kept = _keep(shell, "last_good", "last-good")
+            return Ended(JobStatus.FAILED, f"{why} {kept} has the weights before that: start from it." if kept else why, kind)
     checkpoint_id, base_id = _register(shell)
     with shell.ws.read() as session:
         wanted, used_id = shell.job(session).use_when_finished, checkpoints.in_use_id(session)
@@ -67,6 +73,32 @@ def _train(shell: Shell) -> int:
     code = shell.watch(backend.start(command, shell.folder), out / "stop")
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
+
+
+def _keep(shell: Shell, left: str, what: str) -> str | None:
+    """Enter a checkpoint that the engine left on the way, so that it can be scored, compared and started from; its name.
+
+    It is moved out of the engine's folder, which is cleared of it when the run goes on. One that was kept after as many steps
+    before is the same. Where this fails the job ends as it would have without.
+    """
+    found, step = shell.folder / "train" / left, runs.last_metrics(shell.folder).get("step")
+    if step is None or not found.is_dir():  # before the first step it is the base
+        return None
+    name, path = f"run-{shell.job_id}-{what}-{step}", f"runs/{shell.job_id}/kept/{what}-{step}"
+    try:
+        with shell.ws.write() as session:
+            if checkpoint_rows.named(session, name) is not None:
+                shutil.rmtree(found)
+                return name
+            shutil.rmtree(shell.ws.path(path), ignore_errors=True)  # moved, but not entered: it was killed between
+            shell.ws.path(path).parent.mkdir(exist_ok=True)
+            found.rename(shell.ws.path(path))
+            job = shell.job(session)
+            job.kept.append(Checkpoint(name=name, path=path, parent_id=job.base_id))
+    except (OSError, StudioError) as error:
+        print(f"{name} was not kept: {error}", flush=True)
+        return None
+    return name
 
 
 def _register(shell: Shell) -> tuple[int, int]:

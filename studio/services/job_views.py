@@ -32,6 +32,7 @@ class JobView:
     training's; ``base_checkpoint`` is where it starts, or what is scored. ``error`` is the sentence on what went wrong, and
     ``failure`` its kind.
 
+    ``kept`` are the checkpoints that a training left on its way, by name with their ids.
     ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
     the checkpoint was to be put in use, ``None`` where it was not asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
@@ -49,6 +50,7 @@ class JobView:
     base_checkpoint: str | None
     checkpoint: str | None
     checkpoint_id: int | None
+    kept: dict[str, int]
     use_when_finished: bool
     folder: Path
     stage: str | None
@@ -181,6 +183,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         base_checkpoint=job.base.name if job.base is not None else None,
         checkpoint=job.checkpoint.name if job.checkpoint else None,
         checkpoint_id=job.checkpoint_id,
+        kept={left.name: left.id for left in job.kept},
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),

@@ -33,7 +33,7 @@ def inherited(session: Session, base: Checkpoint | None, held_out: Sequence[Labe
     """The same for what the base checkpoint, and those it came from, were trained on."""
     held = {sound: dialogue.name for dialogue, turns in held_out for sound in sounds([(dialogue, turns)])}
     while base is not None:
-        snapshot = base.job.snapshot if base.job is not None else None
+        snapshot = base.run.snapshot if base.run is not None else None
         known = ((snapshot.provenance or {}) if snapshot is not None else {}).get("data", {}).get("sounds", {}).get("train", ())
         for sound in known:
             if sound in held:

@@ -22,7 +22,7 @@ from studio import cli
 from studio.errors import StudioError
 from studio.jobs import shell, train
 from studio.jobs.shell import Shell
-from studio.services import checkpoints, corrections, dialogues, estimates, runs, training, understanding
+from studio.services import checkpoints, corrections, dialogues, estimates, queueing, runs, training, understanding
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
@@ -218,6 +218,51 @@ def test_a_stopped_job_saves_and_goes_on_where_it_was(ws: Workspace, start) -> N
     finished = wait(ws, job.id)
     assert (finished.status, finished.step) == ("finished", 20)
     assert [point.step for point in training.metrics(ws, job.id)] == list(range(1, 21))
+
+
+def test_where_a_job_was_stopped_is_a_checkpoint_to_score_and_to_start_from(ws: Workspace, project: int, start) -> None:
+    job = wait(ws, start(steps=20, **SLOW).id, training_on(3))
+    training.stop_job(ws, job.id)
+    stopped = wait(ws, job.id)
+    ((name, kept),) = stopped.kept.items()
+    assert (name, stopped.checkpoint) == (f"run-1-step-{stopped.step}", None)
+    scored = wait(ws, queueing.start_evaluation(ws, project, kept).id)
+    assert (scored.status, scored.scores_after is not None) == ("finished", True)
+    further = training.start_job(ws, project, kept, "demo", (*stopped.overrides[:2], "stage2.steps=1"))
+    assert wait(ws, further.id).status == "finished"
+    training.resume_job(ws, job.id)
+    wait(ws, job.id, training_on(stopped.step + 2))
+    training.stop_job(ws, job.id)
+    again = wait(ws, job.id)
+    assert list(again.kept) == [name, f"run-1-step-{again.step}"]
+    training.resume_job(ws, job.id)
+    done = wait(ws, job.id)
+    assert (done.status, done.checkpoint, done.kept) == ("finished", "run-1", again.kept)
+    whole = {item.name: (item.job_id, item.parent, item.path.is_dir()) for item in checkpoints.list_checkpoints(ws)}
+    assert all(whole[each] == (job.id, "demo", True) for each in (*done.kept, "run-1"))
+
+
+def test_held_out_dialogues_stay_so_for_what_was_trained_on_them_before_it_was_stopped(
+    ws: Workspace, project: int, start, sound
+) -> None:
+    job = wait(ws, start(steps=20, **SLOW).id, training_on(1))
+    training.stop_job(ws, job.id)
+    (kept,) = wait(ws, job.id).kept.values()
+    copy = dialogues.create_dialogue(ws, project, "copy", "test").id
+    turn = dialogues.add_user_turn(ws, copy, sound(sum(b"train") * 100))
+    corrections.save_transcript(ws, turn.id, "the same recording", "anna", None)
+    with pytest.raises(StudioError, match="was trained on a recording of the held-out dialogue copy"):
+        queueing.start_evaluation(ws, project, kept)
+
+
+def test_the_weights_before_a_loss_that_is_no_number_are_a_checkpoint_and_the_advice_names_it(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="nan").id)
+    assert (job.status, job.failure, list(job.kept)) == ("failed", "loss", ["run-1-last-good-2"])
+    assert (job.error or "").endswith("run-1-last-good-2 has the weights before that: start from it.")
+    training.resume_job(ws, job.id)
+    again = wait(ws, job.id)
+    assert (again.status, again.kept) == ("failed", job.kept)
+    assert [path.name for path in (job.folder / "kept").iterdir()] == ["last-good-2"]
 
 
 def test_a_job_asked_to_stop_before_its_engine_listens_stops_all_the_same(ws: Workspace, start) -> None:
