@@ -70,9 +70,14 @@ def _train(shell: Shell) -> int:
     (out / "result.json").unlink(missing_ok=True)
     if backend.kind != "ray":
         lease.take_for_job(shell.ws, f"job {shell.job_id}")
-    code = shell.watch(backend.start(command, shell.folder), out / "stop")
+    code = shell.watch(backend.start(command, shell.folder), out / "stop", hears_after=lambda: _hears_after(shell))
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
+
+
+def _hears_after(shell: Shell) -> float:
+    """Seconds until the engine has surely looked for a wish to stop, as it does between steps: twice its slowest lately."""
+    return 2 * max((line.get("seconds", 0.0) for line in runs.newest_metrics(shell.folder)), default=0.0)
 
 
 def _keep(shell: Shell, left: str, what: str) -> str | None:

@@ -387,6 +387,25 @@ def test_a_trainer_that_does_not_hear_is_ended_and_resumes_from_an_earlier_step(
     assert "did not save in time" in (ended.error or "")
 
 
+def test_a_trainer_whose_steps_are_long_gets_the_time_of_one_to_hear(ws: Workspace, start, monkeypatch) -> None:
+    monkeypatch.setattr(shell, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    job = start(steps=500, FAKE_STEP="3")
+    with ws.write() as session:
+        jobs.claim(session, job.id, gethostname(), os.getpid(), runs.started_at(psutil.Process()))
+
+    def stop_in_the_second_step() -> None:
+        wait(ws, job.id, training_on(1))
+        training.stop_job(ws, job.id)
+
+    asking = threading.Thread(target=stop_in_the_second_step)
+    asking.start()
+    ended = train.run(Shell(ws, job.id))
+    asking.join()
+    assert (ended.status, ended.error) == ("stopped", None)
+    assert training.job_view(ws, job.id).step == 2
+
+
 def test_a_worker_that_breaks_off_takes_its_trainer_along(ws: Workspace, start, monkeypatch) -> None:
     monkeypatch.setattr(training, "start_next", lambda ws: None)
     monkeypatch.setattr(shell, "POLL_SECONDS", "soon")
