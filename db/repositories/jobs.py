@@ -15,6 +15,7 @@ from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
 LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
+TRIES = 4  # processes that are started for a job before it counts as failed
 
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
@@ -77,6 +78,16 @@ def overlooked(session: Session) -> bool:
     return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
 
 
+def call(job: Job) -> bool:
+    """Note that a process is started for a job; False where enough of them came to nothing, each in its time."""
+    now = utc_now()
+    if job.called is None or now - job.called > PATIENCE:
+        if job.calls >= TRIES:
+            return False
+        job.calls, job.called = job.calls + 1, now
+    return True
+
+
 def disk_failed(session: Session) -> Job | None:
     """The newest job that failed for its disk, or whose scoring did, if none was started after that."""
     broken = (Job.status.in_((JobStatus.FAILED, JobStatus.FINISHED)), Job.failure == FailureKind.DISK)
@@ -104,7 +115,7 @@ def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float
     if job is None:
         return None
     job.status, job.phase, job.error, job.failure = JobStatus.RUNNING, "starting", None, None
-    job.host, job.pid, job.pid_started = host, pid, pid_started
+    job.host, job.pid, job.pid_started, job.calls = host, pid, pid_started, 0
     job.started = utc_now()
     job.ended = None
     return job

@@ -124,5 +124,6 @@ def resume_job(ws: Workspace, job_id: int) -> JobView:
             raise StudioError(f"Job {job_id} cannot be resumed: its folder, or what was frozen in it, is gone; start a new job.")
         (ws.path(job.folder) / STOP).unlink(missing_ok=True)
         job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, "waiting", None, None, None
+        job.calls = 0
     start_next(ws)
     return job_view(ws, job_id)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from db.models import FailureKind, Job, JobKind, JobStatus, utc_now
 from db.repositories import jobs
 from engine.training.folder import RunFolder
 from studio.errors import StudioError
-from studio.services import deaths, queueing, room, scheduling, training
+from studio.services import deaths, queueing, room, runs, scheduling, training
 from studio.workspace import Workspace
 
 
@@ -111,6 +112,56 @@ def test_a_disk_that_nobody_can_write_to_holds_the_queue_too(
     ws.path("runs").rmdir()
     with ws.read() as session:
         assert f"The folder {ws.path('runs')} is gone" in (room.lacks(ws, session) or "")
+
+
+def test_a_job_whose_processes_come_to_nothing_fails_and_holds_nothing_up(
+    ws: Workspace, project: int, tmp_path: Path, started: list[int]
+) -> None:
+    (tmp_path / "m.jsonl").touch()
+    first, second = (queueing.start_import(ws, project, tmp_path / "m.jsonl").id for _ in range(2))
+    training.start_next(ws)  # several at once are one try
+    (ws.path(f"runs/{first}") / "log.txt").write_text("Traceback\nModuleNotFoundError: No module named 'gone'\n")
+    tries = []
+    for _ in range(jobs.TRIES):
+        with ws.write() as session:
+            tries.append(session.get_one(Job, first).calls)
+            session.get_one(Job, first).called = utc_now() - 2 * jobs.PATIENCE
+        job = training.job_view(ws, first)
+    assert tries == [1, 2, 3, 4]
+    told = "4 processes were started for it, and none began. It broke off (ModuleNotFoundError: No module named 'gone')"
+    assert (job.status, (job.error or "").startswith(told)) == ("failed", True)
+    assert started[-1] == second
+    assert training.resume_job(ws, first).status == "queued"
+    with ws.read() as session:
+        assert session.get_one(Job, first).calls == 1, "it has all its tries again"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(runs.SILENCE / 2, "running"), (runs.SILENCE + 5, "interrupted")])
+def test_a_job_of_another_machine_is_known_by_the_signs_it_gives(
+    ws: Workspace, project: int, tmp_path: Path, started: list[int], seconds: float, status: str
+) -> None:
+    (tmp_path / "m.jsonl").touch()
+    first, second = (queueing.start_import(ws, project, tmp_path / "m.jsonl").id for _ in range(2))
+    with ws.write() as session:  # the number is a living process's of this machine, which tells nothing
+        assert jobs.claim(session, first, "elsewhere", os.getpid(), runs.started_at(psutil.Process())) is not None
+    heartbeat = ws.path(f"runs/{first}") / runs.HEARTBEAT
+    heartbeat.touch()
+    os.utime(heartbeat, (time.time() - seconds, time.time() - seconds))
+    started.clear()
+    job = training.job_view(ws, first)
+    assert (job.status, job.can_resume, started) == (status, status == "interrupted", [second] * (status == "interrupted"))
+    if status == "interrupted":
+        assert job.error == "elsewhere gave no sign of it for 120 seconds: its process or that machine ended; resume it."
+
+
+def test_a_job_of_another_machine_that_never_gave_a_sign_is_gone(
+    ws: Workspace, project: int, tmp_path: Path, started: list[int]
+) -> None:
+    (tmp_path / "m.jsonl").touch()
+    job = queueing.start_import(ws, project, tmp_path / "m.jsonl").id
+    with ws.write() as session:
+        jobs.claim(session, job, "elsewhere", 1, 0.0)
+    assert training.reconcile(ws) == [job]
 
 
 def test_a_studio_looks_after_its_jobs_while_nobody_else_does(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
