@@ -125,12 +125,23 @@ def stop(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 
 
 @jobs.command()
-def resume(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+def resume(
+    job: JobId,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value of how it trains on: STAGE.max_positions, model.activation_checkpointing, checkpoint_every, threads.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
     """Go on with a stopped, failed or interrupted job."""
     from studio.services import training
 
     with sentences():
-        _show(training.resume_job(open_workspace(home), job), as_json)
+        _show(training.resume_job(open_workspace(home), job, overrides or ()), as_json)
 
 
 @jobs.command()

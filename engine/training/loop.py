@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
-from engine.config import Recipe, RecipeError, StageConfig
+from engine.config import HOW, Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
@@ -45,13 +45,6 @@ from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
 from engine.training.watching import Answers, Stopped, excerpt, spread_evenly
 
-# What a resumed run may change in its recipe: how the work is cut up, not what it is.
-HOW: Any = {
-    "threads": True,
-    "checkpoint_every": True,
-    "model": {"activation_checkpointing": True},
-    "stages": {"__all__": {"max_positions": True}},
-}
 LENGTH_MULTIPLE = 16  # rows are padded to a few lengths, so that kernels are reused
 
 

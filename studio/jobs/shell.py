@@ -92,9 +92,9 @@ class Shell:
                 running.end()
         return code
 
-    def why(self, told: dict[str, Any], exit_code: int) -> tuple[str, FailureKind]:
-        """One sentence on why a child failed, and its kind; ``told`` is what it left itself."""
-        return failures.why(self.folder, told, exit_code, runs.log_since(self.folder, self._log_begins))
+    def why(self, told: dict[str, Any], exit_code: int, less: str = "") -> tuple[str, FailureKind]:
+        """One sentence on why a child failed, and its kind; ``told`` is what it left itself, ``less`` as in `failures.why`."""
+        return failures.why(self.folder, told, exit_code, runs.log_since(self.folder, self._log_begins), less)
 
     def reserve(self) -> None:
         """Put something by that is given up when the disk is full: else nobody could write down why the job ended."""

@@ -12,6 +12,7 @@ from studio.errors import StudioError
 from studio.jobs import evaluate
 from studio.jobs.shell import STOPPED, Ended, Shell
 from studio.services import checkpoints, lease, promotion, provenance, reruns, runs
+from studio.services.failures import LESS
 from studio.services.snapshots import HELD_OUT, TRAIN
 
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
@@ -28,7 +29,7 @@ def run(shell: Shell) -> Ended:
         if code != 0:
             if shell.stop_asked and code < 0:
                 return Ended(JobStatus.STOPPED, "It did not save in time: resume goes on from an earlier step.")
-            why, kind = shell.why(runs.result(shell.folder / "train"), code)
+            why, kind = shell.why(runs.result(shell.folder / "train"), code, LESS)
             kept = _keep(shell, "last_good", "last-good")
             return Ended(JobStatus.FAILED, f"{why} {kept} has the weights before that: start from it." if kept else why, kind)
     checkpoint_id, base_id = _register(shell)

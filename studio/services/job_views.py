@@ -15,6 +15,7 @@ from db.repositories import jobs
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
 from studio.services import room, runs
+from studio.services.provenance import RECIPE
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
 from studio.workspace import Workspace
@@ -93,6 +94,11 @@ class JobView:
         return resumable(self.status, self.error)
 
     @property
+    def can_take_less_memory(self) -> bool:
+        """Whether ``resume_with_less_memory`` may be asked."""
+        return self.can_resume and self.failure in ("gpu memory", "memory") and trains_on(self.folder, self.kind)
+
+    @property
     def active(self) -> bool:
         """Whether it will change by itself: poll while this holds."""
         return self.status in ("queued", "running", "saving")
@@ -148,6 +154,11 @@ def metrics(ws: Workspace, job_id: int, after_step: int = 0, max_points: int = 5
 def resumable(status: str, error: str | None) -> bool:
     """Whether a job may be resumed; a finished one has an error when it could not be scored."""
     return status in ("stopped", "failed", "interrupted") or (status == "finished" and error is not None)
+
+
+def trains_on(folder: Path, kind: str) -> bool:
+    """Whether a job that is resumed would train by a recipe that can be changed; else its checkpoint is there."""
+    return kind == JobKind.TRAIN and (folder / RECIPE).is_file() and not (folder / "train" / "checkpoint").is_dir()
 
 
 def roughly(seconds: float) -> str:

@@ -14,6 +14,7 @@ from db.repositories import jobs
 from engine.training.folder import RunFolder
 from studio.errors import StudioError
 from studio.services import deaths, queueing, room, runs, scheduling, training
+from studio.services.failures import LESS
 from studio.workspace import Workspace
 
 
@@ -29,9 +30,14 @@ def ended_by(number: int) -> int:
 @pytest.mark.parametrize(
     ("number", "counts", "kind", "sentence"),
     [
-        (9, (3, 4), "memory", "The system ended processes for lack of memory, its own probably among them: close what else"),
+        (
+            9,
+            (3, 4),
+            "memory",
+            "The system ended processes for lack of memory, its own probably among them: close what else uses memory; r",
+        ),
         (None, (3, 4), "memory", "The system ended processes for lack of memory, its own probably among them"),
-        (9, None, "memory", "Ended by signal 9; the machine probably ran out of memory: close what else uses memory, or start"),
+        (9, None, "memory", "Ended by signal 9; the machine probably ran out of memory: close what else uses memory; resume"),
         (9, (3, 3), None, "Ended by signal 9, and not by the kernel for lack of memory: somebody killed it"),
         (15, (3, 4), None, "Ended by signal 15: somebody or something ended it"),
         (None, (3, 3), None, "It ended without a word"),
@@ -57,6 +63,8 @@ def test_it_is_said_where_a_resume_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert deaths.why(job, tmp_path)[0] == "It ended without a word; nothing was saved yet, and resume begins again."
     RunFolder(tmp_path / "train").save_state({"done": 120, "stage": 0, "best": {"step": 0}})
     assert deaths.why(job, tmp_path)[0] == "It ended without a word; resume goes on from step 120."
+    monkeypatch.setattr(deaths, "killed_since", lambda folder: True)
+    assert deaths.why(job, tmp_path)[0].endswith(f"close what else uses memory{LESS}; resume goes on from step 120.")
     monkeypatch.setattr(psutil, "boot_time", lambda: utc_now().timestamp() + 3600)
     assert deaths.why(job, tmp_path)[0].startswith("The machine was started again while it ran; resume goes on from")
 

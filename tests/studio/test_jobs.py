@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+import tomllib
 from collections.abc import Callable
 from itertools import pairwise
 from socket import gethostname
@@ -22,7 +23,7 @@ from studio import cli
 from studio.errors import StudioError
 from studio.jobs import shell, train
 from studio.jobs.shell import Shell
-from studio.services import checkpoints, corrections, dialogues, estimates, queueing, runs, training, understanding
+from studio.services import checkpoints, corrections, dialogues, estimates, provenance, queueing, runs, training, understanding
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
@@ -189,6 +190,62 @@ def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start)
     assert (job.status, job.failure) == ("failed", "gpu memory")
     assert "The GPU's memory ran out: free the GPU and resume" in (job.error or "")
     assert "RuntimeError" in job.log_tail
+
+
+def test_a_job_that_found_too_little_memory_goes_on_with_less(ws: Workspace, start, monkeypatch) -> None:
+    job = wait(ws, start(FAKE_ENGINE="crash").id)
+    assert (job.can_take_less_memory, job.error) == (
+        True,
+        "The GPU's memory ran out: free the GPU and resume, or resume with less memory, which the Train page has a button for.",
+    )
+    before = (job.folder / "recipe.toml").read_text()
+    with pytest.raises(StudioError, match="may change max_positions of its stages, model.activation_checkpointing, checkpoint_e"):
+        training.resume_job(ws, job.id, ["stage2.max_positions=64", "stage2.learning_rate=1"])
+    with pytest.raises(StudioError, match="did you mean 'max_positions'"):
+        training.resume_job(ws, job.id, ["stage2.max_position=64"])
+    unchanged = training.job_view(ws, job.id)
+    assert (unchanged.status, unchanged.overrides, (job.folder / "recipe.toml").read_text()) == ("failed", job.overrides, before)
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    training.resume_with_less_memory(ws, job.id)
+    done = wait(ws, job.id)
+    less = ("align.max_positions=2048", "stage1.max_positions=2048", "stage2.max_positions=2048")
+    assert (done.status, done.step) == ("finished", 5)
+    assert done.overrides == (*job.overrides, *less, "model.activation_checkpointing=true")
+    recipe = tomllib.loads((job.folder / "recipe.toml").read_text())
+    assert [stage["max_positions"] for stage in recipe["stages"]] == [2048] * 3 and recipe["model"]["activation_checkpointing"]
+    known = json.loads((job.folder / "provenance.json").read_text())
+    assert known["recipe"]["sha256"] == provenance.text_hash((job.folder / "recipe.toml").read_text())
+    assert known["resumed"] == [
+        {"after_step": 2, "overrides": list(done.overrides[3:]), "before": provenance.text_hash(before)},
+    ]
+    again = wait(ws, training.rerun_job(ws, job.id).id)
+    assert (again.status, again.overrides) == ("finished", done.overrides)
+    assert "resumed" not in json.loads((again.folder / "provenance.json").read_text())
+
+
+def test_a_resume_in_the_shell_takes_settings(ws: Workspace, start, monkeypatch) -> None:
+    job = wait(ws, start(FAKE_ENGINE="crash").id)
+    monkeypatch.setenv("FAKE_ENGINE", "")
+
+    def shell(*words: str) -> tuple[int, str]:
+        found = CliRunner().invoke(cli.app, ["jobs", "resume", str(job.id), *words, "--home", str(ws.home)])
+        return found.exit_code, found.output
+
+    assert "For anything else start a new job." in shell("--set", "seed=5")[1]
+    assert shell("--set", "stage2.max_positions=512", "--set", "threads=1")[0] == 0
+    done = wait(ws, job.id)
+    assert (done.status, done.overrides[3:]) == ("finished", ("stage2.max_positions=512", "threads=1"))
+    with pytest.raises(StudioError, match="cannot be resumed: it is finished"):
+        training.resume_job(ws, job.id, ["threads=2"])
+
+
+def test_what_is_trained_is_resumed_as_it_is(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="unscored").id)
+    assert not job.can_take_less_memory
+    with pytest.raises(StudioError, match="does not train any more"):
+        training.resume_job(ws, job.id, ["threads=2"])
+    with pytest.raises(StudioError, match="did not end for lack of memory in its training"):
+        training.resume_with_less_memory(ws, job.id)
 
 
 def test_a_checkpoint_that_cannot_be_scored_is_kept_and_can_be_scored_later(ws: Workspace, start, monkeypatch) -> None:
