@@ -23,6 +23,11 @@ def demo(session: Session) -> Checkpoint | None:
     return session.scalar(select(Checkpoint).where(Checkpoint.path.is_(None)))
 
 
+def named(session: Session, name: str) -> Checkpoint | None:
+    """The checkpoint of that name."""
+    return session.scalar(select(Checkpoint).where(Checkpoint.name == name))
+
+
 def scores(session: Session, checkpoint_id: int, manifest_sha256: str) -> dict[str, Any] | None:
     """How the checkpoint scored on that manifest, if it was evaluated."""
     found = evaluation(session, checkpoint_id, manifest_sha256)

@@ -15,11 +15,13 @@ from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
 LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
+TRIES = 4  # processes that are started for a job before it counts as failed
 
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
     """Jobs, newest first, with their checkpoints."""
-    query = select(Job).options(selectinload(Job.base), selectinload(Job.checkpoint)).order_by(Job.id.desc()).limit(limit)
+    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:
@@ -76,9 +78,19 @@ def overlooked(session: Session) -> bool:
     return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
 
 
+def call(job: Job) -> bool:
+    """Note that a process is started for a job; False where enough of them came to nothing, each in its time."""
+    now = utc_now()
+    if job.called is None or now - job.called > PATIENCE:
+        if job.calls >= TRIES:
+            return False
+        job.calls, job.called = job.calls + 1, now
+    return True
+
+
 def disk_failed(session: Session) -> Job | None:
-    """The newest job that failed for its disk, if none was started after that."""
-    broken = (Job.status == JobStatus.FAILED, Job.failure == FailureKind.DISK)
+    """The newest job that failed for its disk, or whose scoring did, if none was started after that."""
+    broken = (Job.status.in_((JobStatus.FAILED, JobStatus.FINISHED)), Job.failure == FailureKind.DISK)
     failed = session.scalar(select(Job).where(*broken).order_by(Job.ended.desc()).limit(1))
     if failed is None or session.scalar(select(Job.id).where(Job.started > failed.ended).limit(1)) is not None:
         return None
@@ -103,7 +115,7 @@ def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float
     if job is None:
         return None
     job.status, job.phase, job.error, job.failure = JobStatus.RUNNING, "starting", None, None
-    job.host, job.pid, job.pid_started = host, pid, pid_started
+    job.host, job.pid, job.pid_started, job.calls = host, pid, pid_started, 0
     job.started = utc_now()
     job.ended = None
     return job

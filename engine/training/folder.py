@@ -6,6 +6,7 @@ resume/state.safetensors   everything an exact resume needs, replaced atomically
 resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
 checkpoint/                the result, renamed into place when complete
 last_good/                 the weights before a step that failed
+stopped/                   the weights where it was stopped; gone when it goes on
 result.json                how the run ended
 stop                       made by whoever wants it to save and end
 """
@@ -38,6 +39,7 @@ class RunFolder:
         self.path = path
         self.checkpoint = path / "checkpoint"
         self.last_good = path / "last_good"
+        self.stopped = path / "stopped"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples.json"
         self.result = path / "result.json"
@@ -80,7 +82,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.stop.unlink(missing_ok=True)
         self.result.unlink(missing_ok=True)
-        shutil.rmtree(self.last_good, ignore_errors=True)
+        for left in (self.last_good, self.stopped):
+            shutil.rmtree(left, ignore_errors=True)
         if state is None:
             self.samples.unlink(missing_ok=True)
         done = state["done"] if state else 0

@@ -22,12 +22,17 @@ from engine.scoring import TurnResult, report, wer
 from engine.tasks import TASKS, Answer
 from engine.tracking import Tracker, track_dialogues
 from engine.tracking.examples import answer_examples
+from engine.tracking.predictions import TrackedTurn
 from engine.training.pace import Pace
 from engine.training.processes import Processes
 
 FIRST_TURNS, ROUND = 6, 2  # so many spoken user turns are watched at least and first; of a dialogue, so many are taken together
 SHARE = 0.1  # of the time between two watches; what the first turns took says how many turns that is
 WATCHES, WATCH_STEPS = 20, 15  # how often in a run, but at least so many steps apart
+
+
+class Stopped(Exception):
+    """Somebody wants the run to end."""
 
 
 class Answers:
@@ -40,11 +45,13 @@ class Answers:
         processes: Processes,
         pace: Pace,
         save: Callable[[dict[str, Any]], None],
+        stopping: Callable[[], bool],
         watched: Sequence[Dialogue],
         steps: int,
     ) -> None:
-        """``watched`` are answered some times in all of the ``steps``."""
+        """``watched`` are answered some times in all of the ``steps``; once ``stopping``, no more of a turn than was begun."""
         self._model, self._info, self._processes, self._pace, self._save = model, info, processes, pace, save
+        self._stopping = stopping
         self._watched = [dialogue for dialogue in watched if _spoken(dialogue)]
         self._all = sum(len(_spoken(dialogue)) for dialogue in watched)
         self._first = {
@@ -66,6 +73,8 @@ class Answers:
             figures = self.to("held_out", dialogues, stage, step, self._every, self._first)
             self._each[states] = figures["held_out_seconds"] / sum(len(_spoken(dialogue)) for dialogue in dialogues)
             return figures
+        except Stopped:
+            return {}
         except Exception as error:
             self._watched = []
             if self._processes.device.type == "cuda":
@@ -98,11 +107,14 @@ class Answers:
         """Answer dialogues, as is done ``every`` so many steps; the figures come back under names that begin with ``what``.
 
         Only the turns ``shown`` are saved; ``None`` means all.
+
+        Raises:
+            Stopped: the run is to end.
         """
         begun = time.monotonic()
         self._model.eval()
         try:
-            figures, samples = decode(self._model, self._info, stage, dialogues, self._processes)
+            figures, samples = decode(self._model, self._info, stage, dialogues, self._processes, self._stopping)
         finally:
             self._model.train()
         kept = [vars(sample) for sample in samples if shown is None or (sample.dialogue_id, sample.turn_id) in shown]
@@ -128,19 +140,39 @@ class Sample:
 
 
 def decode(
-    model: SpeechLLM, info: CheckpointInfo, stage: StageConfig, dialogues: Sequence[Dialogue], processes: Processes
+    model: SpeechLLM,
+    info: CheckpointInfo,
+    stage: StageConfig,
+    dialogues: Sequence[Dialogue],
+    processes: Processes,
+    stopping: Callable[[], bool],
 ) -> tuple[dict[str, float | None], list[Sample]]:
     """WER and, of a stage with task ``dst``, JGA (percent) of the model as it stands, each with the number of turns it is of, and
     the model's answers in the order of the turns.
 
     The processes share the dialogues.
+
+    Raises:
+        Stopped: it is ``stopping``, which is asked after every turn or batch of them.
     """
+
+    def heed() -> None:
+        if stopping():
+            raise Stopped
+
+    def tracked_in_mine() -> list[TrackedTurn]:
+        found = []
+        for turn in track_dialogues(tracker, mine):
+            found.append(turn)
+            heed()
+        return found
+
     mine = dialogues[processes.rank :: processes.world]
     attention = model.llm.config._attn_implementation  # decoding has its own
     try:
         tracker = Tracker(model, info, device=str(processes.device), merge=False)
         if "dst" in stage.tasks:
-            parts = processes.together(lambda: list(track_dialogues(tracker, mine)))
+            parts = processes.together(tracked_in_mine)
             tracked = {(turn.dialogue_id, turn.turn_id): turn for part in parts for turn in part}
             results = [TurnResult(t.dialogue_id, t.turn_id, t.transcript, t.state) for t in tracked.values()]
             scores = report(dialogues, results, info.ontology)
@@ -155,7 +187,7 @@ def decode(
 
         def heard_in_mine() -> list[Answer]:
             examples = [example for dialogue in mine for example in TASKS["asr"].examples(dialogue, info.prompt)]
-            return answer_examples(tracker, examples)
+            return answer_examples(tracker, examples, each=heed)
 
         answers = [answer for part in processes.together(heard_in_mine) for answer in part]
         heard = [

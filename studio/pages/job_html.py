@@ -33,8 +33,9 @@ def progress_html(item: JobView) -> str:
         facts.append(f"number {item.queue_position} in the queue")
     if item.waits_for:
         facts.append(shared.escape(item.waits_for))
-    if item.checkpoint:
-        facts.append(f"checkpoint <a href='models?checkpoint={item.checkpoint_id}'>{shared.escape(item.checkpoint)}</a>")
+    made = {item.checkpoint: item.checkpoint_id} if item.checkpoint else {}
+    for name, checkpoint_id in (made | item.kept).items():
+        facts.append(f"checkpoint <a href='models?checkpoint={checkpoint_id}'>{shared.escape(name)}</a>")
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""

@@ -48,12 +48,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 stop = gr.Button("Stop and save", elem_id="train.stop", size="sm", interactive=False, scale=0, min_width=130)
                 again = gr.Button("Run again", elem_id="train.rerun", size="sm", interactive=False, scale=0, min_width=130)
                 resume = gr.Button("Resume", elem_id="train.resume", size="sm", interactive=False, scale=0, min_width=130)
+                less = gr.Button(
+                    "Resume with less memory", elem_id="train.less_memory", size="sm", visible=False, scale=0, min_width=130
+                )
             panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
                 used = shared.block(elem_id="train.used")
     timer = gr.Timer(2)
-    live = [progress, stop, resume, again, used, scores, job, *panel.outputs]
+    live = [progress, stop, resume, less, again, used, scores, job, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
         scored = item.has_scores and not item.active and (item.status == "finished" or item.scores_after is not None)
@@ -61,6 +64,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             progress: progress_html(item),
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
+            less: gr.update(visible=item.can_take_less_memory),
             again: gr.update(interactive=item.checkpoint is not None and not item.active),
             scores: shared.scores_html(item.scores_before, item.scores_after) if scored else "",
         }
@@ -71,7 +75,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 "No training yet",
                 "Correct some turns, then start: the loss appears here, and training goes on without this page.",
             )
-            nothing: dict[Any, Any] = {progress: text, scores: "", used: ""}
+            nothing: dict[Any, Any] = {progress: text, scores: "", used: "", less: gr.update(visible=False)}
             return nothing | panel.nothing() | {button: gr.update(interactive=False) for button in (stop, resume, again)}
         item = training.job_view(ws, job_id)
         return shown(item) | panel.opened(item) | {used: used_html(provenance.corrections_of(ws, job_id))}
@@ -186,6 +190,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported
+    def go_on_with_less(job_id: int | None, request: gr.Request) -> Any:
+        """Inputs: train.job. Outputs: the job."""
+        shared.allowed(ws, request, "trainer")
+        return shown(training.resume_with_less_memory(ws, job_id)) if job_id is not None else gr.skip()
+
+    @shared.reported
     def run_again(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.project, train.job. Outputs: the jobs and the new one."""
         shared.allowed(ws, request, "trainer")
@@ -237,6 +247,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
+    less.click(go_on_with_less, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
     timer.tick(tick, [job, panel.known, head.project], [*live, place.where], trigger_mode="once", **shared.LIGHT)
     place.kind.input(choose_place, place.kind, [place.processes, place.address, place.gpu], **shared.LIGHT)

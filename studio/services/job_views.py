@@ -17,6 +17,7 @@ from engine.dialogue import ManifestError, read_manifest
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
 from studio.services import checkpoints, estimates, room, runs
+from studio.services.provenance import RECIPE
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
 from studio.services.snapshots import HELD_OUT
@@ -36,7 +37,7 @@ class JobView:
     ``failure`` its kind.
 
     ``eta_seconds`` is the time to the end of what is counted, and ``then`` says in words what comes on top.
-
+    ``kept`` are the checkpoints that a training left on its way, by name with their ids.
     ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
     the checkpoint was to be put in use, ``None`` where it was not asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
@@ -54,6 +55,7 @@ class JobView:
     base_checkpoint: str | None
     checkpoint: str | None
     checkpoint_id: int | None
+    kept: dict[str, int]
     use_when_finished: bool
     folder: Path
     stage: str | None
@@ -95,6 +97,11 @@ class JobView:
     def can_resume(self) -> bool:
         """Whether ``resume_job`` may be asked."""
         return resumable(self.status, self.error)
+
+    @property
+    def can_take_less_memory(self) -> bool:
+        """Whether ``resume_with_less_memory`` may be asked."""
+        return self.can_resume and self.failure in ("gpu memory", "memory") and trains_on(self.folder, self.kind)
 
     @property
     def active(self) -> bool:
@@ -154,6 +161,11 @@ def resumable(status: str, error: str | None) -> bool:
     return status in ("stopped", "failed", "interrupted") or (status == "finished" and error is not None)
 
 
+def trains_on(folder: Path, kind: str) -> bool:
+    """Whether a job that is resumed would train by a recipe that can be changed; else its checkpoint is there."""
+    return kind == JobKind.TRAIN and (folder / RECIPE).is_file() and not (folder / "train" / "checkpoint").is_dir()
+
+
 def roughly(seconds: float) -> str:
     """A time that is not known exactly, in two digits at most: ``40 seconds``, ``12 minutes``, ``1.5 hours``, ``3 days``."""
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
@@ -187,6 +199,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         base_checkpoint=job.base.name if job.base is not None else None,
         checkpoint=job.checkpoint.name if job.checkpoint else None,
         checkpoint_id=job.checkpoint_id,
+        kept={left.name: left.id for left in job.kept},
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),

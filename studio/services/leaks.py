@@ -46,7 +46,7 @@ def inherited(base: Checkpoint | None, in_use: Checkpoint | None, held_out: Sequ
     for first, advice in ((base, "start from another checkpoint"), (in_use, "put another checkpoint in use")):
         checkpoint = first
         while checkpoint is not None:
-            snapshot = checkpoint.job.snapshot if checkpoint.job is not None else None
+            snapshot = checkpoint.run.snapshot if checkpoint.run is not None else None
             kept = (snapshot.provenance or {}) if snapshot is not None else {}
             for sound in kept.get("data", {}).get("sounds", {}).get("train", ()):
                 if sound in held:

@@ -93,6 +93,7 @@ def judge(ws: Workspace, job_id: int) -> None:
         "scores": _differing(*scores),
         "causes": [f"{kind}.{key}" for kind in CAUSES for key in _differing(before.get(kind), now.get(kind))],
     }
+    found["causes"] += ["recipe.resumed"] if "resumed" in before else []  # the first run began otherwise
     found["identical"] = found["curve"] is None and found["weights"] and not found["scores"]
     found["sentence"] = _sentence(found)
     (folders[1] / REPRODUCTION).write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -119,7 +120,7 @@ def _copy(snapshot: Snapshot, path: str, known: dict[str, Any], job_id: int) -> 
         **{key: getattr(snapshot, key) for key in kept},
         path=path,
         revisions=[SnapshotRevision(revision_id=used.revision_id) for used in snapshot.revisions],
-        provenance=known | here | {"rerun_of": job_id},
+        provenance={key: value for key, value in known.items() if key != "resumed"} | here | {"rerun_of": job_id},
     )
 
 

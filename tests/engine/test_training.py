@@ -61,11 +61,35 @@ def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
     monkeypatch.setattr(RunFolder, "log", log_then_stop)
     assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
     assert not (tmp_path / "checkpoint").exists()
+    model, info = load_checkpoint(tmp_path / "stopped")
+    stands = RunFolder(tmp_path).read_state()["weights"]
+    assert all(torch.equal(parameter, stands[name]) for name, parameter in model.named_parameters() if name in stands)
+    assert info.stages == tuple(stage.name for stage in recipe.stages[: after // 2 + after % 2])
     monkeypatch.setattr(RunFolder, "log", write)
     assert train(recipe, dialogues, tmp_path, resume=True, cache=cache)["status"] == "finished"
+    assert not (tmp_path / "stopped").exists()
     assert losses(tmp_path) == losses(straight)
     mine, theirs = weights(tmp_path), weights(straight)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_that_finds_no_room_for_a_checkpoint_stops_all_the_same(
+    recipe, dialogues, cache, tmp_path, monkeypatch, capsys, base_models
+):
+    write = RunFolder.log
+
+    def log_then_stop(folder, **values):
+        write(folder, **values)
+        folder.stop.touch()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "log", log_then_stop)
+    monkeypatch.setattr(loop_module, "save_checkpoint", full)
+    assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
+    assert "stopped without a checkpoint: the checkpoint of step 1 could not be written" in capsys.readouterr().err
+    assert RunFolder(tmp_path).read_state()["done"] == 1
 
 
 def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
