@@ -42,20 +42,17 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML page that opens from disk: scores, plots and every turn behind them, with its audio."""
-    from engine.postprocess import FuzzyMatcher, read_value_lists
     from engine.report.build import Options, build
     from engine.report.page import render
     from engine.scoring import PROFILES
+    from engine.scoring.files import read_matcher
 
     if robustness and ontology is None:
         raise typer.BadParameter("--robustness needs --ontology: it shows what fuzzy matching saves")
     if names and compare is None:
         raise typer.BadParameter("--names names two systems: give --compare too")
     with errors():
-        matcher = None
-        if ontology:
-            values, ours = read_value_lists(ontology, built_from)
-            matcher = FuzzyMatcher(values, fuzzy, lists_dontcare=not ours)
+        matcher = read_matcher(ontology, fuzzy, PROFILES[profile], built_from) if ontology else None
         files = [predictions, *([compare] if compare else [])]
         options = Options(PROFILES[profile], matcher, robustness, audio, int(audio_limit * 1e6))
         page = build(manifest, files, names or [file.stem for file in files], options)

@@ -41,10 +41,9 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score predicted states against gold ones with a named profile."""
-    from engine.postprocess import FuzzyMatcher, read_value_lists
     from engine.scoring.align import align
     from engine.scoring.compare import compare_systems
-    from engine.scoring.files import read_predictions, read_reference
+    from engine.scoring.files import read_matcher, read_predictions, read_reference
     from engine.scoring.profiles import PROFILES, MwzEval
     from engine.scoring.report import score_files
     from engine.scoring.robustness import score_perturbed
@@ -54,10 +53,7 @@ def score(
         rules = MwzEval(without_dontcare=True) if without_dontcare else PROFILES[profile]
         gold = read_reference(reference)
         aligned = align(gold, read_predictions(predictions), rules)
-        matcher = None
-        if fuzzy and names:
-            lists, ours = read_value_lists(names, built_from)
-            matcher = FuzzyMatcher(lists, fuzzy, lists_dontcare=not ours, normalise=profile == "strict")
+        matcher = read_matcher(names, fuzzy, rules, built_from) if fuzzy and names else None
         result = {"reference": str(reference), "predictions": str(predictions)} | score_files(aligned, rules, matcher)
         if result["fuzzy"]:
             result["fuzzy"]["names"] = str(names)

@@ -20,6 +20,8 @@ from typing import Any
 
 from engine.dialogue import ManifestError, read_manifest
 from engine.json_text import FileError, line_of, parse, read_text
+from engine.postprocess import FuzzyMatcher, FuzzyMode, read_value_lists
+from engine.scoring.profiles import Profile
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,16 @@ def read_predictions(path: str | Path) -> ScoredFile:
     if first is not None and ("dialogue_id" in first or "turn_id" in first):
         return _numbered(path, text)
     return _counted(path, text, "turn")
+
+
+def read_matcher(path: str | Path, mode: FuzzyMode, profile: Profile, built_from: str | None = None) -> FuzzyMatcher:
+    """The matcher with a file of known values, as a profile needs it: `but` and `mwzeval` have normal forms of their own.
+
+    Raises:
+        FileError: as `read_value_lists`.
+    """
+    ontology, ours = read_value_lists(path, built_from)
+    return FuzzyMatcher(ontology, mode, lists_dontcare=not ours, normalise=profile.name == "strict")
 
 
 def _first_line(text: str) -> dict[str, Any] | None:

@@ -64,7 +64,7 @@ def report(
     golds = {dialogue: [turn.state for turn in found] for dialogue, found in turns.items()}
     states = {dialogue: [result.state for result in found] for dialogue, found in results.items()}
     plain = score_states(states, golds, profile)
-    matcher = FuzzyMatcher(ontology, fuzzy)
+    matcher = FuzzyMatcher(ontology, fuzzy, normalise=profile.name == "strict")
     following = iter(matcher.apply_all([state for row in states.values() for state in row]))
     matched = {
         dialogue: [

@@ -17,6 +17,7 @@ from engine.report.build import Options, build
 from engine.report.clips import make_clips
 from engine.report.links import Link
 from engine.report.page import as_script, render
+from engine.report.tables import STATE_SCORES
 from engine.report.turns import is_right, pair_status
 from engine.scoring import PROFILES
 from tests.engine.report.conftest import SAMPLE, answers, write_lines
@@ -49,6 +50,24 @@ def test_oracle_numbers_say_so_wherever_they_stand(inputs, built_from, marked):
     assert links and all(bool(mark) is marked for mark in links)
     robustness = page[page.index("Named-entity robustness") :].split("</table>")[0]
     assert ("oracle" in robustness) is marked and ("(an oracle:" in page) is marked
+
+
+@pytest.mark.parametrize("mode", ["paper", "typed"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_report_and_score_come_to_the_same(tmp_path, profile, mode):
+    gold, predicted, names = tmp_path / "gold.json", tmp_path / "predicted.json", tmp_path / "names.json"
+    time = {"train": {"leaveat": "16:38", "departure": "Kings Lynn"}}
+    gold.write_text(json.dumps({"d": [time, time]}))
+    said = {"train": {"leaveat": "4:38 pm", "departure": "kings lyn"}}
+    predicted.write_text(json.dumps({"d": [{"state": time}, {"state": said}]}))
+    names.write_text('{"built_from": "train", "values": {"train": {"leaveat": [], "departure": ["Kings Lynn", "Ely"]}}}')
+    files = ("--predictions", predicted, "--profile", profile, "--fuzzy", mode, "--json")
+    page = report("--manifest", gold, "--ontology", names, "--out", tmp_path / "r.html", *files)
+    shown = CliRunner().invoke(app, ["score", *map(str, ("--reference", gold, "--names", names, *files))])
+    one, other = json.loads(page.stdout)["systems"][0], json.loads(shown.stdout)
+    keys = [*STATE_SCORES, "counts", "per_slot"]
+    assert [one["fuzzy"].get(key) for key in keys] == [other.get(key) for key in keys]
+    assert [one.get(key) for key in STATE_SCORES] == [other["plain"].get(key) for key in STATE_SCORES]
 
 
 def test_json_holds_the_numbers_of_the_page(inputs, tmp_path):

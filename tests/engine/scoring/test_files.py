@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -126,6 +127,17 @@ def test_missing_and_surplus_turns_are_refused_with_both_places(write, predictio
     sides = read_reference(write("r.json", json.dumps(GOLD, indent=1))), read_predictions(write("p.json", predictions))
     with pytest.raises(FileError, match=message):
         align(*sides, Strict())
+
+
+@pytest.mark.parametrize(("profile", "asked"), [(Strict(), 1), (But(), 0)])
+def test_a_line_is_looked_for_once_however_many_dialogues_are_missing(write, profile, asked):
+    reference = read_reference(write("r.json", json.dumps({f"d{number}": [{}] for number in range(50)})))
+    found = []
+    reference.find = lambda *place: found.append(place) or 1
+    answers = read_predictions(write("p.json", json.dumps({"d7": [{"state": {}}]})))
+    with pytest.raises(FileError, match=r"no dialogue 'd0' \(.*r\.json, line 1\) and 48 more") if asked else nullcontext():
+        align(reference, answers, profile)
+    assert len(found) == asked, "each is a scan of the whole file"
 
 
 def test_a_missing_turn_id_is_named_where_turns_have_ids(write):
