@@ -155,18 +155,26 @@ class Ontology:
             values |= {form: value for form in forms if form not in values}
         return values
 
+    def origin(self) -> dict[str, Any]:
+        """What figures made with it have to say: which splits it knows, and whether that makes it an oracle."""
+        return {"ontology": self.built_from, "oracle": self.built_from == "all"}
+
     def to_json(self) -> dict[str, Any]:
         optional = {"descriptions": self.descriptions, "types": self.types, "synonyms": self.synonyms}
         return {"built_from": self.built_from, "values": self.values} | {key: value for key, value in optional.items() if value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Ontology:
-        """The ontology that `to_json` wrote, or a person.
+        """The ontology that `to_json` wrote, or a person. One that does not say what it was built from counts as an oracle.
 
         Raises:
             KeyError: there are no ``values``.
-            ValueError: a description is no text, a type none of `VALUE_TYPES`, or synonyms are no lists of texts by value.
+            ValueError: ``built_from`` is none of `BUILT_FROM`, a description no text, a type none of `VALUE_TYPES`, or
+                synonyms are no lists of texts by value.
         """
+        built_from = data.get("built_from", "all")
+        if built_from not in BUILT_FROM:
+            raise ValueError(f"built_from must be one of {', '.join(BUILT_FROM)}, not {built_from!r}")
         descriptions, types, synonyms = data.get("descriptions", {}), data.get("types", {}), data.get("synonyms", {})
         for domain, slot, text in iterate_slots(descriptions):
             if not isinstance(text, str):
@@ -178,7 +186,7 @@ class Ontology:
             forms = found.values() if isinstance(found, dict) else [None]
             if not all(isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in forms):
                 raise ValueError(f"the synonyms of {domain}-{slot} must be lists of texts by value, not {found!r}")
-        return cls(data["values"], data.get("built_from", "train"), descriptions, types, synonyms)
+        return cls(data["values"], built_from, descriptions, types, synonyms)
 
 
 def accepted(value: Value) -> list[str]:

@@ -62,9 +62,10 @@ def score(
         if compare:
             baseline = align(gold, read_predictions(compare), rules)
             before, after = (side.matched(matcher)[0] if matcher else side for side in (baseline, aligned))
-            result["comparison"] = {"baseline": str(compare)} | compare_systems(before, after, rules, seed)
+            fuzzy_from = {"fuzzy": matcher and {"mode": matcher.mode} | matcher.ontology.origin()}
+            result["comparison"] = {"baseline": str(compare)} | fuzzy_from | compare_systems(before, after, rules, seed)
         if matches and matcher:
-            _write_matches(matches, *aligned.matched(matcher))
+            _write_matches(matches, matcher, *aligned.matched(matcher))
     print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(_readable(result)))
 
 
@@ -79,10 +80,11 @@ def _check_options(
         raise typer.BadParameter("--without-dontcare belongs to the profile mwzeval")
 
 
-def _write_matches(path: Path, matched: Any, found: list[Any]) -> None:
+def _write_matches(path: Path, matcher: Any, matched: Any, found: list[Any]) -> None:
+    origin = {"mode": matcher.mode} | matcher.ontology.origin()
     with path.open("w", encoding="utf-8") as file:
         for answer, made in zip(matched.answers(), found, strict=True):
-            line = {"dialogue_id": answer.dialogue, "user_turn": answer.index + 1, "state": answer.state}
+            line = {"dialogue_id": answer.dialogue, "user_turn": answer.index + 1, "state": answer.state} | origin
             line["matches"] = {domain: {slot: asdict(match) for slot, match in slots.items()} for domain, slots in made.items()}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -116,12 +118,13 @@ def _readable(result: dict[str, Any]) -> list[str]:
             f"with fuzzy matching {_percent(row['fuzzy']['jga'])}{oracle}"
         )
     if "comparison" in result:
-        lines += _comparison(result["comparison"])
+        lines += _comparison(result["comparison"], oracle)
     return lines
 
 
-def _comparison(found: dict[str, Any]) -> list[str]:
-    lines = [f"against {found['baseline']}: turns {_changes(found['turns'])}"]
+def _comparison(found: dict[str, Any], oracle: str) -> list[str]:
+    matched = f", both after fuzzy matching {found['fuzzy']['mode']}{oracle}" if found["fuzzy"] else ""
+    lines = [f"against {found['baseline']}{matched}: turns {_changes(found['turns'])}"]
     for score, row in found["scores"].items():
         lines.append(
             f"{score:16} {_percent(row['baseline'])} -> {_percent(row['system'])}, difference {row['difference']:+.2f}"

@@ -78,7 +78,7 @@ def report(
         for dialogue, found in turns.items()
         for turn, result in zip(found, results[dialogue], strict=True)
     )
-    origin = {"ontology": ontology.built_from, "oracle": ontology.built_from == "all"}
+    origin = ontology.origin()
     return (
         words
         | plain.to_json()
@@ -110,7 +110,7 @@ def score_files(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher |
     if matcher is None:
         return result | {"ontology": None, "oracle": False, "fuzzy": None, "plain": None}
     made = [match for state in matches for slots in state.values() for match in slots.values()]
-    origin = {"ontology": matcher.ontology.built_from, "oracle": matcher.ontology.built_from == "all"}
+    origin = matcher.ontology.origin()
     counted = {"compared": len(made), "changed": sum(match.value != match.heard for match in made)}
     plain = aligned.score(profile).to_json()
     return (

@@ -120,3 +120,10 @@ def test_ontology_carries_descriptions_and_types_and_refuses_what_is_none():
     assert Ontology.from_json(json.loads(json.dumps(both.to_json()))) == both
     with pytest.raises(ValueError, match="hotel-wifi must be one of categorical, boolean, text, not 'flag'"):
         Ontology.from_json({"values": {}, "types": {"hotel": {"wifi": "flag"}}})
+
+
+def test_an_ontology_that_does_not_say_what_it_was_built_from_is_an_oracle():
+    assert Ontology.from_json({"values": {}}).origin() == {"ontology": "all", "oracle": True}
+    assert Ontology.from_json({"values": {}, "built_from": "train"}).origin() == {"ontology": "train", "oracle": False}
+    with pytest.raises(ValueError, match="built_from must be one of train, train\\+dev, all, not 'test'"):
+        Ontology.from_json({"values": {}, "built_from": "test"})

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
@@ -44,7 +45,7 @@ def test_the_page_is_one_file_that_loads_nothing(inputs, tmp_path):
 
 @pytest.mark.parametrize(("built_from", "marked"), [("all", True), ("train", False)])
 def test_oracle_numbers_say_so_wherever_they_stand(inputs, built_from, marked):
-    ontology, _ = read_value_lists(inputs / "ontology.json", built_from)
+    ontology = replace(read_value_lists(inputs / "ontology.json")[0], built_from=built_from)
     page = render(made(inputs, matcher=FuzzyMatcher(ontology, "paper"), robustness=True))
     links = re.findall(r'<a href="#[^"]*match=fuzzy[^"]*"[^>]*>[^<]*</a>\s*(<small class="oracle">oracle)?', page)
     assert links and all(bool(mark) is marked for mark in links)
