@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+from rapidfuzz import process
 
 Path_ = tuple[str | int, ...]
 
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1024  # bytes unpacked at a time: a fault is found to be this near
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|NaN|-?Infinity', re.DOTALL)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The end of a message about a name that is not known: the known one that was likely meant."""
+    match = process.extractOne(name, sorted(known), score_cutoff=60)
+    return f"; did you mean {match[0]!r}?" if match else ""
 
 
 class FileError(ValueError):

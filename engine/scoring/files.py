@@ -14,12 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from engine.dialogue import ManifestError, read_manifest
-from engine.json_text import FileError, line_of, parse, read_text
+from engine.json_text import FileError, line_of, nearest, parse, read_text
 from engine.postprocess import FuzzyMatcher, FuzzyMode, read_value_lists
 from engine.scoring.profiles import Profile
 
@@ -222,8 +221,7 @@ def _manifest(path: str | Path, text: str) -> ScoredFile:
 
 
 def _missing(turn: dict[str, Any], key: str) -> str:
-    near = get_close_matches(key, turn, 1, 0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else f" (there are {', '.join(map(repr, turn)) or 'no keys'})"
+    hint = nearest(key, turn) or f" (there are {', '.join(map(repr, turn)) or 'no keys'})"
     return f"the key {key!r} is missing{hint}"
 
 
