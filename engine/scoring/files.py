@@ -22,6 +22,8 @@ from engine.json_text import FileError, line_of, nearest, parse, read_text
 from engine.postprocess import FuzzyMatcher, FuzzyMode, read_value_lists
 from engine.scoring.profiles import Profile
 
+_LINES = "JSON Lines hold one object a line, each in a single line"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -59,12 +61,10 @@ def read_reference(path: str | Path) -> ScoredFile:
         FileError: not such a file; with the line and the reason.
     """
     text = read_text(path)
-    first = _first_line(text)
-    if first is not None and "turns" in first:
-        return _manifest(path, text)
-    if first is not None and "dialogue_id" in first:
+    line = _line_keys(text)
+    if line & {"state", "turn_id"} and "turns" not in line:
         raise FileError(f"{path}, line 1: looks like predictions (a turn a line); the reference must hold whole dialogues")
-    return _counted(path, text, "state")
+    return _manifest(path, text) if line else _counted(path, text, "state")
 
 
 def read_predictions(path: str | Path) -> ScoredFile:
@@ -74,12 +74,10 @@ def read_predictions(path: str | Path) -> ScoredFile:
         FileError: not such a file; with the line and the reason.
     """
     text = read_text(path)
-    first = _first_line(text)
-    if first is not None and "turns" in first:
+    line = _line_keys(text)
+    if "turns" in line:
         raise FileError(f"{path}, line 1: looks like a manifest, which holds no predictions; give it as the reference")
-    if first is not None and ("dialogue_id" in first or "turn_id" in first):
-        return _numbered(path, text)
-    return _counted(path, text, "turn")
+    return _numbered(path, text) if line else _counted(path, text, "turn")
 
 
 def read_matcher(path: str | Path, mode: FuzzyMode, profile: Profile, built_from: str | None = None) -> FuzzyMatcher:
@@ -92,13 +90,20 @@ def read_matcher(path: str | Path, mode: FuzzyMode, profile: Profile, built_from
     return FuzzyMatcher(ontology, mode, lists_dontcare=not ours, normalise=profile.name == "strict")
 
 
-def _first_line(text: str) -> dict[str, Any] | None:
-    """The first line as an object if it is one by itself, as in JSON Lines."""
+def _line_keys(text: str) -> set[str]:
+    """The keys of a line if the text is JSON Lines, though its first line be damaged or misspelt; else none."""
+    first, second = (_keys(line) for line in (*text.lstrip().split("\n", 2), "")[:2])
+    marks = {"dialogue_id", "turn_id", "turns"}
+    return first if first & marks or (first and second) else second if second & marks else set()
+
+
+def _keys(line: str) -> set[str]:
+    """The keys of a line that is an object by itself."""
     try:
-        first = json.loads(text.lstrip().split("\n", 1)[0])
+        found = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return first if isinstance(first, dict) else None
+        return set()
+    return set(found) if isinstance(found, dict) else set()
 
 
 def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
@@ -111,7 +116,9 @@ def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
 
     file = ScoredFile(str(path), find=find)
     if not isinstance(data, dict):
-        raise FileError(f"{path}, line 1: must hold an object of dialogues, not {_kind(data)}")
+        raise FileError(f"{path}, line 1: must hold an object of dialogues, not {_kind(data)}; {_LINES}")
+    if not isinstance(data.get("dialogue_id", []), list):
+        raise FileError(f"{path}, line 1: one object over several lines; {_LINES}")
     if not data:
         raise FileError(f"{path}, line 1: holds no dialogue, so there is nothing to score")
     for dialogue, turns in data.items():
@@ -139,8 +146,9 @@ def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
 
 
 def _numbered(path: str | Path, text: str) -> ScoredFile:
-    """A turn a line: ``dialogue_id``, ``turn_id``, ``state``, and ``transcript`` if there is one; other keys are not read."""
+    """A turn a line: ``dialogue_id``, ``turn_id``, ``state``, and ``transcript`` in all or none; other keys are not read."""
     lines: dict[tuple[str, int], int] = {}
+    words: dict[bool, tuple[str, dict[str, Any]]] = {}  # by whether there is a transcript, the first such line
     found: dict[str, dict[int, tuple[Any, str | None, dict[str, Any]]]] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -162,12 +170,16 @@ def _numbered(path: str | Path, text: str) -> ScoredFile:
         ):
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise FileError(f"{place}: {key} must not be {_kind(value)}")
+        words.setdefault("transcript" in turn, (place, turn))
         if (dialogue, turn_id) in lines:
             raise FileError(
                 f"{place}: turn {turn_id} of dialogue {dialogue!r} occurs twice, first in line {lines[dialogue, turn_id]}"
             )
         lines[dialogue, turn_id] = number
         found.setdefault(dialogue, {})[turn_id] = (state, transcript, _details(turn, place))
+    if len(words) == 2:
+        place, turn = words[False]
+        raise FileError(f"{place}: {_missing(turn, 'transcript')}, which other lines have")
     if not found:
         raise FileError(f"{path}, line 1: holds no turn, so there is nothing to score")
     dialogues = {
