@@ -56,7 +56,8 @@ class AlignedTurns:
             if any(answer for _, answer in pairs) or not pairs
         }
         try:
-            return score_states(states, golds, profile)
+            depths = {dialogue: [gold.depth for gold, _ in pairs] for dialogue, pairs in self.turns.items()}
+            return score_states(states, golds, profile, depths)
         except ScoreError as error:
             if error.place is None:
                 raise

@@ -12,12 +12,12 @@ numbers; where both sides have numbers they decide which turn answers which, els
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.dialogue import ManifestError, read_manifest
+from engine.dialogue import Dialogue, ManifestError, Turn, read_manifest
 from engine.json_text import FileError, line_of, nearest, parse, read_text
 from engine.postprocess import FuzzyMatcher, FuzzyMode, read_value_lists
 from engine.scoring.profiles import Profile
@@ -31,6 +31,7 @@ class Entry:
 
     ``state`` is as it was read, None without a label; ``turn_id`` is None where turns are counted.
     ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others.
+    ``depth`` is 1 for the dialogue's first user turn; those that no system is to answer count too.
     """
 
     dialogue: str
@@ -39,6 +40,7 @@ class Entry:
     transcript: str | None = None
     turn_id: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    depth: int = 0
 
 
 @dataclass
@@ -141,7 +143,7 @@ def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
                 raise FileError(
                     f"{file.where(dialogue, index, 'state')}: {where}: the state must be an object of domains, not {_kind(state)}"
                 )
-            entries.append(Entry(dialogue, index, state))
+            entries.append(Entry(dialogue, index, state, depth=index + 1))
     return file
 
 
@@ -210,21 +212,31 @@ def _details(turn: dict[str, Any], place: str) -> dict[str, Any]:
     return details
 
 
+def turns_to_answer(dialogues: Sequence[Dialogue]) -> dict[str, list[tuple[int, Turn]]]:
+    """The user turns a system is to answer, each with its depth: those with audio where any dialogue has audio, else all.
+
+    Dialogues without any are left out.
+    """
+    spoken = any(turn.audio for dialogue in dialogues for turn in dialogue.user_turns())
+    found = {
+        dialogue.dialogue_id: [(depth, turn) for depth, turn in enumerate(dialogue.user_turns(), 1) if turn.audio or not spoken]
+        for dialogue in dialogues
+    }
+    return {dialogue: turns for dialogue, turns in found.items() if turns}
+
+
 def _manifest(path: str | Path, text: str) -> ScoredFile:
-    """The user turns a system is to answer: those with audio where any dialogue has audio, else all."""
     try:
         dialogues = read_manifest(path)
     except ManifestError as error:
         raise FileError(str(error)) from error
-    spoken = any(turn.audio for dialogue in dialogues for turn in dialogue.user_turns())
     entries = {
-        dialogue.dialogue_id: [
-            Entry(dialogue.dialogue_id, index, turn.state, turn.transcript, turn.turn_id)
-            for index, turn in enumerate(turn for turn in dialogue.user_turns() if turn.audio or not spoken)
+        dialogue: [
+            Entry(dialogue, index, turn.state, turn.transcript, turn.turn_id, depth=depth)
+            for index, (depth, turn) in enumerate(turns)
         ]
-        for dialogue in dialogues
+        for dialogue, turns in turns_to_answer(dialogues).items()
     }
-    entries = {dialogue: turns for dialogue, turns in entries.items() if turns}
     if not entries:
         raise FileError(f"{path}, line 1: holds no user turn, so there is nothing to score")
     numbers = (number for number, line in enumerate(text.split("\n"), 1) if line.strip())
