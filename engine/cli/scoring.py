@@ -108,6 +108,7 @@ def _readable(result: dict[str, Any]) -> list[str]:
         f"slots: {counts['reference_slots']} in the reference, {counts['predicted_slots']} predicted; "
         f"{counts['substitutions']} wrong, {counts['insertions']} too many, {counts['deletions']} missing"
     )
+    lines += _tables(result, oracle)
     perturbed = result.get("robustness", {}).get("kinds", {})
     if perturbed and not any(row["values"] for row in perturbed.values()):
         lines.append(f"robustness       {NOTHING_TO_PERTURB}")
@@ -119,6 +120,19 @@ def _readable(result: dict[str, Any]) -> list[str]:
         )
     if "comparison" in result:
         lines += _comparison(result["comparison"], oracle)
+    return lines
+
+
+def _tables(result: dict[str, Any], oracle: str) -> list[str]:
+    lines = []
+    for key in ("per_domain", "per_slot", "per_depth"):
+        title = key.replace("_", " ")
+        lines.append(f"{title:30}  turns    JGA %    SER %     F1 %   wrong  too many  missing{oracle}")
+        for name, row in result[key].items():
+            scores = " ".join(f"{'-' if row[score] is None else f'{row[score]:.2f}':>8}" for score in ("jga", "ser", "slot_f1"))
+            counts = row["counts"]
+            errors = f"{counts['substitutions']:>7}  {counts['insertions']:>8}  {counts['deletions']:>7}"
+            lines.append(f"  {name:28} {counts['turns']:>6} {scores} {errors}")
     return lines
 
 

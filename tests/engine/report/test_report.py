@@ -82,6 +82,20 @@ def test_json_holds_the_numbers_of_the_page(inputs, tmp_path):
     )
 
 
+def test_two_systems_are_told_apart_by_default(inputs, tmp_path):
+    for run, name in (("a", "first"), ("b", "second")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "predictions.jsonl").write_bytes((inputs / f"{name}.jsonl").read_bytes())
+
+    def names(first, second):
+        files = ("--predictions", tmp_path / first, "--compare", tmp_path / second)
+        done = report("--manifest", SAMPLE, *files, "--out", tmp_path / "r.html", "--audio", "none", "--json")
+        return [system["name"] for system in json.loads(done.stdout)["systems"]]
+
+    assert names("a/predictions.jsonl", "b/predictions.jsonl") == ["a/predictions", "b/predictions"]
+    assert names("a/predictions.jsonl", "a/predictions.jsonl") == ["predictions.jsonl (1)", "predictions.jsonl (2)"]
+
+
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_any_text_stays_inside_its_script_element_and_link(text):
     inside = str(as_script({"text": text}))

@@ -32,6 +32,16 @@ def test_json_holds_the_figures_in_percent_and_the_counts():
     assert (result["fuzzy"], result["ontology"], result["oracle"]) == (None, None, False)
 
 
+def test_the_tables_stand_in_the_text_too():
+    result = json.loads(run(*FILES, "--profile", "but", "--json").stdout)
+    lines = [line.split() for line in run(*FILES, "--profile", "but").stdout.splitlines()]
+    for table in ("per_domain", "per_slot", "per_depth"):
+        assert result[table] and table.split("_") in [line[:2] for line in lines]
+        for name, row in result[table].items():
+            scores = [f"{row[score]:.2f}" if row[score] is not None else "-" for score in ("jga", "ser", "slot_f1")]
+            assert [name, str(row["counts"]["turns"]), *scores] in [line[:5] for line in lines]
+
+
 def test_with_fuzzy_the_figures_are_those_after_matching_and_an_oracle_is_named():
     result = json.loads(run(*FILES, *PAPER, "--json").stdout)
     expected = json.loads((OWN / "expected.json").read_text())
