@@ -125,7 +125,7 @@ def _readable(result: dict[str, Any]) -> list[str]:
 
 def _tables(result: dict[str, Any], oracle: str) -> list[str]:
     lines = []
-    for key in ("per_domain", "per_slot", "per_depth"):
+    for key in filter(result.get, ("per_domain", "per_slot", "per_depth")):
         title = key.replace("_", " ")
         lines.append(f"{title:30}  turns    JGA %    SER %     F1 %   wrong  too many  missing{oracle}")
         for name, row in result[key].items():
