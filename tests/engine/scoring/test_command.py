@@ -32,7 +32,11 @@ def test_json_holds_the_figures_in_percent_and_the_counts():
     assert (result["fuzzy"], result["ontology"], result["oracle"]) == (None, None, False)
 
 
-def test_the_tables_stand_in_the_text_too():
+def test_the_tables_stand_in_the_text_too(tmp_path):
+    (tmp_path / "gold.json").write_text('{"d1": [{}]}')
+    (tmp_path / "predicted.json").write_text('{"d1": [{"state": {}}]}')
+    empty = run("--reference", str(tmp_path / "gold.json"), "--predictions", str(tmp_path / "predicted.json")).stdout
+    assert "per depth" in empty and "per slot" not in empty
     result = json.loads(run(*FILES, "--profile", "but", "--json").stdout)
     lines = [line.split() for line in run(*FILES, "--profile", "but").stdout.splitlines()]
     for table in ("per_domain", "per_slot", "per_depth"):
