@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from engine.connector_config import CONNECTOR_KINDS, CONNECTOR_SECTIONS, ConnectorConfig, Section, StackedTransformerConfig
-from engine.recipe_files import RecipeError, compose, nearest, override, packaged, read_recipe
+from engine.json_text import nearest
+from engine.recipe_files import RecipeError, compose, override, packaged, read_recipe
 
 # What a resumed run may change in its recipe: how the work is cut up, not what it is.
 HOW: Any = {

@@ -11,7 +11,8 @@ Times are seconds. Audio paths are relative to the manifest's folder. ``state`` 
 a turn without ``state`` has no state label (an ASR-only utterance), while ``{}`` says that nothing is known yet. A value may
 be a list of accepted surface forms, the canonical one first. An empty ``transcript`` says that nobody speaks. Optional keys of
 a turn: ``voice`` names the speaker or synthetic voice; ``heard`` is a recogniser's own transcript; ``translation`` holds the
-transcript in other languages; ``instructions`` are instruction triplets about the turn's speech (`Instruction`):
+transcript in other languages; ``instructions`` are instruction triplets about the turn's speech (`Instruction`). Other keys
+are refused, lest a misspelt one is passed over:
 
     "translation": {"de": "ich brauche ein günstiges hotel"},
     "instructions": [{"task": "slot-filling", "instruction": "Fill the slots ...", "context": 2,
@@ -24,12 +25,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine.json_text import FileError, parse, read_text
+from engine.json_text import FileError, nearest, parse, read_text
 
 T = TypeVar("T")
 Value = str | list[str]
@@ -155,18 +156,26 @@ class Ontology:
             values |= {form: value for form in forms if form not in values}
         return values
 
+    def origin(self) -> dict[str, Any]:
+        """What figures made with it have to say: which splits it knows, and whether that makes it an oracle."""
+        return {"ontology": self.built_from, "oracle": self.built_from == "all"}
+
     def to_json(self) -> dict[str, Any]:
         optional = {"descriptions": self.descriptions, "types": self.types, "synonyms": self.synonyms}
         return {"built_from": self.built_from, "values": self.values} | {key: value for key, value in optional.items() if value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Ontology:
-        """The ontology that `to_json` wrote, or a person.
+        """The ontology that `to_json` wrote, or a person. One that does not say what it was built from counts as an oracle.
 
         Raises:
             KeyError: there are no ``values``.
-            ValueError: a description is no text, a type none of `VALUE_TYPES`, or synonyms are no lists of texts by value.
+            ValueError: ``built_from`` is none of `BUILT_FROM`, a description no text, a type none of `VALUE_TYPES`, or
+                synonyms are no lists of texts by value.
         """
+        built_from = data.get("built_from", "all")
+        if built_from not in BUILT_FROM:
+            raise ValueError(f"built_from must be one of {', '.join(BUILT_FROM)}, not {built_from!r}")
         descriptions, types, synonyms = data.get("descriptions", {}), data.get("types", {}), data.get("synonyms", {})
         for domain, slot, text in iterate_slots(descriptions):
             if not isinstance(text, str):
@@ -178,7 +187,7 @@ class Ontology:
             forms = found.values() if isinstance(found, dict) else [None]
             if not all(isinstance(texts, list) and all(isinstance(text, str) for text in texts) for texts in forms):
                 raise ValueError(f"the synonyms of {domain}-{slot} must be lists of texts by value, not {found!r}")
-        return cls(data["values"], data.get("built_from", "train"), descriptions, types, synonyms)
+        return cls(data["values"], built_from, descriptions, types, synonyms)
 
 
 def accepted(value: Value) -> list[str]:
@@ -211,6 +220,11 @@ def filled(instruction: Instruction) -> State:
         if accepted(value)[0]:
             state.setdefault(domain, {})[slot] = value
     return state
+
+
+def is_whole(number: Any) -> bool:
+    """Whether it is a whole number as JSON writes them; true and false are none."""
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 def check_state(state: Any) -> State:
@@ -276,21 +290,38 @@ def write_manifest(path: str | Path, dialogues: Iterable[Dialogue]) -> None:
 def _dialogue(data: Any, folder: Path) -> Dialogue:
     if not isinstance(data, dict):
         raise ValueError("a line must be one JSON object, a dialogue")
-    split = data.get("split", "train")
+    _check_keys(data, Dialogue, "a dialogue")
+    dialogue_id, split = data["dialogue_id"], data.get("split", "train")
     if split not in SPLITS:
         raise ValueError(f"split {split!r} is not one of {', '.join(SPLITS)}")
+    source, licence = data.get("source", ""), data.get("licence", "")
+    for key, text in (("dialogue_id", dialogue_id), ("source", source), ("licence", licence)):
+        if not isinstance(text, str):
+            raise ValueError(f"{key} must be text, not {text!r}")
+    if not isinstance(data["turns"], list):
+        raise ValueError(f"turns must be a list, not {data['turns']!r}")
     turns = [_turn(turn, folder) for turn in data["turns"]]
     ids = [turn.turn_id for turn in turns]
     if any(later <= earlier for earlier, later in pairwise(ids)):
         raise ValueError(f"turn ids must rise without repeats, found {ids}")
-    return Dialogue(str(data["dialogue_id"]), turns, split, data.get("source", ""), data.get("licence", ""))
+    return Dialogue(dialogue_id, turns, split, source, licence)
+
+
+def _check_keys(data: Mapping[str, Any], kind: type[Dialogue] | type[Turn], whose: str) -> None:
+    known = {entry.name for entry in fields(kind)}
+    for key in data:
+        if key not in known:
+            raise ValueError(f"{whose} has no key {key!r}{nearest(key, known)}")
 
 
 def _turn(data: Any, folder: Path) -> Turn:
     if not isinstance(data, dict):
         raise ValueError("a turn must be a JSON object")
+    if not is_whole(turn_id := data["turn_id"]):
+        raise ValueError(f"turn_id must be a whole number, not {turn_id!r}")
+    _check_keys(data, Turn, f"turn {turn_id}")
     turn = Turn(
-        turn_id=int(data["turn_id"]),
+        turn_id=turn_id,
         speaker=data["speaker"],
         transcript=data.get("transcript"),
         audio=data.get("audio"),
@@ -304,7 +335,7 @@ def _turn(data: Any, folder: Path) -> Turn:
     )
     if turn.speaker not in SPEAKERS:
         raise ValueError(f"turn {turn.turn_id}: speaker {turn.speaker!r} is not one of {', '.join(SPEAKERS)}")
-    for key, text in (("transcript", turn.transcript), ("heard", turn.heard)):
+    for key, text in (("transcript", turn.transcript), ("heard", turn.heard), ("voice", turn.voice)):
         if text is not None and not isinstance(text, str):
             raise ValueError(f"turn {turn.turn_id}: {key} must be text, not {text!r}")
     if turn.audio is not None and not (isinstance(turn.audio, str) and turn.audio):
@@ -351,7 +382,7 @@ def _instructions(data: Any) -> list[Instruction]:
             check_state({"response": response})
         elif not isinstance(response, str):
             raise ValueError(f"a response must be text, not {response!r}")
-        if context is not None and (not isinstance(context, int) or isinstance(context, bool) or context < 0):
+        if context is not None and (not is_whole(context) or context < 0):
             raise ValueError(f"an instruction's context must be a number of turns, not {context!r}")
         found.append(Instruction(task, text, response, context or 0))
     return found

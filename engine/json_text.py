@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
+
+from rapidfuzz import process
 
 Path_ = tuple[str | int, ...]
 
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1024  # bytes unpacked at a time: a fault is found to be this near
+_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|[\w.+]+', re.DOTALL)  # and what may look like one inside a string
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|NaN|-?Infinity', re.DOTALL)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The end of a message about a name that is not known: the known one that was likely meant."""
+    match = process.extractOne(name, sorted(known), score_cutoff=60)
+    return f"; did you mean {match[0]!r}?" if match else ""
 
 
 class FileError(ValueError):
@@ -28,7 +38,7 @@ def read_text(path: str | Path) -> str:
         FileError: no such file, a damaged gzip file, or not UTF-8.
     """
     path = Path(path)
-    if not path.is_file():
+    if path.is_dir() or not path.exists():  # a pipe such as /dev/stdin will do
         raise FileError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     return decode(path, path.read_bytes())
 
@@ -39,6 +49,8 @@ def decode(path: str | Path, data: bytes) -> str:
         data = _unpack(Path(path), data)
     if data.startswith(b"\xef\xbb\xbf"):
         raise FileError(f"{path}, line 1: begins with a byte order mark; save it as UTF-8 without one")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FileError(f"{path}, line 1: not UTF-8 text but UTF-16; save it as UTF-8")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -72,8 +84,10 @@ def parse(path: str | Path, text: str, line: int = 1) -> Any:
     except json.JSONDecodeError as error:
         if not text.strip():
             fail(0, "holds nothing")
-        reason = "the file ends in the middle of the JSON" if error.pos >= len(text.rstrip()) else f"not valid JSON: {error.msg}"
-        fail(error.pos, reason)
+        if error.pos >= len(text.rstrip()):
+            fail(error.pos, "ends in the middle of the JSON")
+        second = "; of several values each stands in a line of its own" if error.msg == "Extra data" else ""
+        fail(error.pos, f"not valid JSON: {error.msg}{second}")
     except _Repeated as error:
         for place in places(text):
             if place.repeated:
@@ -83,6 +97,10 @@ def parse(path: str | Path, text: str, line: int = 1) -> Any:
         token = next(match for match in _TOKEN.finditer(text) if match[0].endswith(error.args[0].lstrip("-")))
         fail(token.start(), f"{error.args[0]} is not JSON")
     except (ValueError, RecursionError) as error:
+        limit = sys.get_int_max_str_digits()
+        for number in _NUMBER.finditer(text):
+            if number[0].isdecimal() and len(number[0]) > limit:
+                fail(number.start(), f"holds a number of {len(number[0])} digits")
         fail(0, f"cannot be read: {error}")
 
 

@@ -18,8 +18,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from rapidfuzz import process
-
 # What this module reads of a recipe and of its variants; the rest is for `engine.config` to judge.
 RECIPE_KEYS: dict[str, type] = {"extends": str, "run": list, "stages": list, "variants": dict}
 VARIANT_KEYS: dict[str, type] = {"description": str, "run": list, "set": dict}
@@ -156,12 +154,6 @@ def choose_stages(data: dict[str, Any], run: Collection[str] | None, where: str)
             raise RecipeError(f"{where}: `run` names stage {name!r}; there are {', '.join(map(str, stages))}")
     if run is not None:
         data["stages"] = [stages[name] for name in run]
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """The end of a message about a name that is not known: the known one that was likely meant."""
-    match = process.extractOne(name, sorted(known), score_cutoff=60)
-    return f"; did you mean {match[0]!r}?" if match else ""
 
 
 def _check_kinds(content: dict[str, Any], kinds: dict[str, type], where: str) -> None:

@@ -17,7 +17,7 @@ _HELP = {
     "manifest": "Gold states: a manifest, or the published evaluators' JSON (then without words and audio).",
     "predictions": "What the system answered: evaluate --predictions, or the published evaluators' JSON.",
     "compare": "Predictions of a second system for the same turns: what it fixes, what it breaks.",
-    "names": "What to call the two systems.",
+    "names": "What to call the two systems; their files' names, told apart, if not given.",
     "ontology": "Known values, for fuzzy matching: a checkpoint's ontology.json, or a list of paper 1's evaluator.",
     "built_from": "The splits that --ontology comes from, where the file does not say it; all (an oracle) if unknown.",
     "robustness": "Also score with the predicted names misspelt and paraphrased; needs --ontology.",
@@ -42,23 +42,20 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write one HTML page that opens from disk: scores, plots and every turn behind them, with its audio."""
-    from engine.postprocess import FuzzyMatcher, read_value_lists
     from engine.report.build import Options, build
     from engine.report.page import render
     from engine.scoring import PROFILES
+    from engine.scoring.files import read_matcher
 
     if robustness and ontology is None:
         raise typer.BadParameter("--robustness needs --ontology: it shows what fuzzy matching saves")
     if names and compare is None:
         raise typer.BadParameter("--names names two systems: give --compare too")
     with errors():
-        matcher = None
-        if ontology:
-            values, ours = read_value_lists(ontology, built_from)
-            matcher = FuzzyMatcher(values, fuzzy, lists_dontcare=not ours)
+        matcher = read_matcher(ontology, fuzzy, PROFILES[profile], built_from) if ontology else None
         files = [predictions, *([compare] if compare else [])]
         options = Options(PROFILES[profile], matcher, robustness, audio, int(audio_limit * 1e6))
-        page = build(manifest, files, names or [file.stem for file in files], options)
+        page = build(manifest, files, names or _names(files), options)
         for system, folder in zip(page.systems, checkpoint or [], strict=False):
             page.facts.append((f"{system.name}: checkpoint", _described(folder)))
         page.facts += [
@@ -70,6 +67,16 @@ def report(
         out.write_text(text, encoding="utf-8")
     size = f"{out}: {len(page.rows)} turns, {out.stat().st_size / 1e6:.1f} MB"
     print(json.dumps(page.numbers(), ensure_ascii=False) if as_json else size)
+
+
+def _names(files: list[Path]) -> list[str]:
+    """What the systems are called by default: their files' names, with as many folders before them as tell them apart."""
+    parts = [file.absolute().with_suffix("").parts for file in files]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{file.name} ({number})" for number, file in enumerate(files, 1)]
 
 
 def _described(folder: Path) -> str:

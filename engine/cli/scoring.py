@@ -41,10 +41,9 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score predicted states against gold ones with a named profile."""
-    from engine.postprocess import FuzzyMatcher, read_value_lists
     from engine.scoring.align import align
     from engine.scoring.compare import compare_systems
-    from engine.scoring.files import read_predictions, read_reference
+    from engine.scoring.files import read_matcher, read_predictions, read_reference
     from engine.scoring.profiles import PROFILES, MwzEval
     from engine.scoring.report import score_files
     from engine.scoring.robustness import score_perturbed
@@ -54,10 +53,7 @@ def score(
         rules = MwzEval(without_dontcare=True) if without_dontcare else PROFILES[profile]
         gold = read_reference(reference)
         aligned = align(gold, read_predictions(predictions), rules)
-        matcher = None
-        if fuzzy and names:
-            lists, ours = read_value_lists(names, built_from)
-            matcher = FuzzyMatcher(lists, fuzzy, lists_dontcare=not ours, normalise=profile == "strict")
+        matcher = read_matcher(names, fuzzy, rules, built_from) if fuzzy and names else None
         result = {"reference": str(reference), "predictions": str(predictions)} | score_files(aligned, rules, matcher)
         if result["fuzzy"]:
             result["fuzzy"]["names"] = str(names)
@@ -66,9 +62,10 @@ def score(
         if compare:
             baseline = align(gold, read_predictions(compare), rules)
             before, after = (side.matched(matcher)[0] if matcher else side for side in (baseline, aligned))
-            result["comparison"] = {"baseline": str(compare)} | compare_systems(before, after, rules, seed)
+            fuzzy_from = {"fuzzy": matcher and {"mode": matcher.mode} | matcher.ontology.origin()}
+            result["comparison"] = {"baseline": str(compare)} | fuzzy_from | compare_systems(before, after, rules, seed)
         if matches and matcher:
-            _write_matches(matches, *aligned.matched(matcher))
+            _write_matches(matches, matcher, *aligned.matched(matcher))
     print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(_readable(result)))
 
 
@@ -83,10 +80,11 @@ def _check_options(
         raise typer.BadParameter("--without-dontcare belongs to the profile mwzeval")
 
 
-def _write_matches(path: Path, matched: Any, found: list[Any]) -> None:
+def _write_matches(path: Path, matcher: Any, matched: Any, found: list[Any]) -> None:
+    origin = {"mode": matcher.mode} | matcher.ontology.origin()
     with path.open("w", encoding="utf-8") as file:
         for answer, made in zip(matched.answers(), found, strict=True):
-            line = {"dialogue_id": answer.dialogue, "user_turn": answer.index + 1, "state": answer.state}
+            line = {"dialogue_id": answer.dialogue, "user_turn": answer.index + 1, "state": answer.state} | origin
             line["matches"] = {domain: {slot: asdict(match) for slot, match in slots.items()} for domain, slots in made.items()}
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
@@ -110,6 +108,7 @@ def _readable(result: dict[str, Any]) -> list[str]:
         f"slots: {counts['reference_slots']} in the reference, {counts['predicted_slots']} predicted; "
         f"{counts['substitutions']} wrong, {counts['insertions']} too many, {counts['deletions']} missing"
     )
+    lines += _tables(result, oracle)
     perturbed = result.get("robustness", {}).get("kinds", {})
     if perturbed and not any(row["values"] for row in perturbed.values()):
         lines.append(f"robustness       {NOTHING_TO_PERTURB}")
@@ -120,12 +119,26 @@ def _readable(result: dict[str, Any]) -> list[str]:
             f"with fuzzy matching {_percent(row['fuzzy']['jga'])}{oracle}"
         )
     if "comparison" in result:
-        lines += _comparison(result["comparison"])
+        lines += _comparison(result["comparison"], oracle)
     return lines
 
 
-def _comparison(found: dict[str, Any]) -> list[str]:
-    lines = [f"against {found['baseline']}: turns {_changes(found['turns'])}"]
+def _tables(result: dict[str, Any], oracle: str) -> list[str]:
+    lines = []
+    for key in filter(result.get, ("per_domain", "per_slot", "per_depth")):
+        title = key.replace("_", " ")
+        lines.append(f"{title:30}  turns    JGA %    SER %     F1 %   wrong  too many  missing{oracle}")
+        for name, row in result[key].items():
+            scores = " ".join(f"{'-' if row[score] is None else f'{row[score]:.2f}':>8}" for score in ("jga", "ser", "slot_f1"))
+            counts = row["counts"]
+            errors = f"{counts['substitutions']:>7}  {counts['insertions']:>8}  {counts['deletions']:>7}"
+            lines.append(f"  {name:28} {counts['turns']:>6} {scores} {errors}")
+    return lines
+
+
+def _comparison(found: dict[str, Any], oracle: str) -> list[str]:
+    matched = f", both after fuzzy matching {found['fuzzy']['mode']}{oracle}" if found["fuzzy"] else ""
+    lines = [f"against {found['baseline']}{matched}: turns {_changes(found['turns'])}"]
     for score, row in found["scores"].items():
         lines.append(
             f"{score:16} {_percent(row['baseline'])} -> {_percent(row['system'])}, difference {row['difference']:+.2f}"

@@ -93,7 +93,7 @@ def read_schema(path: str | Path) -> Ontology:
         if "values" in data:
             return Ontology.from_json(data)
         values: dict[str, dict[str, list[str]]] = {domain: {slot: [] for slot in slots} for domain, slots in data.items()}
-        return Ontology.from_json({"values": values, "descriptions": data})
+        return Ontology.from_json({"built_from": "train", "values": values, "descriptions": data})
     except FileNotFoundError as error:
         raise ManifestError(f"{path}: no such schema") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

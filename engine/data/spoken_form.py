@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 Match = re.Match[str]
 
@@ -77,10 +78,7 @@ _SPELLED = "ATM|BA|DC|FM|ID|LA|LAX|NYC|SFO|UA|UK|US|USA"  # initialisms; capital
 
 
 def normalise_transcript(text: str) -> str:
-    """Lower-case, accents dropped, punctuation except ' removed, single spaces. Numbers stay as they are.
-
-    This is the form every transcript, reference or recognised, is compared in.
-    """
+    """Lower-case, accents dropped, punctuation except ' removed, single spaces. Numbers stay as they are."""
     text = unicodedata.normalize("NFKD", text.replace("’", "'").replace("‘", "'").replace("`", "'"))
     text = "".join(char for char in text if not unicodedata.combining(char)).lower()
     text = re.sub(r"[^\w\s']|_", " ", text)
@@ -98,12 +96,34 @@ def to_spoken(text: str, seed: int | str = 0) -> str:
     Returns:
         Lower-case words (a-z, ', and letters of other scripts), single spaces; no digits.
     """
-    rng = random.Random(f"{seed}|{text}")
+    return _read_out(text, _RULES, random.Random(f"{seed}|{text}"))
+
+
+def comparable(text: str) -> str:
+    """The form in which transcripts, reference or recognised, are compared: spoken, with one reading for every number.
+
+    So a number is as far from the same number as its words are, whatever else is said; case, blanks and final stops do
+    not count. It is for comparing alone: what is spoken or trained on is `to_spoken`.
+    """
+    return _read_out(" ".join(text.lower().split()), [rule for rule in _RULES if rule not in _BY_CONTEXT], _First())
+
+
+def _read_out(text: str, rules: Iterable[Rule], rng: random.Random) -> str:
     text = _untokenise(unicodedata.normalize("NFKC", text))
-    for pattern, read in _RULES:
+    for pattern, read in rules:
         text = pattern.sub(lambda match, read=read: f" {read(match, rng)} ", text)  # type: ignore[misc]
     # once more, for what punctuation tore apart ("don;t"): the spoken form of the spoken form is itself
     return normalise_transcript(_untokenise(normalise_transcript(text)))
+
+
+class _First(random.Random):
+    """Draws nothing: of several readings it takes the first."""
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+    def random(self) -> float:
+        return 1.0
 
 
 def number_words(number: int) -> str:
@@ -262,10 +282,11 @@ def _plain(match: Match, rng: random.Random) -> str:
 
 
 Reader = Callable[[Match, random.Random], str]
+Rule = tuple[re.Pattern[str], Reader]
 _HALF = r"(?P<half>[ap]\.?\s?m\b\.?)"
 
 
-def _rule(pattern: str, read: Reader, flags: int = re.I) -> tuple[re.Pattern[str], Reader]:
+def _rule(pattern: str, read: Reader, flags: int = re.I) -> Rule:
     return re.compile(pattern, flags | re.A), read
 
 
@@ -286,13 +307,18 @@ def _words(form: str) -> Reader:
     return lambda match, rng: match.expand(form)
 
 
+# What a number is called by the words around it.
+_TIME_OF_FOUR_DIGITS = _rule(rf"\b(at|by|after|before|around)\s+([01]\d|2[0-3])([0-5]\d)\b(?!{_ADDRESS})", _words(r"\1 \2:\3"))
+_HOUSE_NUMBER = _rule(rf"\b\d{{3,4}}\b(?={_ADDRESS})", lambda m, r: _pairs(m[0]))
+_BY_CONTEXT = (_TIME_OF_FOUR_DIGITS, _HOUSE_NUMBER)
+
 # From the specific to the general: a later rule sees only what the earlier ones left.
-_RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
+_RULES: tuple[Rule, ...] = (
     _rule(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", lambda m, r: m[0].replace("@", " at ").replace(".", " dot ")),
     _rule(r"\bwww\.[\w.-]+\b|\b[a-z][\w-]*\.(?:com|org|net|co\.uk)\b", lambda m, r: m[0].replace(".", " dot ")),
     _rule(r"([$£€]\s?\d+(?:\.\d{2})?)\s?-\s?(?=[$£€]?\d)", _words(r"\1 to ")),
     _rule(r"(?P<sign>[$£€])\s?(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,12})(?:\.(?P<cents>\d{2}))?(?![\d.]*\d)", _price),
-    _rule(rf"\b(at|by|after|before|around)\s+([01]\d|2[0-3])([0-5]\d)\b(?!{_ADDRESS})", _words(r"\1 \2:\3")),
+    _TIME_OF_FOUR_DIGITS,
     _rule(rf"(?<![\d:])(?P<hour>\d{{1,2}})\s?:\s?(?P<minute>\d{{2}})(?!\d)\s*{_HALF}?", _time),
     _rule(rf"(?<![\d.])(?P<hour>\d{{1,2}})\.(?P<minute>\d{{2}})\s*{_HALF}", _time),
     _rule(rf"(?<![\d.:])(?P<hour>\d{{1,2}})\s*{_HALF}", _hour_half),
@@ -301,7 +327,7 @@ _RULES: tuple[tuple[re.Pattern[str], Reader], ...] = (
     _rule(r"\b(\d{1,9})\s?(?:st|nd|rd|th)\b", lambda m, r: ordinal_words(int(m[1]))),
     _rule(rf"\b(?P<name>{_MONTH})\.?\s+(?P<day>\d{{1,2}})\b(?!\s?:)", _month_day),
     _rule(r"(?<![\d-])\+?\(?\d{2,5}\)?(?:[\s-]\d{2,7}){1,4}(?![\d-])(?<=\d{4})", _phone),
-    _rule(rf"\b\d{{3,4}}\b(?={_ADDRESS})", lambda m, r: _pairs(m[0])),
+    _HOUSE_NUMBER,
     _rule(r"\b(?:19|20)\d{2}\b", lambda m, r: _year(m[0])),
     _rule(r"(?<![\w.])(?P<whole>\d{1,3}(?:,\d{3})+|\d{1,9})\.(?P<rest>\d+)(?![\w.]*\d)", _decimal),
     _rule(r"\b(?=[a-z]*\d)(?=\d*[a-z])[a-z\d]+\b", _mixed),

@@ -45,8 +45,8 @@ class Match:
     """One value compared with the ontology. Scores: 0 to 100; ``runner_up`` is None where only one value is known.
 
     ``value`` is what the state holds afterwards: the ontology's entry as written there if ``accepted``, else the heard
-    value in normal form. ``tied`` are the entries that are as close as the best, or nearly; ``by_audio`` says that the
-    audio chose among them.
+    value in normal form. ``tied`` are the entries that are as close as the best, or nearly, and ``tied_scores`` how close;
+    ``by_audio`` says that the audio chose among them, ``runner_up`` is then the closest of the others.
     """
 
     heard: str
@@ -57,6 +57,7 @@ class Match:
     accepted: bool
     tied: tuple[str, ...] = ()
     by_audio: bool = False
+    tied_scores: tuple[float, ...] = ()
 
 
 class FuzzyMatcher:
@@ -140,9 +141,10 @@ class FuzzyMatcher:
         scores = support(domain, slot, match.tied)
         if scores is None:
             return match
-        chosen = match.tied[int(np.argmax(scores))]
-        others = [entry for entry in match.tied if entry != chosen]
-        return replace(match, value=chosen, accepted=True, by_audio=True, runner_up=others[0])
+        near = list(zip(match.tied, match.tied_scores, strict=True))
+        value, score = near.pop(int(np.argmax(scores)))
+        runner_up, second = near[0]
+        return replace(match, value=value, score=score, runner_up=runner_up, runner_up_score=second, accepted=True, by_audio=True)
 
     def _is_matched(self, slot: str) -> bool:
         return slot not in paper.EXEMPT if self.mode == "paper" else slot_type(slot) in _THRESHOLD
@@ -256,6 +258,7 @@ def _typed_match(heard: str, normal: str, known: Sequence[str], scores: np.ndarr
     best, second = (float(scores[order[index]]) for index in (0, min(1, len(order) - 1)))
     alone = len(order) == 1
     near = [int(index) for index in order if scores[index] >= max(best - _NEAR_TIE, threshold)]
+    near = near if len(near) > 1 and best < 100 else []
     sure = best >= threshold and (alone or best > second)
     return Match(
         heard=heard,
@@ -264,7 +267,8 @@ def _typed_match(heard: str, normal: str, known: Sequence[str], scores: np.ndarr
         runner_up=None if alone else known[order[1]],
         runner_up_score=0.0 if alone else second,
         accepted=sure,
-        tied=tuple(known[index] for index in near) if len(near) > 1 and best < 100 else (),
+        tied=tuple(known[index] for index in near),
+        tied_scores=tuple(float(scores[index]) for index in near),
     )
 
 

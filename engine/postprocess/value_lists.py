@@ -35,13 +35,13 @@ def read_value_lists(path: str | Path, built_from: str | None = None) -> tuple[O
 
     Args:
         built_from: the splits the values come from; needed where the file is not one of the published ones and does
-            not say it, or else ``all`` is assumed.
+            not say it, or else ``all`` is assumed. What is known of a file cannot be said otherwise.
 
     Returns:
         The ontology, and whether the file is ours (whose lists never hold ``dontcare``).
 
     Raises:
-        FileError: not such a file, with the line and the reason.
+        FileError: not such a file, or ``built_from`` contradicts what is known of it; with the line and the reason.
     """
     text = read_text(path)
     data = parse(path, text)
@@ -50,15 +50,21 @@ def read_value_lists(path: str | Path, built_from: str | None = None) -> tuple[O
     if built_from not in (None, *BUILT_FROM):
         raise FileError(f"values cannot be built from {built_from!r}; say {', '.join(BUILT_FROM)}")
     if "values" in data and isinstance(data["values"], dict):
-        ontology = Ontology(data["values"], built_from or data.get("built_from", "all"), synonyms=_synonyms(path, text, data))
-        if ontology.built_from not in BUILT_FROM:
-            line = line_of(text, "built_from")
-            raise FileError(
-                f"{path}, line {line}: built_from must be one of {', '.join(BUILT_FROM)}, not {ontology.built_from!r}"
-            )
+        stated = data.get("built_from")
+        fault = ""
+        if stated not in (None, *BUILT_FROM):
+            fault = f"built_from must be one of {', '.join(BUILT_FROM)}, not {stated!r}"
+        elif stated and built_from not in (None, stated):
+            fault = f"states that it is built from {stated}, which cannot be called {built_from}"
+        if fault:
+            raise FileError(f"{path}, line {line_of(text, 'built_from')}: {fault}")
+        ontology = Ontology(data["values"], stated or built_from or "all", synonyms=_synonyms(path, text, data))
         _check(path, text, ontology.values, "values")
         return ontology, True
-    known = _PUBLISHED.get(hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest(), "all")
+    published = _PUBLISHED.get(hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest())
+    if published and built_from not in (None, published):
+        raise FileError(f"{path}: a published list, known to be built from {published}, which cannot be called {built_from}")
+    known = published or built_from or "all"
     if any(isinstance(values, list) for values in data.values()):
         nested: dict[str, dict[str, Any]] = {}
         for name, values in data.items():
@@ -70,9 +76,9 @@ def read_value_lists(path: str | Path, built_from: str | None = None) -> tuple[O
                 )
             nested.setdefault(domain, {})[slot] = values
         _check(path, text, nested)
-        return Ontology(_with_schema(nested, SPOKENWOZ_SCHEMA), built_from or known), False
+        return Ontology(_with_schema(nested, SPOKENWOZ_SCHEMA), known), False
     _check(path, text, data)
-    return Ontology(_with_schema(data, MULTIWOZ_SCHEMA), built_from or known), False
+    return Ontology(_with_schema(data, MULTIWOZ_SCHEMA), known), False
 
 
 def _with_schema(values: dict[str, dict[str, list[str]]], schema: Any) -> dict[str, dict[str, list[str]]]:

@@ -70,8 +70,7 @@ def _system(reference: ScoredFile, file: Path, name: str, options: Options) -> S
     if options.matcher is None:
         return System(name, aligned, None, [], scores)
     matched, matches = aligned.matched(options.matcher)
-    origin = options.matcher.ontology.built_from
-    scores["fuzzy"] = {"mode": options.matcher.mode, "ontology": origin, "oracle": origin == "all"}
+    scores["fuzzy"] = {"mode": options.matcher.mode} | options.matcher.ontology.origin()
     scores["fuzzy"] |= matched.score(options.profile).to_json()
     return System(name, aligned, matched, matches, scores)
 

@@ -65,7 +65,7 @@ def turn_rows(systems: Sequence[System], profile: Profile) -> tuple[list[Row], d
             found = [own.get((dialogue, index)) for own in answers]
             if not any(found):
                 continue
-            row: Row = {"dialogue": number, "turn": index if gold.turn_id is None else gold.turn_id, "depth": index + 1}
+            row: Row = {"dialogue": number, "turn": index if gold.turn_id is None else gold.turn_id, "depth": gold.depth}
             row |= {"said": gold.transcript, "scored": gold.state is not None, "answers": []}
             for answer, heard in zip(found, words, strict=True):
                 row["answers"].append(answer and _answer(profile, gold, *answer, heard, domains))

@@ -56,7 +56,8 @@ class AlignedTurns:
             if any(answer for _, answer in pairs) or not pairs
         }
         try:
-            return score_states(states, golds, profile)
+            depths = {dialogue: [gold.depth for gold, _ in pairs] for dialogue, pairs in self.turns.items()}
+            return score_states(states, golds, profile, depths)
         except ScoreError as error:
             if error.place is None:
                 raise
@@ -78,13 +79,11 @@ def align(reference: ScoredFile, predictions: ScoredFile, profile: Profile) -> A
     for dialogue, name in answers.items():
         if dialogue not in golds:
             raise FileError(f"{predictions.where(name)}: the reference {reference.path} has no dialogue {name!r}")
-    missing = [reference.where(name) for dialogue, name in golds.items() if dialogue not in answers]
+    missing = [dialogue for dialogue in golds if dialogue not in answers]
     if missing and not profile.skips_missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        dialogue = next(dialogue for dialogue in golds if dialogue not in answers)
-        raise FileError(
-            f"{predictions.path}: has no dialogue {dialogue!r} ({missing[0]}){more}; every dialogue needs its predictions"
-        )
+        first = f"{missing[0]!r} ({reference.where(golds[missing[0]])})"
+        raise FileError(f"{predictions.path}: has no dialogue {first}{more}; every dialogue needs its predictions")
     return AlignedTurns(
         reference,
         predictions,

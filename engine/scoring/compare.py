@@ -50,7 +50,7 @@ def compare_systems(baseline: AlignedTurns, system: AlignedTurns, profile: Profi
             for tally, state in zip(own, (old.state, new.state), strict=True):
                 wrong.append(_wrong_slots(profile, gold.state, state, dialogue, index, tally))
             turns.add(bool(wrong[0]), bool(wrong[1]))
-            depth = per_depth.setdefault(index + 1, [0, 0, 0])
+            depth = per_depth.setdefault(gold.depth, [0, 0, 0])
             for place, count in enumerate((1, not wrong[0], not wrong[1])):
                 depth[place] += count
             for slot in dict.fromkeys([*wrong[0], *wrong[1]]):

@@ -12,14 +12,17 @@ numbers; where both sides have numbers they decide which turn answers which, els
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from engine.dialogue import ManifestError, read_manifest
-from engine.json_text import FileError, line_of, parse, read_text
+from engine.dialogue import Dialogue, ManifestError, Turn, read_manifest
+from engine.json_text import FileError, line_of, nearest, parse, read_text
+from engine.postprocess import FuzzyMatcher, FuzzyMode, read_value_lists
+from engine.scoring.profiles import Profile
+
+_LINES = "JSON Lines hold one object a line, each in a single line"
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Entry:
 
     ``state`` is as it was read, None without a label; ``turn_id`` is None where turns are counted.
     ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others.
+    ``depth`` is 1 for the dialogue's first user turn; those that no system is to answer count too.
     """
 
     dialogue: str
@@ -36,6 +40,7 @@ class Entry:
     transcript: str | None = None
     turn_id: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    depth: int = 0
 
 
 @dataclass
@@ -58,12 +63,10 @@ def read_reference(path: str | Path) -> ScoredFile:
         FileError: not such a file; with the line and the reason.
     """
     text = read_text(path)
-    first = _first_line(text)
-    if first is not None and "turns" in first:
-        return _manifest(path, text)
-    if first is not None and "dialogue_id" in first:
+    line = _line_keys(text)
+    if line & {"state", "turn_id"} and "turns" not in line:
         raise FileError(f"{path}, line 1: looks like predictions (a turn a line); the reference must hold whole dialogues")
-    return _counted(path, text, "state")
+    return _manifest(path, text) if line else _counted(path, text, "state")
 
 
 def read_predictions(path: str | Path) -> ScoredFile:
@@ -73,21 +76,36 @@ def read_predictions(path: str | Path) -> ScoredFile:
         FileError: not such a file; with the line and the reason.
     """
     text = read_text(path)
-    first = _first_line(text)
-    if first is not None and "turns" in first:
+    line = _line_keys(text)
+    if "turns" in line:
         raise FileError(f"{path}, line 1: looks like a manifest, which holds no predictions; give it as the reference")
-    if first is not None and ("dialogue_id" in first or "turn_id" in first):
-        return _numbered(path, text)
-    return _counted(path, text, "turn")
+    return _numbered(path, text) if line else _counted(path, text, "turn")
 
 
-def _first_line(text: str) -> dict[str, Any] | None:
-    """The first line as an object if it is one by itself, as in JSON Lines."""
+def read_matcher(path: str | Path, mode: FuzzyMode, profile: Profile, built_from: str | None = None) -> FuzzyMatcher:
+    """The matcher with a file of known values, as a profile needs it: `but` and `mwzeval` have normal forms of their own.
+
+    Raises:
+        FileError: as `read_value_lists`.
+    """
+    ontology, ours = read_value_lists(path, built_from)
+    return FuzzyMatcher(ontology, mode, lists_dontcare=not ours, normalise=profile.name == "strict")
+
+
+def _line_keys(text: str) -> set[str]:
+    """The keys of a line if the text is JSON Lines, though its first line be damaged or misspelt; else none."""
+    first, second = (_keys(line) for line in (*text.lstrip().split("\n", 2), "")[:2])
+    marks = {"dialogue_id", "turn_id", "turns"}
+    return first if first & marks or (first and second) else second if second & marks else set()
+
+
+def _keys(line: str) -> set[str]:
+    """The keys of a line that is an object by itself."""
     try:
-        first = json.loads(text.lstrip().split("\n", 1)[0])
+        found = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    return first if isinstance(first, dict) else None
+        return set()
+    return set(found) if isinstance(found, dict) else set()
 
 
 def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
@@ -100,7 +118,9 @@ def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
 
     file = ScoredFile(str(path), find=find)
     if not isinstance(data, dict):
-        raise FileError(f"{path}, line 1: must hold an object of dialogues, not {_kind(data)}")
+        raise FileError(f"{path}, line 1: must hold an object of dialogues, not {_kind(data)}; {_LINES}")
+    if not isinstance(data.get("dialogue_id", []), list):
+        raise FileError(f"{path}, line 1: one object over several lines; {_LINES}")
     if not data:
         raise FileError(f"{path}, line 1: holds no dialogue, so there is nothing to score")
     for dialogue, turns in data.items():
@@ -123,13 +143,14 @@ def _counted(path: str | Path, text: str, holds: str) -> ScoredFile:
                 raise FileError(
                     f"{file.where(dialogue, index, 'state')}: {where}: the state must be an object of domains, not {_kind(state)}"
                 )
-            entries.append(Entry(dialogue, index, state))
+            entries.append(Entry(dialogue, index, state, depth=index + 1))
     return file
 
 
 def _numbered(path: str | Path, text: str) -> ScoredFile:
-    """A turn a line: ``dialogue_id``, ``turn_id``, ``state``, and ``transcript`` if there is one; other keys are not read."""
+    """A turn a line: ``dialogue_id``, ``turn_id``, ``state``, and ``transcript`` in all or none; other keys are not read."""
     lines: dict[tuple[str, int], int] = {}
+    words: dict[bool, tuple[str, dict[str, Any]]] = {}  # by whether there is a transcript, the first such line
     found: dict[str, dict[int, tuple[Any, str | None, dict[str, Any]]]] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -151,12 +172,16 @@ def _numbered(path: str | Path, text: str) -> ScoredFile:
         ):
             if not isinstance(value, wanted) or isinstance(value, bool):
                 raise FileError(f"{place}: {key} must not be {_kind(value)}")
+        words.setdefault("transcript" in turn, (place, turn))
         if (dialogue, turn_id) in lines:
             raise FileError(
                 f"{place}: turn {turn_id} of dialogue {dialogue!r} occurs twice, first in line {lines[dialogue, turn_id]}"
             )
         lines[dialogue, turn_id] = number
         found.setdefault(dialogue, {})[turn_id] = (state, transcript, _details(turn, place))
+    if len(words) == 2:
+        place, turn = words[False]
+        raise FileError(f"{place}: {_missing(turn, 'transcript')}, which other lines have")
     if not found:
         raise FileError(f"{path}, line 1: holds no turn, so there is nothing to score")
     dialogues = {
@@ -187,21 +212,31 @@ def _details(turn: dict[str, Any], place: str) -> dict[str, Any]:
     return details
 
 
+def turns_to_answer(dialogues: Sequence[Dialogue]) -> dict[str, list[tuple[int, Turn]]]:
+    """The user turns a system is to answer, each with its depth: those with audio where any dialogue has audio, else all.
+
+    Dialogues without any are left out.
+    """
+    spoken = any(turn.audio for dialogue in dialogues for turn in dialogue.user_turns())
+    found = {
+        dialogue.dialogue_id: [(depth, turn) for depth, turn in enumerate(dialogue.user_turns(), 1) if turn.audio or not spoken]
+        for dialogue in dialogues
+    }
+    return {dialogue: turns for dialogue, turns in found.items() if turns}
+
+
 def _manifest(path: str | Path, text: str) -> ScoredFile:
-    """The user turns a system is to answer: those with audio where any dialogue has audio, else all."""
     try:
         dialogues = read_manifest(path)
     except ManifestError as error:
         raise FileError(str(error)) from error
-    spoken = any(turn.audio for dialogue in dialogues for turn in dialogue.user_turns())
     entries = {
-        dialogue.dialogue_id: [
-            Entry(dialogue.dialogue_id, index, turn.state, turn.transcript, turn.turn_id)
-            for index, turn in enumerate(turn for turn in dialogue.user_turns() if turn.audio or not spoken)
+        dialogue: [
+            Entry(dialogue, index, turn.state, turn.transcript, turn.turn_id, depth=depth)
+            for index, (depth, turn) in enumerate(turns)
         ]
-        for dialogue in dialogues
+        for dialogue, turns in turns_to_answer(dialogues).items()
     }
-    entries = {dialogue: turns for dialogue, turns in entries.items() if turns}
     if not entries:
         raise FileError(f"{path}, line 1: holds no user turn, so there is nothing to score")
     numbers = (number for number, line in enumerate(text.split("\n"), 1) if line.strip())
@@ -210,8 +245,7 @@ def _manifest(path: str | Path, text: str) -> ScoredFile:
 
 
 def _missing(turn: dict[str, Any], key: str) -> str:
-    near = get_close_matches(key, turn, 1, 0.6)
-    hint = f"; did you mean {near[0]!r}?" if near else f" (there are {', '.join(map(repr, turn)) or 'no keys'})"
+    hint = nearest(key, turn) or f" (there are {', '.join(map(repr, turn)) or 'no keys'})"
     return f"the key {key!r} is missing{hint}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from engine.dialogue import Dialogue, Ontology, State, Turn
 from engine.postprocess import FuzzyMatcher, FuzzyMode
 from engine.scoring.align import AlignedTurns
+from engine.scoring.files import turns_to_answer
 from engine.scoring.profiles import STRICT, Profile
 from engine.scoring.states import PARTIAL_SCORES, SCORES, ScoreError, score_states
 from engine.scoring.wer import WerResult, wer
@@ -59,12 +60,16 @@ def report(
     Raises:
         ScoreError: predictions are missing, surplus or double.
     """
-    turns = _turns_to_score(references)
+    to_answer = turns_to_answer(references)
+    if not to_answer:
+        raise ScoreError("the references hold no user turn, so there is nothing to score")
+    turns = {dialogue: [turn for _, turn in found] for dialogue, found in to_answer.items()}
+    depths = {dialogue: [depth for depth, _ in found] for dialogue, found in to_answer.items()}
     results = _by_dialogue(predictions, turns)
     golds = {dialogue: [turn.state for turn in found] for dialogue, found in turns.items()}
     states = {dialogue: [result.state for result in found] for dialogue, found in results.items()}
-    plain = score_states(states, golds, profile)
-    matcher = FuzzyMatcher(ontology, fuzzy)
+    plain = score_states(states, golds, profile, depths)
+    matcher = FuzzyMatcher(ontology, fuzzy, normalise=profile.name == "strict")
     following = iter(matcher.apply_all([state for row in states.values() for state in row]))
     matched = {
         dialogue: [
@@ -78,13 +83,13 @@ def report(
         for dialogue, found in turns.items()
         for turn, result in zip(found, results[dialogue], strict=True)
     )
-    origin = {"ontology": ontology.built_from, "oracle": ontology.built_from == "all"}
+    origin = ontology.origin()
     return (
         words
         | plain.to_json()
         | {"dialogues": len(turns), "user_turns": sum(map(len, turns.values()))}
         | origin
-        | {"fuzzy": {"mode": fuzzy} | origin | score_states(matched, golds, profile).to_json()}
+        | {"fuzzy": {"mode": fuzzy} | origin | score_states(matched, golds, profile, depths).to_json()}
     )
 
 
@@ -110,7 +115,7 @@ def score_files(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher |
     if matcher is None:
         return result | {"ontology": None, "oracle": False, "fuzzy": None, "plain": None}
     made = [match for state in matches for slots in state.values() for match in slots.values()]
-    origin = {"ontology": matcher.ontology.built_from, "oracle": matcher.ontology.built_from == "all"}
+    origin = matcher.ontology.origin()
     counted = {"compared": len(made), "changed": sum(match.value != match.heard for match in made)}
     plain = aligned.score(profile).to_json()
     return (
@@ -119,18 +124,6 @@ def score_files(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher |
         | {"fuzzy": {"mode": matcher.mode} | origin | counted}
         | {"plain": {key: plain[key] for key in (*SCORES, *PARTIAL_SCORES, "counts")}}
     )
-
-
-def _turns_to_score(references: Sequence[Dialogue]) -> dict[str, list[Turn]]:
-    """The user turns a system is to answer, by dialogue; dialogues without any are left out."""
-    spoken = any(turn.audio for dialogue in references for turn in dialogue.user_turns())
-    turns = {
-        dialogue.dialogue_id: [turn for turn in dialogue.user_turns() if turn.audio or not spoken] for dialogue in references
-    }
-    turns = {dialogue: found for dialogue, found in turns.items() if found}
-    if not turns:
-        raise ScoreError("the references hold no user turn, so there is nothing to score")
-    return turns
 
 
 def _by_dialogue(predictions: Iterable[TurnResult], turns: dict[str, list[Turn]]) -> dict[str, list[TurnResult]]:

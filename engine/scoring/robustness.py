@@ -38,7 +38,7 @@ def score_perturbed(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatch
         "typos": lambda value, _slot, generator: misspell(value, generator),
         "paraphrases": lambda value, slot, generator: paraphrase(value, slot, generator),
     }
-    origin = {"ontology": matcher.ontology.built_from, "oracle": matcher.ontology.built_from == "all"}
+    origin = matcher.ontology.origin()
     result: dict[str, Any] = {}
     for kind, change in kinds.items():
         perturbed, changed = _perturb([answer.state for answer in aligned.answers()], change, seed)

@@ -204,6 +204,7 @@ def score_states(
     predictions: Mapping[str, Sequence[State | None]],
     references: Mapping[str, Sequence[State | None]],
     profile: Profile = STRICT,
+    depths: Mapping[str, Sequence[int]] | None = None,
 ) -> StateScores:
     """Score cumulative states.
 
@@ -211,6 +212,7 @@ def score_states(
         predictions: by dialogue, one state per user turn; with a profile that ``skips_missing`` None where there is none.
         references: the same for the gold states; a turn without a state label is None and is not scored.
         profile: what counts as right.
+        depths: the depth of each turn, where user turns that nobody answers stand before it; else they are counted from 1.
 
     Raises:
         ScoreError: a dialogue is missing on one side, its numbers of turns differ, or a state cannot be scored. A
@@ -233,7 +235,7 @@ def score_states(
                 continue
             outcomes = judge_turn(profile, gold, state, dialogue, index)
             own.add(outcomes)
-            _count(scores, index + 1, outcomes)
+            _count(scores, depths[dialogue][index] if depths else index + 1, outcomes)
     scores.per_depth = dict(sorted(scores.per_depth.items()))
     return scores
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.data.spoken_form import to_spoken
+from engine.data.spoken_form import comparable
 from engine.scoring.partial import harmonic_mean, overlap
 from engine.scoring.states import ScoreError
 
@@ -21,14 +21,14 @@ def language_name(code: str) -> str:
 
 
 def score_texts(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """``exact`` and ``token_f1`` in percent over (reference, answer) pairs, both sides in spoken form.
+    """``exact`` and ``token_f1`` in percent over (reference, answer) pairs, both sides as `comparable` writes them.
 
     An empty reference is met by an empty answer alone.
     """
     if not pairs:
         raise ScoreError("there is no response to score")
     exact, token_f1 = 0, 0.0
-    for reference, answer in ((to_spoken(one).split(), to_spoken(two).split()) for one, two in pairs):
+    for reference, answer in ((comparable(one).split(), comparable(two).split()) for one, two in pairs):
         exact += reference == answer
         token_f1 += 1.0 if reference == answer else harmonic_mean(*overlap(reference, answer))
     return {"exact": 100 * exact / len(pairs), "token_f1": 100 * token_f1 / len(pairs), "responses": len(pairs)}

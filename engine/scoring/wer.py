@@ -8,8 +8,10 @@ from typing import Any
 
 import jiwer
 
-from engine.data.spoken_form import to_spoken
+from engine.data.spoken_form import comparable
 from engine.scoring.bootstrap import Interval, bootstrap_interval
+
+COMPARED_AS = "lower case, no punctuation but the apostrophe, every number read out in one way"
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,11 @@ class WerResult:
     nonspeech_rate: float | None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"compared_as": COMPARED_AS}
 
 
 def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequence[str] | None = None) -> WerResult:
-    """Compare transcripts utterance by utterance, both sides as `to_spoken` writes them.
+    """Compare transcripts utterance by utterance, both sides as `comparable` writes them.
 
     Args:
         references: what was said; empty for noise or silence.
@@ -49,8 +51,8 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
     """
     if len(references) != len(hypotheses):
         raise ValueError(f"{len(references)} reference transcripts cannot be compared with {len(hypotheses)} hypotheses")
-    said = [to_spoken(text) for text in references]
-    heard = [to_spoken(text) for text in hypotheses]
+    said = [comparable(text) for text in references]
+    heard = [comparable(text) for text in hypotheses]
     errors: dict[str, int] = {}
     words: dict[str, int] = {}
     kinds = {"insert": 0, "delete": 0, "substitute": 0}
@@ -88,7 +90,7 @@ def align_words(reference: str, hypothesis: str) -> list[tuple[str, str, str]]:
 
     The kind is "equal", "substitute", "delete" or "insert"; the side without words is empty.
     """
-    said, heard = to_spoken(reference), to_spoken(hypothesis)
+    said, heard = comparable(reference), comparable(hypothesis)
     words, written = said.split(), heard.split()
     (alignment,) = jiwer.process_words([said], [heard]).alignments
     return [

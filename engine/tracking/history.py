@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.dialogue import Dialogue, ManifestError, Turn
+from engine.dialogue import Dialogue, ManifestError, Turn, is_whole
 from engine.json_text import parse, read_text
 
 
@@ -47,7 +47,9 @@ def read_history(path: Path, dialogues: Sequence[Dialogue]) -> History:
         try:
             if not isinstance(data, dict):
                 raise ValueError("must hold an object with dialogue_id, turn_id and transcript")
-            key = str(data["dialogue_id"]), int(data["turn_id"])
+            key = data["dialogue_id"], data["turn_id"]
+            if not isinstance(key[0], str) or not is_whole(key[1]):
+                raise ValueError(f"dialogue_id must be text and turn_id a whole number, not {key[0]!r} and {key[1]!r}")
             if not isinstance(data["transcript"], str):
                 raise ValueError("the transcript must be text")
             if key in found:

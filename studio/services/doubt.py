@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from rapidfuzz.distance import Levenshtein
 
-from engine.data.spoken_form import to_spoken
+from engine.data.spoken_form import comparable
 from engine.dialogue import State, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value
 from studio.services.views import TurnView
@@ -69,7 +69,7 @@ def _apart(view: TurnView) -> float:
     """The share of words in which the transcript and the CTC head's reading differ; 0 where there is none."""
     if view.ctc_transcript is None:
         return 0.0
-    readings = (to_spoken(text).split() for text in (view.model_transcript or "", view.ctc_transcript))
+    readings = (comparable(text).split() for text in (view.model_transcript or "", view.ctc_transcript))
     return float(Levenshtein.normalized_distance(*readings))
 
 

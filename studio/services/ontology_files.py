@@ -35,7 +35,7 @@ def read(path: str | Path, built_from: str | None = None) -> Ontology:
             ``all``, and a schema knows no dialogues.
 
     Raises:
-        StudioError: none of these, with the line where that is known.
+        StudioError: none of these, with the line where that is known; or ``built_from`` contradicts the file.
     """
     path = Path(path)
     try:
@@ -51,9 +51,9 @@ def read(path: str | Path, built_from: str | None = None) -> Ontology:
     if built_from is not None:
         if built_from not in BUILT_FROM:
             raise StudioError(f"Values cannot be built from {built_from!r}; say {', '.join(BUILT_FROM)}.")
+        if isinstance(data, dict) and data.get("built_from", built_from) != built_from:
+            raise StudioError(f"{path.name} states that it is built from {found.built_from}; it cannot be called {built_from}.")
         found.built_from = built_from
-    elif found.built_from not in BUILT_FROM:
-        raise StudioError(f"{path.name}: built_from must be one of {', '.join(BUILT_FROM)}, not {found.built_from!r}.")
     return found
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from db.models import ErrorKind, RevisionKind, SlotError, Turn
 from db.repositories import dialogues, doubles, predictions, queue, revisions
 from db.repositories.revisions import LABELS
-from engine.data.spoken_form import to_spoken
+from engine.data.spoken_form import comparable
 from engine.dialogue import Ontology, State, accepted, iterate_slots
 from studio.services import checkpoints, ontology, understanding
 from studio.services.dialogues import get_dialogue, get_turn
@@ -178,5 +178,5 @@ def _same(known: Ontology, one: State, other: State, place: Place) -> bool:
 
 
 def _same_words(one: str | None, other: str | None) -> bool:
-    """Whether the model is told the same: it gets the spoken form of what is written."""
-    return to_spoken(one or "") == to_spoken(other or "")
+    """Whether two transcripts are the same words; a time, written or said, is."""
+    return comparable(one or "") == comparable(other or "")

@@ -66,6 +66,16 @@ def test_round_trip_keeps_everything_and_relative_audio(tmp_path):
         (line(instructions=[{"task": "sit", "instruction": "a", "response": "", "context": -1}]), "a number of turns, not -1"),
         (line(instructions=[{"task": "sit", "instruction": "a", "response": "", "contxt": 1}]), "but no 'contxt'"),
         (line(start=3.0, end=2.0), "make no segment"),
+        (line(states={}), "turn 0 has no key 'states'; did you mean 'state'?"),
+        (line(belief={}), "turn 0 has no key 'belief'"),
+        (line().replace('"split"', '"splt"'), "a dialogue has no key 'splt'; did you mean 'split'?"),
+        (line(turn_id=0.7), "turn_id must be a whole number, not 0.7"),
+        (line(turn_id="2"), "turn_id must be a whole number, not '2'"),
+        (line(turn_id=False), "turn_id must be a whole number, not False"),
+        (line(voice=3), "turn 0: voice must be text, not 3"),
+        (line().replace('"d1"', "null"), "dialogue_id must be text, not None"),
+        (line().replace('"d1"', '"d1", "source": ["x"]'), "source must be text, not ['x']"),
+        ('{"dialogue_id": "d1", "turns": null}', "turns must be a list, not None"),
         (line().replace('"train"', '"training"'), "split 'training'"),
         (line() + "\n" + line(), "line 2: dialogue 'd1' occurs twice"),
         ("", "holds no dialogue"),
@@ -120,3 +130,10 @@ def test_ontology_carries_descriptions_and_types_and_refuses_what_is_none():
     assert Ontology.from_json(json.loads(json.dumps(both.to_json()))) == both
     with pytest.raises(ValueError, match="hotel-wifi must be one of categorical, boolean, text, not 'flag'"):
         Ontology.from_json({"values": {}, "types": {"hotel": {"wifi": "flag"}}})
+
+
+def test_an_ontology_that_does_not_say_what_it_was_built_from_is_an_oracle():
+    assert Ontology.from_json({"values": {}}).origin() == {"ontology": "all", "oracle": True}
+    assert Ontology.from_json({"values": {}, "built_from": "train"}).origin() == {"ontology": "train", "oracle": False}
+    with pytest.raises(ValueError, match="built_from must be one of train, train\\+dev, all, not 'test'"):
+        Ontology.from_json({"values": {}, "built_from": "test"})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.data.spoken_form import normalise_transcript, number_words, ordinal_words, to_spoken
+from engine.data.spoken_form import comparable, normalise_transcript, number_words, ordinal_words, to_spoken
 
 
 def readings(text: str) -> set[str]:
@@ -131,3 +131,39 @@ def test_normalising_twice_is_normalising_once(text: str) -> None:
 def test_what_punctuation_tore_apart_is_one_word_and_stays_so() -> None:
     assert to_spoken("I don;t know, what,s that?") == "i don't know what's that"
     assert to_spoken(to_spoken("I don;t know, what,s that?")) == "i don't know what's that"
+
+
+WRITTEN = st.lists(
+    st.sampled_from(
+        (
+            *(
+                "17:45",
+                "10:30",
+                "at 1745",
+                "CB1 2HJ",
+                "TR2309",
+                "01223 351880",
+                "$5.50",
+                "14/3",
+                "May 5",
+                "2 p.m.",
+                "1984",
+                "3.5",
+            ),
+            *("1,200", "726 Mill Road", "x.y@mail.com", "St. Mary", "the ID", "the U.K.", "dr.", "O'Clock", "OK", "or", "please"),
+        )
+    ),
+    max_size=5,
+).map(" ".join)
+
+
+@given(WRITTEN)
+def test_case_blanks_and_a_final_stop_make_no_other_transcript(text: str) -> None:
+    said = comparable(text)
+    assert said == comparable(text.lower()) == comparable(text.upper()) == comparable(f"  {text.replace(' ', '  ')} . ")
+    assert said == comparable(said), "what was said is compared with what was written"
+
+
+@given(st.from_regex(r"\d\d:\d\d|\d{1,5}|[a-z]{2}\d{4}|0\d{4} \d{6}", fullmatch=True), st.sampled_from(["please", "mill road"]))
+def test_a_number_is_compared_in_one_reading_whatever_else_is_said(number: str, rest: str) -> None:
+    assert comparable(f"at {number} {rest}") == f"at {comparable(number)} {rest}"

@@ -157,6 +157,9 @@ def test_an_entry_nearly_as_close_as_the_best_is_put_to_the_audio_too():
     support, asked = support_for("great saint marys church")
     assert matcher.apply(heard, support)[0]["train"]["departure"] == "great saint marys church"
     assert len(asked) == 1
+    alone, chosen = (matcher.match("train", "departure", "great saint maris church", ask) for ask in (None, support))
+    assert (chosen.value, chosen.score) == (alone.runner_up, alone.runner_up_score), "an entry's score is its own"
+    assert (chosen.runner_up, chosen.runner_up_score) == (alone.value, alone.score) and alone.score > chosen.score
 
 
 def test_values_may_stay_as_they_are_for_profiles_with_rules_of_their_own():

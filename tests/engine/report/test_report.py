@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pytest
@@ -17,6 +18,7 @@ from engine.report.build import Options, build
 from engine.report.clips import make_clips
 from engine.report.links import Link
 from engine.report.page import as_script, render
+from engine.report.tables import STATE_SCORES
 from engine.report.turns import is_right, pair_status
 from engine.scoring import PROFILES
 from tests.engine.report.conftest import SAMPLE, answers, write_lines
@@ -43,12 +45,30 @@ def test_the_page_is_one_file_that_loads_nothing(inputs, tmp_path):
 
 @pytest.mark.parametrize(("built_from", "marked"), [("all", True), ("train", False)])
 def test_oracle_numbers_say_so_wherever_they_stand(inputs, built_from, marked):
-    ontology, _ = read_value_lists(inputs / "ontology.json", built_from)
+    ontology = replace(read_value_lists(inputs / "ontology.json")[0], built_from=built_from)
     page = render(made(inputs, matcher=FuzzyMatcher(ontology, "paper"), robustness=True))
     links = re.findall(r'<a href="#[^"]*match=fuzzy[^"]*"[^>]*>[^<]*</a>\s*(<small class="oracle">oracle)?', page)
     assert links and all(bool(mark) is marked for mark in links)
     robustness = page[page.index("Named-entity robustness") :].split("</table>")[0]
     assert ("oracle" in robustness) is marked and ("(an oracle:" in page) is marked
+
+
+@pytest.mark.parametrize("mode", ["paper", "typed"])
+@pytest.mark.parametrize("profile", PROFILES)
+def test_report_and_score_come_to_the_same(tmp_path, profile, mode):
+    gold, predicted, names = tmp_path / "gold.json", tmp_path / "predicted.json", tmp_path / "names.json"
+    time = {"train": {"leaveat": "16:38", "departure": "Kings Lynn"}}
+    gold.write_text(json.dumps({"d": [time, time]}))
+    said = {"train": {"leaveat": "4:38 pm", "departure": "kings lyn"}}
+    predicted.write_text(json.dumps({"d": [{"state": time}, {"state": said}]}))
+    names.write_text('{"built_from": "train", "values": {"train": {"leaveat": [], "departure": ["Kings Lynn", "Ely"]}}}')
+    files = ("--predictions", predicted, "--profile", profile, "--fuzzy", mode, "--json")
+    page = report("--manifest", gold, "--ontology", names, "--out", tmp_path / "r.html", *files)
+    shown = CliRunner().invoke(app, ["score", *map(str, ("--reference", gold, "--names", names, *files))])
+    one, other = json.loads(page.stdout)["systems"][0], json.loads(shown.stdout)
+    keys = [*STATE_SCORES, "counts", "per_slot"]
+    assert [one["fuzzy"].get(key) for key in keys] == [other.get(key) for key in keys]
+    assert [one.get(key) for key in STATE_SCORES] == [other["plain"].get(key) for key in STATE_SCORES]
 
 
 def test_json_holds_the_numbers_of_the_page(inputs, tmp_path):
@@ -60,6 +80,20 @@ def test_json_holds_the_numbers_of_the_page(inputs, tmp_path):
     assert (
         f">{numbers['systems'][1]['jga']:.2f}</a>" in page and f"{numbers['comparison']['scores']['jga']['p_value']:.4f}" in page
     )
+
+
+def test_two_systems_are_told_apart_by_default(inputs, tmp_path):
+    for run, name in (("a", "first"), ("b", "second")):
+        (tmp_path / run).mkdir()
+        (tmp_path / run / "predictions.jsonl").write_bytes((inputs / f"{name}.jsonl").read_bytes())
+
+    def names(first, second):
+        files = ("--predictions", tmp_path / first, "--compare", tmp_path / second)
+        done = report("--manifest", SAMPLE, *files, "--out", tmp_path / "r.html", "--audio", "none", "--json")
+        return [system["name"] for system in json.loads(done.stdout)["systems"]]
+
+    assert names("a/predictions.jsonl", "b/predictions.jsonl") == ["a/predictions", "b/predictions"]
+    assert names("a/predictions.jsonl", "a/predictions.jsonl") == ["predictions.jsonl (1)", "predictions.jsonl (2)"]
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))

@@ -1,13 +1,17 @@
 """python -m engine score, as people and programs call it."""
 
 import gzip
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from engine.cli import app
+from engine.json_text import FileError
+from engine.postprocess import read_value_lists, value_lists
 
 OWN = Path(__file__).parent / "data"
 FILES = ["--reference", str(OWN / "reference.json"), "--predictions", str(OWN / "predictions.json")]
@@ -26,6 +30,20 @@ def test_json_holds_the_figures_in_percent_and_the_counts():
     assert result["counts"]["reference_slots"] == expected["slot_total_ref"]
     assert result["unscored_dialogues"] == ["sng02260"]
     assert (result["fuzzy"], result["ontology"], result["oracle"]) == (None, None, False)
+
+
+def test_the_tables_stand_in_the_text_too(tmp_path):
+    (tmp_path / "gold.json").write_text('{"d1": [{}]}')
+    (tmp_path / "predicted.json").write_text('{"d1": [{"state": {}}]}')
+    empty = run("--reference", str(tmp_path / "gold.json"), "--predictions", str(tmp_path / "predicted.json")).stdout
+    assert "per depth" in empty and "per slot" not in empty
+    result = json.loads(run(*FILES, "--profile", "but", "--json").stdout)
+    lines = [line.split() for line in run(*FILES, "--profile", "but").stdout.splitlines()]
+    for table in ("per_domain", "per_slot", "per_depth"):
+        assert result[table] and table.split("_") in [line[:2] for line in lines]
+        for name, row in result[table].items():
+            scores = [f"{row[score]:.2f}" if row[score] is not None else "-" for score in ("jga", "ser", "slot_f1")]
+            assert [name, str(row["counts"]["turns"]), *scores] in [line[:5] for line in lines]
 
 
 def test_with_fuzzy_the_figures_are_those_after_matching_and_an_oracle_is_named():
@@ -52,6 +70,30 @@ def test_every_match_is_kept_with_its_score_and_runner_up(tmp_path):
     match = lines[0]["matches"]["train"]["destination"]
     assert (match["heard"], match["value"], match["score"]) == ("granitacity", "Granite City", 87.0)
     assert match["runner_up_score"] < match["score"]
+    assert {(line["mode"], line["ontology"], line["oracle"]) for line in lines} == {("paper", "all", True)}
+
+
+def test_a_comparison_of_matched_states_says_what_they_were_matched_with():
+    compared = ("--compare", str(OWN / "predictions.json"))
+    found = json.loads(run(*FILES, *PAPER, *compared, "--json").stdout)["comparison"]
+    assert found["fuzzy"] == {"mode": "paper", "ontology": "all", "oracle": True}
+    assert re.search(r"against .*matching paper \(oracle: ", run(*FILES, *PAPER, *compared).stdout)
+    plain = ("--profile", "but", *compared)
+    assert json.loads(run(*FILES, *plain, "--json").stdout)["comparison"]["fuzzy"] is None
+    assert "matching" not in run(*FILES, *plain).stdout
+
+
+def test_what_a_list_is_known_to_be_cannot_be_said_otherwise(tmp_path, monkeypatch):
+    ours = tmp_path / "ontology.json"
+    ours.write_text('{"values": {"hotel": {"name": ["Acorn"]}},\n "built_from": "all"}')
+    with pytest.raises(FileError, match=r"line 2: states that it is built from all, which cannot be called train$"):
+        read_value_lists(ours, "train")
+    assert read_value_lists(ours, "all")[0].built_from == "all"
+    content = json.dumps(json.loads((OWN / "names.json").read_text()), sort_keys=True)
+    monkeypatch.setitem(value_lists._PUBLISHED, hashlib.sha256(content.encode()).hexdigest(), "train+dev")
+    with pytest.raises(FileError, match="known to be built from train\\+dev, which cannot be called train$"):
+        read_value_lists(OWN / "names.json", "train")
+    assert read_value_lists(OWN / "names.json")[0].built_from == "train+dev"
 
 
 def test_comparison_and_robustness_are_printed(tmp_path):

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+from contextlib import nullcontext
+from threading import Thread
 
 import pytest
 
@@ -69,7 +72,15 @@ def test_every_layout_goes_with_every_other(write, reference, predictions, packe
         ("[1]", 1, "must hold an object of dialogues, not a list"),
         ("{}", 1, "holds no dialogue"),
         ("", 1, "holds nothing"),
-        (json.dumps(PREDICTED).encode("utf-16"), 1, "not UTF-8"),
+        (json.dumps(PREDICTED).encode("utf-16"), 1, "not UTF-8 text but UTF-16"),
+        (json.dumps(PREDICTED).encode("utf-8")[:-1] + b',\n"d9": ' + b"9" * 5000 + b"}", 2, "holds a number of 5000 digits"),
+        (jsonl([*LINES[:1], {"transcripts" if k == "transcript" else k: v for k, v in LINES[1].items()}]), 2, "'transcripts'?"),
+        (jsonl([{"dialogue": "d1", "turn": 0, "states": {}}, *LINES[1:]]), 1, "the key 'dialogue_id' is missing"),
+        (jsonl(LINES)[1:], 1, "not valid JSON"),
+        (jsonl(LINES).replace("}\n", "\n", 1), 1, "ends in the middle of the JSON"),
+        (json.dumps(LINES[0], indent=1), 1, "one object over several lines; JSON Lines hold one object a line"),
+        ("".join(json.dumps(row, indent=1) for row in LINES), 12, "of several values each stands in a line of its own"),
+        (json.dumps(LINES), 1, "not a list; JSON Lines hold one object a line"),
         (json.dumps(PREDICTED).encode("utf-16-le"), 1, "zero bytes"),
         (b"\xef\xbb\xbf{}", 1, "byte order mark"),
         ('{"d1": [{"state": {}}],\n"caf\xe9": []}'.encode("latin-1"), 2, "not UTF-8"),
@@ -95,6 +106,9 @@ def test_malformed_predictions_are_refused_with_line_and_reason(write, content, 
     [
         (json.dumps(PREDICTED, indent=1), 3, "looks like predictions"),
         (jsonl(LINES), 1, "looks like predictions"),
+        (json.dumps(MANIFEST[0], indent=1), 1, "one object over several lines; JSON Lines hold one object a line"),
+        (jsonl([{"dialogue_id": "d1", "turn": []}, *MANIFEST[1:]]), 1, "no key 'turn'; did you mean 'turns'?"),
+        (jsonl(MANIFEST)[1:], 1, "not valid JSON"),
         (jsonl(MANIFEST) + jsonl(MANIFEST[:1]), 3, "dialogue 'd1' occurs twice"),
         (jsonl(MANIFEST) + '{"dialogue_id": "x", "dialogue_id": "y", "turns": []}', 3, "'dialogue_id' occurs twice"),
     ],
@@ -126,6 +140,25 @@ def test_missing_and_surplus_turns_are_refused_with_both_places(write, predictio
     sides = read_reference(write("r.json", json.dumps(GOLD, indent=1))), read_predictions(write("p.json", predictions))
     with pytest.raises(FileError, match=message):
         align(*sides, Strict())
+
+
+@pytest.mark.parametrize(("profile", "asked"), [(Strict(), 1), (But(), 0)])
+def test_a_line_is_looked_for_once_however_many_dialogues_are_missing(write, profile, asked):
+    reference = read_reference(write("r.json", json.dumps({f"d{number}": [{}] for number in range(50)})))
+    found = []
+    reference.find = lambda *place: found.append(place) or 1
+    answers = read_predictions(write("p.json", json.dumps({"d7": [{"state": {}}]})))
+    with pytest.raises(FileError, match=r"no dialogue 'd0' \(.*r\.json, line 1\) and 48 more") if asked else nullcontext():
+        align(reference, answers, profile)
+    assert len(found) == asked, "each is a scan of the whole file"
+
+
+def test_predictions_may_come_through_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_text, args=(jsonl(LINES),))
+    writer.start()
+    assert list(read_predictions(tmp_path / "pipe").dialogues) == ["d1", "d2"]
+    writer.join()
 
 
 def test_a_missing_turn_id_is_named_where_turns_have_ids(write):

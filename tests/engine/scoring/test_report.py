@@ -4,8 +4,13 @@ import json
 
 import pytest
 
-from engine.dialogue import Dialogue, Ontology, Turn
+from engine.dialogue import Dialogue, Ontology, Turn, write_manifest
 from engine.scoring import ScoreError, TurnResult, report
+from engine.scoring.align import align
+from engine.scoring.compare import compare_systems
+from engine.scoring.files import read_predictions, read_reference
+from engine.scoring.profiles import STRICT
+from engine.scoring.report import score_files
 
 ONTOLOGY = Ontology({"restaurant": {"name": ["curry garden", "golden wok"], "area": ["north", "south"], "people": ["2"]}})
 
@@ -38,6 +43,18 @@ def test_scores_with_and_without_fuzzy_matching():
     assert (fuzzy["jga"], fuzzy["slot_f1"], fuzzy["ser"], fuzzy["mode"]) == (100.0, 100.0, 0.0, "paper")
     assert (result["dialogues"], result["user_turns"]) == (1, 2)
     assert json.loads(json.dumps(result))["fuzzy"]["jga"] == 100.0
+
+
+def test_a_user_turn_without_audio_is_not_scored_but_counts_in_the_depth(tmp_path):
+    state = {"hotel": {"area": "north"}}
+    turns = [Turn(0, "user", "hello", state={}), Turn(1, "agent", "hi"), Turn(2, "user", "north", "a.wav", state=state)]
+    references = [Dialogue("d", turns)]
+    assert list(report(references, [TurnResult("d", 2, "north", state)], Ontology())["per_depth"]) == ["2"]
+    write_manifest(tmp_path / "m.jsonl", references)
+    (tmp_path / "p.jsonl").write_text(json.dumps({"dialogue_id": "d", "turn_id": 2, "state": state}))
+    aligned = align(read_reference(tmp_path / "m.jsonl"), read_predictions(tmp_path / "p.jsonl"), STRICT)
+    assert list(score_files(aligned, STRICT)["per_depth"]) == ["2"]
+    assert list(compare_systems(aligned, aligned, STRICT)["per_depth"]) == ["2"]
 
 
 @pytest.mark.parametrize(("built_from", "oracle"), [("train", False), ("train+dev", False), ("all", True)])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.scoring import bootstrap_interval, wer
+from engine.scoring.wer import align_words
 
 SENTENCES = st.lists(st.text("abc ", max_size=12), max_size=8)
 
@@ -21,6 +22,13 @@ def test_each_kind_of_error_by_hand():
 
 def test_case_and_punctuation_are_no_errors():
     assert wer(["I'd like a hotel, please."], ["i'd like a HOTEL please"]).wer == 0.0
+
+
+def test_a_time_is_read_the_same_way_in_both_transcripts():
+    result = wer(["i want to arrive by 17:45 please"], ["i want to arrive by 17:45 thanks"])
+    assert (result.substitutions, result.insertions, result.deletions) == (1, 0, 0)
+    assert [kind for kind, *_ in align_words("by 17:45 please", "by seventeen forty five thanks")] == ["equal", "substitute"]
+    assert "every number read out in one way" in result.to_json()["compared_as"]
 
 
 def test_words_heard_in_noise_are_insertions():

@@ -92,6 +92,7 @@ def test_or_the_manifests_transcripts_or_another_recognisers(tracker, spoken, tm
         ("", "no transcript for turn 0 of dialogue 'a'"),
         ('{"dialogue_id": "a", "turn_id": 0}', "line 1: the key 'transcript' is missing"),
         ('{"dialogue_id": "a", "turn_id": 0, "transcript": 7}', "line 1: the transcript must be text"),
+        ('{"dialogue_id": "a", "turn_id": 0.7, "transcript": "x"}', "line 1: .* turn_id a whole number, not 'a' and 0.7"),
         ('{"dialogue_id": "a", "turn_id": 0, "transcript": "x"}\n' * 2, "line 2: turn 0 of dialogue 'a' occurs twice"),
         ("[", "line 1"),
     ],
