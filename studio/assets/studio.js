@@ -38,8 +38,11 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     else if (tries) awaited = setTimeout(play, 100, player, tries - 1);
   };
 
+  let held = null; // the key that acted last: while it is held it acts no more, nor types into the field that it entered
   document.addEventListener("keydown", (event) => {
     const node = event.target;
+    if (!event.repeat) held = null;
+    else if (event.key === held) return event.preventDefault();
     if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
     if (typing(node)) {
       if (event.key === "Escape") node.blur();
@@ -51,6 +54,8 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
       : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled || !control.offsetParent) return; // what one does not see has no key
     event.preventDefault();
+    if (event.repeat) return;
+    held = event.key;
     if (space) return play(control);
     const field = control.matches("input") ? control : control.querySelector("input, textarea");
     if (!field || control.matches("button")) return control.click();
