@@ -21,6 +21,14 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     clearTimeout(waiting[id]);
     waiting[id] = setTimeout(() => button.click(), 350);
   });
+  // Enter has sent it already, and so has leaving a field that is saved or kept then: told now, it would come back as a draft.
+  const sent = (event) => {
+    const id = event.target.closest?.(".block[id]")?.id;
+    const button = waiting[id] && document.getElementById(`${id}.paused`);
+    if (event.key === "Enter" || button?.matches(".dst-sent-on-leaving")) clearTimeout(waiting[id]);
+  };
+  document.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && sent(event), true);
+  document.addEventListener("focusout", sent);
 })();
 
 // Keys of the Correct page. A control with the class key-x is pressed, a field with it entered, by the key x; Space plays.

@@ -57,7 +57,7 @@ class TurnEditor:
                 elem_id="correct.transcript",
                 elem_classes="key-t",
             )
-            self.paused = shared.paused("correct.transcript")
+            self.paused = shared.paused("correct.transcript", sent_on_leaving=True)
             with gr.Column(visible=False, elem_id="correct.state") as self.state:
                 self.slots = slot_form.component()
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")

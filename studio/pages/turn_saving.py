@@ -141,9 +141,10 @@ class TurnSaving:
         return self.save(("transcript", text.strip()), now, request)
 
     def keep_draft(self, text: str, now: Seen, request: gr.Request) -> None:
-        """Inputs: correct.transcript, the turn. Outputs: none."""
+        """Keep what is typed unless it is what stands. Inputs: correct.transcript, the turn. Outputs: none."""
         if (turn_id := now.get("turn")) is not None:
-            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", text)
+            draft = None if self.stands(now) in (text, text.strip()) else text
+            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft)
 
     def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
         """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.

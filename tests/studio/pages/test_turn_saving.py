@@ -66,3 +66,13 @@ def test_a_slot_that_is_refused_stays_in_its_field_as_a_draft(ws: Workspace, tur
     splits.move(ws, turn.dialogue_id, "train", "ben")
     shown = page.slot_event(typed(turn), now(ws, turn), ANNA)
     assert kept(ws, turn) == {} and "data-draft" not in shown[page.editor.slots]["value"]
+
+
+def test_a_text_that_is_saved_is_no_draft_even_if_it_is_told_later(ws: Workspace, turn: TurnView) -> None:
+    """Or it would come back over what somebody else made of it, or after an undo."""
+    page = saving(ws)
+    page.keep_draft("thai fo", now(ws, turn), ANNA)
+    assert kept(ws, turn) == {"transcript": "thai fo"}
+    page.save_transcript("thai food ", now(ws, turn), ANNA)
+    page.keep_draft("thai food ", now(ws, turn), ANNA)
+    assert kept(ws, turn) == {}
