@@ -31,6 +31,7 @@ ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
 
 
+_NUMBERS = itertools.count(1)
 NOBODY = "annotator"  # who edits where nobody logs in
 
 
@@ -148,6 +149,12 @@ def reader() -> str:
     return author(request) if request is not None else NOBODY
 
 
+def tab() -> str | None:
+    """The browser's tab for which a handler is running."""
+    request = LocalContext.request.get(None)
+    return request.session_hash if request is not None else None
+
+
 def reported(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Show a service's refusal as a message and leave the page as it is."""
 
@@ -183,8 +190,8 @@ def day_clock(moment: datetime) -> str:
 
 
 def saved() -> str:
-    """The notice after something was written."""
-    return f"<span class='dst-saved' role='status'>saved {clock()}</span>"
+    """The notice after something was written; no two are the same, or Gradio would not say that it changed."""
+    return f"<span class='dst-saved' role='status' data-number='{next(_NUMBERS)}'>saved {clock()}</span>"
 
 
 def duration(seconds: float | None) -> str:

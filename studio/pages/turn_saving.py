@@ -125,9 +125,9 @@ class TurnSaving:
         """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
         author = shared.author(request)
         left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
-        self.carry_out(action, sight(left), request)
+        item = self.carry_out(action, sight(left), request)
         gr.Info("Saved in the turn that you had just left.", duration=4)
-        return gr.skip()
+        return {self.editor.notice: self.editor.saved(item.id, item.layer)}
 
     @shared.reported
     def pass_on(self, now: Seen, place: Place | None = None) -> Any:
