@@ -12,12 +12,14 @@ window.dstSlots = (element, trigger, props, watch) => {
     clearTimeout(pauses[slot]);
     trigger("input", { turn: Number(root().dataset.turn), act, slot, value });
   };
+  // What a field holds unless somebody types: what it was drawn with, or what it sent last (which may yet be refused).
+  const standing = (field) => field.dataset.sent ?? field.defaultValue;
   const inputs = (place) => form.querySelector(`[id="correct.${place}"] input`);
 
   const draw = () => {
     const field = form.contains(document.activeElement) ? document.activeElement : null;
     const place = field && (field.id || field.parentNode.id);
-    const before = field && { turn: root().dataset.turn, value: field.value, typed: field.matches("input") && field.value !== field.defaultValue };
+    const before = field && { turn: root().dataset.turn, value: field.value, typed: field.matches("input") && field.value !== standing(field) };
     const selection = field?.matches("input") && [field.selectionStart, field.selectionEnd];
     const opened = field && list && { filtered, value: chosen()?.dataset.value };
     const slot = field && inputs("add_slot")?.value; // its value may be what is being typed
@@ -101,7 +103,7 @@ window.dstSlots = (element, trigger, props, watch) => {
   const keep = (field) => {
     const slot = field === inputs("add_value") ? inputs("add_slot").value.trim() : field.name;
     const { turn } = root().dataset;
-    const kept = () => root().dataset.turn === turn && tell("draft", slot, field.value === field.defaultValue ? "" : field.value);
+    const kept = () => root().dataset.turn === turn && tell("draft", slot, field.value === standing(field) ? "" : field.value);
     clearTimeout(pauses[slot]);
     if (slot) pauses[slot] = setTimeout(kept, 350);
   };
@@ -116,13 +118,14 @@ window.dstSlots = (element, trigger, props, watch) => {
       const slot = inputs("add_slot");
       if (!text) return;
       tell("set", slot.value.trim(), text);
+      if (!/^[^-]+-./.test(slot.value.trim())) return; // no slot's name: refused, and both texts stay to be put right
       field.value = slot.value = "";
       if (entered) field.blur();
     } else {
-      if (!text) field.value = field.defaultValue;
-      else if (field.value !== field.defaultValue) tell("set", field.name, text);
+      if (!text) field.value = standing(field);
+      else if (field.value !== standing(field) || (entered && field.value !== field.defaultValue)) tell("set", field.name, text);
       else if (entered) tell("confirm", field.name);
-      field.defaultValue = field.value; // leaving the field must not save it once more
+      field.dataset.sent = field.value; // leaving the field must not save it once more
       if (entered) field.blur();
     }
   };
@@ -162,7 +165,7 @@ window.dstSlots = (element, trigger, props, watch) => {
       close();
       event.stopPropagation(); // or the field would be left, and what was typed saved
     } else if (event.key === "Escape") {
-      field.value = field.defaultValue;
+      field.value = standing(field);
       keep(field);
     } else return;
     if (event.key !== "Escape") event.preventDefault();

@@ -21,6 +21,14 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     clearTimeout(waiting[id]);
     waiting[id] = setTimeout(() => button.click(), 350);
   });
+  // Enter has sent it already, and so has leaving a field that is saved or kept then: told now, it would come back as a draft.
+  const sent = (event) => {
+    const id = event.target.closest?.(".block[id]")?.id;
+    const button = waiting[id] && document.getElementById(`${id}.paused`);
+    if (event.key === "Enter" || button?.matches(".dst-sent-on-leaving")) clearTimeout(waiting[id]);
+  };
+  document.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && sent(event), true);
+  document.addEventListener("focusout", sent);
 })();
 
 // Keys of the Correct page. A control with the class key-x is pressed, a field with it entered, by the key x; Space plays.
@@ -38,8 +46,11 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     else if (tries) awaited = setTimeout(play, 100, player, tries - 1);
   };
 
+  let held = null; // the key that acted last: while it is held it acts no more, nor types into the field that it entered
   document.addEventListener("keydown", (event) => {
     const node = event.target;
+    if (!event.repeat) held = null;
+    else if (event.key === held) return event.preventDefault();
     if (event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
     if (typing(node)) {
       if (event.key === "Escape") node.blur();
@@ -51,6 +62,8 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
       : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled || !control.offsetParent) return; // what one does not see has no key
     event.preventDefault();
+    if (event.repeat) return;
+    held = event.key;
     if (space) return play(control);
     const field = control.matches("input") ? control : control.querySelector("input, textarea");
     if (!field || control.matches("button")) return control.click();

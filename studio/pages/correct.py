@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared, slot_form
-from studio.pages.actions import Seen, sight
+from studio.pages.actions import Seen
 from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
@@ -27,7 +27,7 @@ NEVER = "Nothing is left to correct here: every recorded turn that the filters l
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("correct")
-    asked_again = gr.State(None)
+    followed = gr.State(None)  # the dialogue that followed a save last, and its turns that moved
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=2, min_width=260):
             finder = Finder(ws)
@@ -186,31 +186,51 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return everywhere(project_id, turn_id, wanted)
 
     @shared.reported
-    def follow(notice_text: str, now: Seen, request: gr.Request) -> Any:
-        """Let the rest of the dialogue follow what was just saved. Inputs: correct.notice, the turn. Outputs: correct.moved."""
-        turn_id = now.get("turn")
-        if turn_id is None or "dst-saved" not in notice_text:
-            return {editor.moved: ""}
-        saved = dialogues.get_turn(ws, turn_id)
-        # what the agent said is everybody's, what it moved is shown as the reader has it
-        layer = now["layer"] if saved.speaker == "user" else double.layer_of(ws, saved.dialogue_id, shared.author(request))
-        changes = propagation.propagate(ws, turn_id, layer)
-        again = any(change.turn_id == turn_id for change in changes)
-        return {editor.moved: moved_html(changes), asked_again: (turn_id, again)}
+    def follow(request: gr.Request) -> Any:
+        """Let the rest of a dialogue follow what was saved in this tab. Inputs: none. Outputs: correct.moved, what followed."""
+        waiting = editor.unfollowed.get(request.session_hash, {})
+        sources, changes, saved = [], [], None
+        while waiting:
+            turn_id = next(iter(waiting))
+            layer = waiting.pop(turn_id)
+            saved = dialogues.get_turn(ws, turn_id)
+            # what the agent said is everybody's, what it moved is shown as the reader has it
+            if saved.speaker != "user":
+                layer = double.layer_of(ws, saved.dialogue_id, shared.author(request))
+            try:
+                changes += propagation.propagate(ws, turn_id, layer)
+            except StudioError:
+                waiting.setdefault(turn_id, layer)  # for the next save
+                raise
+            sources.append(saved.turn_id)
+        if saved is None:
+            return gr.skip()
+        return {
+            editor.moved: moved_html(changes, sorted(sources)),
+            followed: (saved.dialogue_id, {change.turn_id for change in changes}),
+        }
 
     @shared.reported
-    def refresh(now: Seen, typed: str, again: tuple[int, bool] | None) -> Any:
-        """Show the model's newer answer to the turn that was saved, if it is open still. Inputs: the turn, correct.transcript.
+    def refresh(now: Seen, typed: str, what: tuple[int, set[int]] | None) -> Any:
+        """Show the model's newer answer to the turn that is open by now. Inputs: the turn, correct.transcript, what followed.
 
-        Outputs: one turn; where the state is as before, what was seen of it and why it was wrong: the hands keep their fields.
+        Outputs: one turn; where the state is as before, the answer that was seen and why it was wrong: the hands keep their
+        fields.
         """
         turn_id = now.get("turn")
-        if turn_id is None or again is None or turn_id != again[0]:
+        if turn_id is None or what is None:
             return gr.skip()
-        if again[1]:
-            return answered(now, typed)
         item = dialogues.get_turn(ws, turn_id, now["layer"])
-        return {seen: sight(item), editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
+        if item.dialogue_id != what[0]:
+            return {editor.moved: ""}
+        if turn_id in what[1] and item.prediction_id != now["prediction"]:
+            return {part: value for part, value in answered(now, typed).items() if part is not editor.audio}
+        seen_now = now | {"prediction": item.prediction_id}
+        return {seen: seen_now, editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
+
+    def leave(now: Seen, what: tuple[int, set[int]] | None) -> Any:
+        """What moved stays on view in its dialogue. Inputs: the turn, what followed. Outputs: correct.moved."""
+        return gr.skip() if what is not None and dialogue_of(now.get("turn")) == what[0] else ""
 
     @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:
@@ -219,7 +239,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if dialogue_id is None:
             return gr.skip()
         understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        return {editor.notice: shared.saved()}
+        return {editor.notice: editor.saved(now["turn"], now["layer"])}
 
     @shared.reported
     def answered(now: Seen, typed: str) -> Any:
@@ -247,10 +267,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     changed = [finder.paused.click, *(part.input for part in finder.filters if part is not finder.search)]
     gr.on([*changed, finder.search.submit], find, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
     gr.on([*changed, finder.turn.change], None, in_address, None, js=keep_address, **shared.LIGHT)
-    following = editor.notice.change(
-        follow, [editor.notice, seen], [editor.moved, asked_again], trigger_mode="always_last", **shared.MODEL
-    )
-    following.then(refresh, [seen, editor.transcript, asked_again], editor.turn_view, **shared.SAVE)
+    following = editor.notice.change(follow, None, [editor.moved, followed], trigger_mode="always_last", **shared.MODEL)
+    following.then(refresh, [seen, editor.transcript, followed], [*editor.turn_view, editor.moved], **shared.SAVE)
+    seen.change(leave, [seen, followed], editor.moved, **shared.LIGHT)
     # Whatever was saved or understood may have changed the lists; nobody waits for them.
     editor.notice.change(find, looked_for, finder.lists, trigger_mode="always_last", **shared.LIGHT)
     finder.dialogue.input(open_dialogue, finder.dialogue, editor.turn_view, **shared.SAVE)

@@ -46,7 +46,7 @@ class ReviewPanel:
                 elem_id="correct.note",
                 elem_classes="key-k",
             )
-            self.paused = shared.paused("correct.note")
+            self.paused = shared.paused("correct.note", sent_on_leaving=True)
             with gr.Row(elem_classes="dst-bar"):
                 self.buttons = {step: shared.action(name, key, f"correct.{step}") for step, (name, key, _) in STEPS.items()}
             self.events = shared.block(elem_id="correct.events")

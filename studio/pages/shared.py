@@ -31,6 +31,7 @@ ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
 
 
+_NUMBERS = itertools.count(1)
 NOBODY = "annotator"  # who edits where nobody logs in
 
 
@@ -102,12 +103,13 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."
 
 
-def paused(elem_id: str) -> gr.Button:
+def paused(elem_id: str, sent_on_leaving: bool = False) -> gr.Button:
     """A hidden button that is pressed when somebody who types into the field ``elem_id`` pauses.
 
-    An event of the field itself would go to the server with every key.
+    An event of the field itself would go to the server with every key. ``sent_on_leaving``: leaving the field sends its text too.
     """
-    return gr.Button("paused", visible="hidden", elem_id=f"{elem_id}.paused", elem_classes="dst-paused")
+    classes = ["dst-paused", "dst-sent-on-leaving"] if sent_on_leaving else "dst-paused"
+    return gr.Button("paused", visible="hidden", elem_id=f"{elem_id}.paused", elem_classes=classes)
 
 
 def address(*names: str, **defaults: str) -> str:
@@ -147,6 +149,12 @@ def reader() -> str:
     return author(request) if request is not None else NOBODY
 
 
+def tab() -> str | None:
+    """The browser's tab for which a handler is running."""
+    request = LocalContext.request.get(None)
+    return request.session_hash if request is not None else None
+
+
 def reported(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Show a service's refusal as a message and leave the page as it is."""
 
@@ -182,8 +190,8 @@ def day_clock(moment: datetime) -> str:
 
 
 def saved() -> str:
-    """The notice after something was written."""
-    return f"<span class='dst-saved' role='status'>saved {clock()}</span>"
+    """The notice after something was written; no two are the same, or Gradio would not say that it changed."""
+    return f"<span class='dst-saved' role='status' data-number='{next(_NUMBERS)}'>saved {clock()}</span>"
 
 
 def duration(seconds: float | None) -> str:

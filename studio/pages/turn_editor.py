@@ -34,6 +34,8 @@ class TurnEditor:
         self.held_out = held_out
         self.seen = gr.State({})
         self.refused = gr.State(None)
+        # by tab: turns saved there that the rest of their dialogue has not followed yet, and in whose layer
+        self.unfollowed: dict[str | None, dict[int, str]] = {}
         self._numbers = itertools.count(1)  # a fresh number has the slot form drawn anew
         self.nothing = shared.block(elem_id="correct.empty", visible=False)
         with gr.Column(visible=False, elem_id="correct.editor") as self.editor:
@@ -57,7 +59,7 @@ class TurnEditor:
                 elem_id="correct.transcript",
                 elem_classes="key-t",
             )
-            self.paused = shared.paused("correct.transcript")
+            self.paused = shared.paused("correct.transcript", sent_on_leaving=True)
             with gr.Column(visible=False, elem_id="correct.state") as self.state:
                 self.slots = slot_form.component()
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")
@@ -140,8 +142,13 @@ class TurnEditor:
             self.held_out: around.split == "test",
         }
         if changed:
-            shown[self.notice] = shared.saved()
+            shown[self.notice] = self.saved(item.id, item.layer)
         return shown
+
+    def saved(self, turn_id: int, layer: str) -> str:
+        """The notice of a save, upon which the rest of the dialogue follows."""
+        self.unfollowed.setdefault(shared.tab(), {})[turn_id] = layer
+        return shared.saved()
 
     def opened(self, turn_id: int | None) -> dict[Any, Any]:
         """A turn as it stands in the database; ``None``: there is none to show."""

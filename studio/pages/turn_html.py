@@ -82,8 +82,8 @@ def hints_html(found: list[Hint]) -> str:
     return f"<ul class='dst-hints' aria-label='Hints'>{lines}</ul>" if lines else ""
 
 
-def moved_html(moved: list[Moved]) -> str:
-    """What a correction changed in later turns."""
+def moved_html(moved: list[Moved], sources: list[int]) -> str:
+    """What corrections changed in later turns; ``sources`` are the numbers of the turns that were corrected."""
     if not moved:
         return ""
 
@@ -95,7 +95,10 @@ def moved_html(moved: list[Moved]) -> str:
         f"<del>{side(move.old)}</del> → <ins>{side(move.new)}</ins></li>"
         for move in moved
     ]
-    return f"<div class='dst-moved' role='status'><b>Decoded again with your correction</b><ul>{''.join(rows)}</ul></div>"
+    where = f"turn{'s' if len(sources) > 1 else ''} {', '.join(str(number + 1) for number in sources)}"
+    return (
+        f"<div class='dst-moved' role='status'><b>Decoded again with your correction of {where}</b><ul>{''.join(rows)}</ul></div>"
+    )
 
 
 def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> str:

@@ -7,14 +7,27 @@ from typing import Any
 
 import gradio as gr
 
-from studio.errors import ConflictError
+from engine.dialogue import accepted
+from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import conflict_html, json_problem
 from studio.services import dialogues, double, drafts, ontology
+from studio.services.views import TurnView
 from studio.workspace import Workspace
+
+
+def typed_in(action: Action) -> tuple[str, str]:
+    """The field of a draft that a change belongs to, and the text that was typed there; empty where there is none."""
+    match action:
+        case ("transcript", text):
+            return "transcript", text
+        case ("slot" | "mark", domain, slot, *value):
+            text = " | ".join(accepted(value[0])) if action[0] == "slot" and value[0] is not None else ""
+            return slot_form.draft_of((domain, slot)), text
+    return "", ""
 
 
 class TurnSaving:
@@ -42,7 +55,7 @@ class TurnSaving:
             button.click(handler, asked, shown, **shared.SAVE).then(self.stands, seen, transcript, **shared.SAVE)
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
-        editor.keep_theirs.click(self.reopen, seen, shown, **shared.SAVE)
+        editor.keep_theirs.click(self.reopen, [editor.refused, seen], shown, **shared.SAVE)
         taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
         for part in (editor.review, editor.guard):
@@ -56,7 +69,7 @@ class TurnSaving:
         again by leaving the field, is refused again. One that holds no text, like undo, just shows the turn as it stands.
         """
         try:
-            item = perform(self.ws, action, now, shared.author(request))
+            item = self.carry_out(action, now, request)
         except ConflictError as error:
             if action[0] not in LOOKS:
                 gr.Warning(shared.escape(error), title="Not done")
@@ -81,42 +94,57 @@ class TurnSaving:
             return gr.skip()
         if act == "pass":
             return self.pass_on(now, place) if turn_id == now.get("turn") else gr.skip()
-        typed = text if act == "draft" and text else None
-        drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), typed)
         if act == "draft":
+            drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), text or None)
             return gr.skip()
         action: Action = ("mark", *place) if act == "confirm" else ("slot", *place, value_of(text) if act == "set" else None)
-        if turn_id == now.get("turn"):
-            return self.save(action, now, request, after=place)
-        return self.save_elsewhere(action, turn_id, request)
+        if turn_id != now.get("turn"):
+            return self.save_elsewhere(action, turn_id, request)
+        shown = self.save(action, now, request, after=place)
+        if self.editor.seen in shown:
+            return shown
+        # refused: what was typed stands in its field as a draft, not as if it were saved
+        return self.pass_on(now) | (shown if self.editor.refused in shown else {})
+
+    def carry_out(self, action: Action, now: Seen, request: gr.Request) -> TurnView:
+        """Ask for one change of a turn; a text that is refused is kept as a draft, and forgotten once it is saved."""
+        author = shared.allowed(self.ws, request)
+        field, text = typed_in(action)
+        try:
+            item = perform(self.ws, action, now, author)
+        except StudioError:
+            if field and text:
+                drafts.keep(self.ws, now["turn"], author, field, text)
+            raise
+        if field:
+            drafts.keep(self.ws, now["turn"], author, field, None)
+        return item
 
     @shared.reported
     def save_elsewhere(self, action: Action, turn_id: int, request: gr.Request) -> Any:
         """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
         author = shared.author(request)
         left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
-        perform(self.ws, action, sight(left), author)
+        item = self.carry_out(action, sight(left), request)
         gr.Info("Saved in the turn that you had just left.", duration=4)
-        return gr.skip()
+        return {self.editor.notice: self.editor.saved(item.id, item.layer)}
 
     @shared.reported
-    def pass_on(self, now: Seen, place: Place) -> Any:
-        """Put the next doubtful slot in focus and decide nothing."""
+    def pass_on(self, now: Seen, place: Place | None = None) -> Any:
+        """Put the next doubtful slot in focus and decide nothing; without ``place`` the most doubtful one."""
         item = dialogues.get_turn(self.ws, now["turn"], now["layer"])
         project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
         return self.editor.form(item, ontology.get_ontology(self.ws, project_id), place)
 
     def save_transcript(self, text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.transcript. Outputs: what every save shows."""
-        shown = self.save(("transcript", text.strip()), now, request)
-        if (turn_id := now.get("turn")) is not None and self.editor.seen in shown:
-            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", None)
-        return shown
+        return self.save(("transcript", text.strip()), now, request)
 
     def keep_draft(self, text: str, now: Seen, request: gr.Request) -> None:
-        """Inputs: correct.transcript, the turn. Outputs: none."""
+        """Keep what is typed unless it is what stands. Inputs: correct.transcript, the turn. Outputs: none."""
         if (turn_id := now.get("turn")) is not None:
-            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", text)
+            draft = None if self.stands(now) in (text, text.strip()) else text
+            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft)
 
     def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
         """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.
@@ -162,8 +190,10 @@ class TurnSaving:
         return shown | {self.editor.refused: None, self.editor.conflict: gr.update(visible=False)}
 
     @shared.reported
-    def reopen(self, now: Seen) -> Any:
-        """Inputs: the turn. Outputs: one turn, as it stands in the database."""
+    def reopen(self, kept: tuple[Action, Seen] | None, now: Seen, request: gr.Request) -> Any:
+        """Inputs: the change that met a conflict, the turn. Outputs: one turn, as it stands in the database."""
+        if kept and (field := typed_in(kept[0])[0]):
+            drafts.keep(self.ws, now["turn"], shared.allowed(self.ws, request), field, None)
         return self.editor.opened(now.get("turn"))
 
     @shared.reported

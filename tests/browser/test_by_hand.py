@@ -216,6 +216,48 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
     view.clean()
 
 
+def test_a_held_key_acts_once_and_is_not_typed_either(talked: View) -> None:
+    def hold(key: str) -> None:
+        for _ in range(4):
+            talked.page.keyboard.down(key)
+            talked.page.wait_for_timeout(200)
+        talked.page.keyboard.up(key)
+
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    hold("t")
+    talked.page.keyboard.press("Escape")
+    talked.has("correct.transcript", "in the north please")
+    hold("p")
+    talked.page.wait_for_timeout(1500)
+    talked.says("correct.title", "Turn 2")
+    talked.clean()
+
+
+def test_what_was_typed_is_neither_lost_when_it_is_refused_nor_a_draft_when_it_is_saved(talked: View) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    talked.field("correct.add_slot").fill("food")
+    talked.field("correct.add_value").fill("thai")
+    talked.field("correct.add_value").press("Enter")
+    talked.page.get_by_text("A slot is named domain-slot").first.wait_for()
+    talked.has("correct.add_slot", "food")
+    talked.has("correct.add_value", "thai")
+    talked.field("correct.transcript").fill("in the south")
+    talked.field("correct.transcript").press("Enter")  # before the hands have paused
+    talked.says("correct.notice", "saved")
+    talked.page.wait_for_timeout(1000)
+    talked.field("correct.transcript").press("Escape")
+    talked.page.keyboard.press("u")
+    talked.has("correct.transcript", "in the north please")
+    talked.page.reload()
+    talked.has("correct.transcript", "in the north please")
+    talked.page.wait_for_timeout(1000)
+    talked.has("correct.transcript", "in the north please")
+    assert "your draft" not in talked.element("correct.notice").inner_text()
+    talked.clean()
+
+
 def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> None:
     page = talked.page
     talked.element("talk.conversation").get_by_role("link", name="correct").first.click()

@@ -1,0 +1,131 @@
+"""What the Correct page does with what is typed, however often it is refused or sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+from gradio.context import LocalContext
+
+from studio import app
+from studio.errors import StudioError
+from studio.pages.actions import sight
+from studio.pages.turn_saving import TurnSaving
+from studio.services import corrections, dialogues, drafts, splits, understanding
+from studio.services.views import TurnView
+from studio.workspace import Workspace
+from tests.studio.conftest import FakeTracker
+
+ANNA: Any = SimpleNamespace(username="anna", session_hash="tab")
+
+
+@pytest.fixture
+def turn(ws: Workspace, project: int, sound: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> TurnView:
+    monkeypatch.setattr(LocalContext, "request", ContextVar("request"))
+    LocalContext.request.set(ANNA)
+    for name in ("Warning", "Info"):
+        monkeypatch.setattr(gr, name, lambda *args, **kwargs: None)
+    monkeypatch.setattr("studio.services.people.require", lambda *args: None)
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    return dialogues.add_user_turn(ws, dialogue.id, sound())
+
+
+def saving(ws: Workspace) -> TurnSaving:
+    """The handlers of the Correct page, whole as it is built."""
+    return handlers(ws)["keep_draft"].__self__
+
+
+def handlers(ws: Workspace) -> dict[str, Any]:
+    built = app.build(ws).fns.values()
+    return {fn.name: fn.fn for fn in built if getattr(fn.fn, "__module__", "").endswith((".correct", ".turn_saving"))}
+
+
+def typed(turn: TurnView, act: str = "set", slot: str = "restaurant-food", value: str = "thai") -> Any:
+    return SimpleNamespace(_data={"turn": turn.id, "act": act, "slot": slot, "value": value})
+
+
+def kept(ws: Workspace, turn: TurnView) -> dict[str, str]:
+    return drafts.kept(ws, turn.id, "anna")
+
+
+def now(ws: Workspace, turn: TurnView) -> dict[str, Any]:
+    return sight(dialogues.get_turn(ws, turn.id))
+
+
+def test_a_slot_that_is_refused_stays_in_its_field_as_a_draft(ws: Workspace, turn: TurnView) -> None:
+    page = saving(ws)
+    old = now(ws, turn)
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", old["state"])
+    shown = page.slot_event(typed(turn), old, ANNA)
+    assert kept(ws, turn) == {"slot restaurant-food": "thai"}, "a conflict"
+    assert shown[page.editor.versions] and "data-draft='thai'" in shown[page.editor.slots]["value"]
+    page.reopen(shown[page.editor.refused], old, ANNA)
+    assert kept(ws, turn) == {}, "theirs was chosen"
+    splits.move(ws, turn.dialogue_id, "test", "ben")
+    page.slot_event(typed(turn, "draft"), now(ws, turn), ANNA)
+    shown = page.slot_event(typed(turn, value="thai | thai food"), now(ws, turn), ANNA)
+    assert kept(ws, turn) == {"slot restaurant-food": "thai | thai food"}, "a held-out label somebody else wrote"
+    assert "data-draft='thai | thai food'" in shown[page.editor.slots]["value"]
+    page.slot_event(typed(turn), {"turn": None}, ANNA)
+    assert kept(ws, turn) == {"slot restaurant-food": "thai"}, "refused in a turn that was left"
+    splits.move(ws, turn.dialogue_id, "train", "ben")
+    shown = page.slot_event(typed(turn), now(ws, turn), ANNA)
+    assert kept(ws, turn) == {} and "data-draft" not in shown[page.editor.slots]["value"]
+
+
+def test_a_text_that_is_saved_is_no_draft_even_if_it_is_told_later(ws: Workspace, turn: TurnView) -> None:
+    """Or it would come back over what somebody else made of it, or after an undo."""
+    page = saving(ws)
+    page.keep_draft("thai fo", now(ws, turn), ANNA)
+    assert kept(ws, turn) == {"transcript": "thai fo"}
+    page.save_transcript("thai food ", now(ws, turn), ANNA)
+    page.keep_draft("thai food ", now(ws, turn), ANNA)
+    assert kept(ws, turn) == {}
+
+
+def test_each_save_is_followed_whatever_is_open_by_then(
+    ws: Workspace, turn: TurnView, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    tracker.understood = {"restaurant": {"area": "north", "food": "thai"}}
+    last, other = (dialogues.add_user_turn(ws, turn.dialogue_id, sound(number)) for number in (1, 2))
+    understanding.predict_dialogue(ws, turn.dialogue_id)
+    page = handlers(ws)
+    correct = page["keep_draft"].__self__
+    editor = correct.editor
+    first = correct.slot_event(typed(turn, slot="restaurant-area", value="south"), now(ws, turn), ANNA)
+    opened = now(ws, last)
+    left = correct.slot_event(typed(turn, value="chinese"), opened, ANNA)  # it was on its way when the page turned
+    assert first[editor.notice] != left[editor.notice], "Gradio says nothing of the same text"
+    followed = page["follow"](ANNA)
+    moved = {"restaurant": {"area": "south", "food": "chinese"}}
+    assert [dialogues.get_turn(ws, id_).state for id_ in (turn.id, last.id, other.id)] == [moved] * 3
+    assert "correction of turn 1<" in followed[editor.moved]
+    what = next(value for part, value in followed.items() if part is not editor.moved)
+    shown = page["refresh"](opened, "a place", what)
+    assert "value='south'" in shown[editor.slots]["value"] and shown[editor.seen] == now(ws, last)
+    assert page["leave"](opened, what) == gr.skip() == page["follow"](ANNA), "it stays on view"
+    assert page["leave"]({"turn": None}, what) == ""
+
+
+def test_what_the_model_failed_to_follow_waits_for_the_next_save(
+    ws: Workspace, turn: TurnView, sound: Callable[..., Path], tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker.understood = {"restaurant": {"area": "north"}}
+    last = dialogues.add_user_turn(ws, turn.dialogue_id, sound(1))
+    understanding.predict_dialogue(ws, turn.dialogue_id)
+    page = handlers(ws)
+    page["keep_draft"].__self__.slot_event(typed(turn, slot="restaurant-area", value="south"), now(ws, turn), ANNA)
+
+    def fail(*args: Any) -> None:
+        raise StudioError("The model cannot be loaded.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("studio.services.propagation.propagate", fail)
+        page["follow"](ANNA)
+    page["follow"](ANNA)
+    assert dialogues.get_turn(ws, last.id).state == {"restaurant": {"area": "south"}}
