@@ -47,8 +47,35 @@ def test_the_queue_ends_with_every_turn_once(ws: Workspace, project: int, many: 
 
 def test_the_turn_just_done_does_not_come_again_at_once(ws: Workspace, project: int, many: dict[int, float]) -> None:
     first = search.next_turn(ws, project, Filters())
-    assert search.next_turn(ws, project, Filters(), after=first) not in (None, first)
+    assert search.next_turn(ws, project, Filters(), [first]) not in (None, first)
     assert search.next_turn(ws, project, Filters(text="nobody said this")) is None
+
+
+def test_turns_passed_over_come_again_only_behind_all_others_and_every_fifth_is_drawn(
+    ws: Workspace, project: int, many: dict[int, float]
+) -> None:
+    met: list[int] = []
+    while (turn := search.next_turn(ws, project, Filters(), met)) not in met:
+        assert turn is not None
+        met.append(turn)
+    assert sorted(met) == sorted(many), "two turns had come in turn"
+    assert turn == met[0]
+    drawn = met[4:20:5]
+    chosen = [many[number] for number in met[:20] if number not in drawn]
+    assert chosen == sorted(chosen, reverse=True) and min(many[number] for number in drawn) < min(chosen)
+
+
+def test_a_turn_is_drawn_by_lot_also_where_each_is_corrected_at_once(ws: Workspace, project: int, many: dict[int, float]) -> None:
+    met: list[int] = []
+    for _ in range(10):
+        turn = search.next_turn(ws, project, Filters(statuses=search.OPEN), met)
+        assert turn is not None
+        met.append(turn)
+        with ws.write() as session:
+            session.get_one(Turn, turn).status = TurnStatus.CORRECTED
+    chosen = [many[number] for place, number in enumerate(met, 1) if place % 5]
+    assert chosen == sorted(chosen, reverse=True)
+    assert min(many[met[4]], many[met[9]]) < min(chosen)
 
 
 def test_turns_are_found_by_what_stands_in_them(
