@@ -191,9 +191,12 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
 
 
 def _name_html(turn: TurnView, place: Place) -> str:
+    """The slot's name, how it changed since the turn before and from which value, and whether somebody decided it."""
     found = shared.changes(turn.previous_state, turn.state or {})
     change = next((how for domain, slot, _, how in found if (domain, slot) == place), "carried")
     tag = f" <span class='dst-tag {change}'>{shared.NAMES[change]}</span>" if change in shared.NAMES else ""
+    if change == "changed":
+        tag += f" <del>{shared.value_html(turn.previous_state[place[0]][place[1]])}</del>"
     tick = " <span class='dst-tick' title='somebody decided this'>✓</span>" if place in turn.confirmed else ""
     domain, slot = map(shared.escape, place)
     return f"<small>{domain}</small><div>{slot}{tag}{tick}</div>"

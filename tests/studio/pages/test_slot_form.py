@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,10 @@ def test_a_turn_whose_every_slot_was_confirmed_says_what_remains(ws: Workspace, 
     assert "All slots are decided" in shown and "All correct (A)" in shown and "key-a" not in shown
     accepted = corrections.accept_turn(ws, turn.id, "anna", decided.head)
     assert "All slots are decided" not in form(ws, project, accepted)
+
+
+def test_a_slot_that_changed_says_from_which_value(ws: Workspace, project: int, turn: TurnView) -> None:
+    assert "<del>" not in form(ws, project, turn), "it is new"
+    changed = replace(turn, previous_state={"restaurant": {"area": "the <south>"}})
+    assert "changed</span> <del>the &lt;south&gt;</del>" in form(ws, project, changed)
+    assert "<del>" not in form(ws, project, replace(turn, previous_state={"restaurant": {"area": "north"}}))
