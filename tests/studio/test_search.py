@@ -50,6 +50,7 @@ def test_the_queue_ends_with_every_turn_once(ws: Workspace, project: int, many: 
 
 def test_the_turn_just_done_does_not_come_again_at_once(ws: Workspace, project: int, many: dict[int, float]) -> None:
     first = search.next_turn(ws, project, Filters())
+    assert first is not None
     assert search.next_turn(ws, project, Filters(), [first]) not in (None, first)
     assert search.next_turn(ws, project, Filters(text="nobody said this")) is None
 
