@@ -129,14 +129,14 @@ class Turn(Base):
     Kept beside what they follow from, so that lists and the queue need not read it: ``project_id``, the dialogue's; ``status``;
     ``doubt``, how doubtful the model's answer is (0 to 1), and ``why``, in a few words; ``words``, what was said, in lower case,
     and behind a line break the values of the state. ``lottery`` is drawn once, for the queue's random share.
-    ``submitted`` is when somebody sent the turn to review.
+    ``words_only``: of a corrected user turn the words alone are. ``submitted`` is when somebody sent the turn to review.
     """
 
     __tablename__ = "turns"
     __table_args__ = (
         UniqueConstraint("dialogue_id", "turn_id"),
-        Index("ix_turns_queue", "project_id", "speaker", "status", "doubt"),
-        Index("ix_turns_lottery", "project_id", "speaker", "status", "lottery"),
+        Index("ix_turns_queue", "project_id", "speaker", "status", "words_only", "doubt"),
+        Index("ix_turns_lottery", "project_id", "speaker", "status", "words_only", "lottery"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -151,6 +151,7 @@ class Turn(Base):
     why: Mapped[str] = mapped_column(String(120), default="", server_default="")
     lottery: Mapped[float] = mapped_column(default=random.random, server_default="0.5")
     words: Mapped[str] = mapped_column(default="", server_default="")
+    words_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     submitted: Mapped[datetime | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
     dialogue: Mapped[Dialogue] = relationship(back_populates="turns")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
+from db.models import LABELLED, Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
 from db.repositories import claims, words
 from db.repositories.revisions import LABELS
 
@@ -18,12 +18,14 @@ from db.repositories.revisions import LABELS
 class Filters:
     """What is looked for; empty fields ask for nothing. ``text`` is searched in what was said and in the state's values.
 
+    ``words_only`` lets turns in, beside the ``statuses``, whose words were corrected and whose state was not.
     Without ``demos``, dialogues of the Talk page that nobody sent to annotation are passed by.
     ``annotator`` leaves out what others hold, or what this person is not to annotate (`claims.free_for`).
     """
 
     text: str = ""
     statuses: tuple[TurnStatus, ...] = ()
+    words_only: bool = False
     speaker: Speaker | None = Speaker.USER
     split: Split | None = None
     domain: str = ""
@@ -69,7 +71,7 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
         indexed = words.indexed(session, project_id, text.lower())
         matching = _conditions(filters, indexed)
         if filters.statuses:
-            matching.append(Turn.status.in_(filters.statuses))
+            matching.append(_of_statuses(filters))
         if filters.speaker:
             matching.append(Turn.speaker == filters.speaker)
         if indexed is None:
@@ -127,17 +129,31 @@ def _first(
         Turn.lottery,
     )
     query = select(*columns).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*_conditions(filters, indexed))
-    speakers, statuses = (filters.speaker,) if filters.speaker else tuple(Speaker), filters.statuses or tuple(TurnStatus)
+    speakers = (filters.speaker,) if filters.speaker else tuple(Speaker)
     if indexed is not None:
-        few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), Turn.status.in_(statuses))
+        few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), _of_statuses(filters))
         return [Entry(*row) for row in session.execute(few.order_by(order[0], Turn.id).limit(limit))]
     found: list[Entry] = []
     for speaker in speakers:
-        for status in statuses:
-            stretch = query.where(Turn.project_id == project_id, Turn.speaker == speaker, Turn.status == status)
+        for status, words_only in _stretches(filters):
+            place = (Turn.project_id == project_id, Turn.speaker == speaker, Turn.status == status)
+            stretch = query.where(*place, Turn.words_only == words_only)
             by = (Turn.doubt, Turn.id) if status == TurnStatus.NEW and order[0] is not Turn.lottery else order
             found += [Entry(*row) for row in session.execute(stretch.order_by(*by).limit(limit))]
     return sorted(found, key=lambda entry: (key(entry), entry.turn_id))[:limit]
+
+
+def _stretches(filters: Filters) -> list[tuple[TurnStatus, bool]]:
+    """The stretches of the index that are asked for: statuses, and whether words alone were corrected."""
+    statuses = filters.statuses or tuple(TurnStatus)
+    found = [(status, words_only) for status in statuses for words_only in (False, True) if status in LABELLED or not words_only]
+    more = (TurnStatus.CORRECTED, True)
+    return [*found, more] if filters.words_only and more not in found else found
+
+
+def _of_statuses(filters: Filters) -> ColumnElement[bool]:
+    found = Turn.status.in_(filters.statuses or tuple(TurnStatus))
+    return or_(found, and_(Turn.status == TurnStatus.CORRECTED, Turn.words_only)) if filters.words_only else found
 
 
 def _conditions(filters: Filters, indexed: Select[int] | None) -> list[ColumnElement[bool]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Revision, RevisionKind, RevisionSource, Turn, TurnStatus
+from db.models import Revision, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 
 LABELS = ""  # the layer that counts; a blind annotator's is named after them
 
@@ -88,12 +88,13 @@ def begin(turn: Turn, kind: RevisionKind, new: Any, author: str, source: Revisio
     An import of thousands of turns is one statement for many rows this way.
     """
     turn.revisions.append(Revision(kind=kind, layer=LABELS, old=None, new=new, author=author, source=source, parent_id=None))
-    turn.status = TurnStatus.CORRECTED
+    turn.status, turn.words_only = TurnStatus.CORRECTED, _words_only(turn)
 
 
 def update_status(turn: Turn) -> None:
     """Set the status that follows from the turn's revisions and predictions; what was reviewed has to be reviewed again."""
     turn.status = status(turn)
+    turn.words_only = turn.status == TurnStatus.CORRECTED and _words_only(turn)
 
 
 def status(turn: Turn, layer: str = LABELS) -> TurnStatus:
@@ -101,3 +102,7 @@ def status(turn: Turn, layer: str = LABELS) -> TurnStatus:
     if any(standing(turn, kind, layer) for kind in RevisionKind):
         return TurnStatus.CORRECTED
     return TurnStatus.PREDICTED if turn.predictions else TurnStatus.NEW
+
+
+def _words_only(turn: Turn) -> bool:
+    return turn.speaker == Speaker.USER and not standing(turn, RevisionKind.STATE)

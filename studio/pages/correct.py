@@ -28,6 +28,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("correct")
     followed = gr.State(None)  # the dialogue that followed a save last, and its turns that moved
+    met = gr.State([])  # the turns that "Next doubtful" led away from in this visit
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=2, min_width=260):
             finder = Finder(ws)
@@ -46,8 +47,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         todo = (item.id for item in turns if item.speaker == "user" and not item.labelled)
         return next(todo, next((item.id for item in turns), None))
 
-    def next_in(project_id: int, wanted: tuple[str, ...], after: int | None = None) -> int | None:
-        return search.next_turn(ws, project_id, filters_of(*wanted), after)
+    def next_in(project_id: int, wanted: tuple[str, ...], before: list[int] | None = None) -> int | None:
+        return search.next_turn(ws, project_id, filters_of(*wanted), before or [])
 
     def dialogue_of(turn_id: int | None) -> int | None:
         return dialogues.get_turn(ws, turn_id).dialogue_id if turn_id is not None else None
@@ -177,13 +178,18 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return step(1, now)
 
     @shared.reported
-    def go_doubtful(project_id: int, now: Seen, *wanted: str) -> Any:
-        """Inputs: correct.project, the turn, the filters. Outputs: correct.queue, correct.dialogue, one turn."""
-        turn_id = next_in(project_id, wanted, after=now.get("turn"))
+    def go_doubtful(before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
+        """Inputs: the turns met, correct.project, the turn, the filters.
+
+        Outputs: the turns met, correct.queue, correct.dialogue, one turn.
+        """
+        left = now.get("turn")
+        before = [*(id_ for id_ in before if id_ != left), *([left] if left is not None else [])]
+        turn_id = next_in(project_id, wanted, before)
         if turn_id is None:
             gr.Info(NEVER, duration=4)
             return gr.skip()
-        return everywhere(project_id, turn_id, wanted)
+        return everywhere(project_id, turn_id, wanted) | {met: before}
 
     @shared.reported
     def follow(request: gr.Request) -> Any:
@@ -278,7 +284,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         turns.input(open_turn, turns, editor.turn_view, **shared.SAVE)
     editor.back.click(go_back, seen, editor.turn_view, **shared.SAVE)
     editor.forward.click(go_forward, seen, editor.turn_view, **shared.SAVE)
-    editor.doubtful.click(go_doubtful, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
+    editor.doubtful.click(go_doubtful, [met, *looked_for], [met, *finder.lists, *editor.turn_view], **shared.SAVE)
     saving.wire()
     finder.mine.wire(head.project)
     asked = editor.ask.click(ask_model, seen, editor.notice, show_progress_on=[editor.heard], **shared.MODEL)

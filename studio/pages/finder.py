@@ -100,7 +100,7 @@ class Finder:
         entries = {entry.turn_id: entry_label(entry, entry.turn_id in page.drawn) for entry in page.entries}
         of_dialogues = filters_of(*wanted)
         if wanted[1] == TO_DO:  # a list to look around in: what is done stays in it
-            of_dialogues = replace(of_dialogues, statuses=(), recorded=False, demos=True, annotator=None)
+            of_dialogues = replace(of_dialogues, statuses=(), words_only=False, recorded=False, demos=True, annotator=None)
         rows, more = search.dialogues(self.ws, project_id, of_dialogues, LISTED, dialogue_id)
         listed = {row.id: dialogue_label(row) for row in rows}
         return {

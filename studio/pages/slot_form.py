@@ -72,6 +72,8 @@ def form_html(
     if focus is not None:
         index = next(number for number, (place, _) in enumerate(_rows(turn)) if place == focus)
         rows.insert(index + 1, _chips(turn, focus, known, processed))
+    elif all_decided(turn):
+        rows.append(_ALL_DECIDED)
     if not rows:
         rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
     return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, typed)}</div>"
@@ -87,6 +89,12 @@ def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
     places.sort(key=lambda place: turn.confidence.get(place[0], {}).get(place[1], 0.0))
     start = places.index(after) + 1 if after is not None else 0
     return next((place for place in places[start:] + places[:start] if _undecided(turn, place)), None)
+
+
+def all_decided(turn: TurnView) -> bool:
+    """Whether each value of an answer was confirmed, and nobody has said yet that the state is right as a whole."""
+    places = [(domain, slot) for domain, slot, _ in iterate_slots(turn.state or {})]
+    return bool(places) and turn.corrected_state is None and not any(_undecided(turn, place) for place in places)
 
 
 def split_name(name: str | None) -> Place:
@@ -139,6 +147,8 @@ def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", 
     )
 
 
+# The words may be unchecked still, so nothing is accepted by itself. The key is the button's above.
+_ALL_DECIDED = "<p class='dst-all-decided'>All slots are decided. If the words are right too: <b>All correct (A)</b></p>"
 _DRAFT = "<span class='dst-muted'>your draft, not saved yet</span>"
 
 
@@ -181,9 +191,12 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
 
 
 def _name_html(turn: TurnView, place: Place) -> str:
+    """The slot's name, how it changed since the turn before and from which value, and whether somebody decided it."""
     found = shared.changes(turn.previous_state, turn.state or {})
     change = next((how for domain, slot, _, how in found if (domain, slot) == place), "carried")
     tag = f" <span class='dst-tag {change}'>{shared.NAMES[change]}</span>" if change in shared.NAMES else ""
+    if change == "changed":
+        tag += f" <del>{shared.value_html(turn.previous_state[place[0]][place[1]])}</del>"
     tick = " <span class='dst-tick' title='somebody decided this'>✓</span>" if place in turn.confirmed else ""
     domain, slot = map(shared.escape, place)
     return f"<small>{domain}</small><div>{slot}{tag}{tick}</div>"

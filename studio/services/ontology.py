@@ -103,7 +103,25 @@ def remember(session: Session, dialogue: DialogueRow, state: State, author: str)
     new = unknown(known, iterate_slots(state))
     if new:
         merged = known.merged(Ontology(new, BUILT_FROM[dialogue.split]))
-        add_version(session, dialogue.project_id, merged, author, f"{told(new)}, written in {dialogue.name}")
+        add_version(session, dialogue.project_id, merged, author, f"{told(new)}{_written_in(dialogue)}")
+
+
+def _written_in(dialogue: DialogueRow) -> str:
+    """How the change of a version ends that came of labels."""
+    return f", written in {dialogue.name}"
+
+
+def introduced(session: Session, dialogue: DialogueRow) -> dict[tuple[str, str], set[str]]:
+    """The values that came into the ontology because somebody wrote them in a dialogue, by domain and slot."""
+    new: dict[tuple[str, str], set[str]] = {}
+    for row in projects.ontologies_changed(session, dialogue.project_id, _written_in(dialogue)):
+        before = projects.ontology_of(session, dialogue.project_id, row.version - 1)
+        known = before.values if before is not None else {}
+        for domain, slots in row.values.items():
+            for slot, values in slots.items():
+                if found := set(values) - set(known.get(domain, {}).get(slot, ())):
+                    new.setdefault((domain, slot), set()).update(found)
+    return new
 
 
 def unknown(known: Ontology, slots: Iterable[tuple[str, str, Value]]) -> dict[str, dict[str, list[str]]]:

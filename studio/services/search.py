@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count as counter
 
@@ -16,7 +16,7 @@ from studio.services.views import DialogueRow, TurnView, dialogue_row
 from studio.workspace import Workspace
 
 OPEN = (TurnStatus.NEW, TurnStatus.PREDICTED)  # what nobody has corrected yet
-TO_CORRECT = Filters(statuses=OPEN, recorded=True, demos=False)
+TO_CORRECT = Filters(statuses=OPEN, words_only=True, recorded=True, demos=False)
 COUNTED = 1000  # turns are counted up to here
 RANDOM_EVERY = 5  # every fifth turn of the queue is drawn by lot: what the model is sure of can be wrong too
 
@@ -75,10 +75,20 @@ def dialogues(
         return [rows[id_] for id_ in listed if id_ in rows], len(ids) > limit
 
 
-def next_turn(ws: Workspace, project_id: int, filters: Filters, after: int | None = None) -> int | None:
-    """The turn to do next; ``after`` is the one just done, which does not come again at once. ``None``: all is done."""
-    page = doubtful(ws, project_id, filters, limit=20, counted=20)
-    return next((entry.turn_id for entry in page.entries if entry.turn_id != after), None)
+def next_turn(ws: Workspace, project_id: int, filters: Filters, met: Sequence[int] = ()) -> int | None:
+    """The turn to do next; every fifth is drawn by lot. ``None``: all is done.
+
+    ``met`` are the turns done or passed over in this visit, the latest last: they come again when no others are left, the
+    latest not at once.
+    """
+    enough = 4 * RANDOM_EVERY + len(met)
+    page = doubtful(ws, project_id, filters, limit=enough, counted=enough)
+    fresh = [entry.turn_id for entry in page.entries if entry.turn_id not in met]
+    if fresh:
+        by_lot = (len(met) + 1) % RANDOM_EVERY == 0
+        return next((id_ for id_ in fresh if (id_ in page.drawn) == by_lot), fresh[0])
+    waiting = {entry.turn_id for entry in page.entries}
+    return next((id_ for id_ in met[:-1] if id_ in waiting), None)
 
 
 def index(turn: Turn, view: TurnView) -> None:

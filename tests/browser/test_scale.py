@@ -102,7 +102,7 @@ def work(view: View, project: int, name: str, hits: int) -> tuple[dict[str, floa
     took["next turn"] = painted(view, f"({text_of('correct.title')}).includes('Turn 2')", "n")
     view.has("correct.transcript", turns[1].transcript or "")
     wanted = filters_of(**DEFAULTS | {"status": "all"})
-    following = search.next_turn(ws, project, wanted, turns[1].id)
+    following = search.next_turn(ws, project, wanted, [turns[1].id])
     assert following is not None
     took["next doubtful turn"] = painted(view, f"{TURN} === {following}", "d")
     view.has("correct.transcript", dialogues.get_turn(ws, following).transcript or "")

@@ -82,6 +82,20 @@ def test_what_somebody_settled_is_not_doubted(
     assert found is not None and found.why.startswith("unsure of")
 
 
+def test_slots_confirmed_one_by_one_are_not_doubted_and_what_was_accepted_is_reviewed_by_its_doubt(
+    ws: Workspace, turn: TurnView, tracker: FakeTracker
+) -> None:
+    tracker.sure = 0.95
+    other_answer(ws, turn, "south")
+    assert answered(ws, turn) == Doubt(0.5, "checkpoints disagree")
+    view = corrections.mark_slot(ws, turn.id, "restaurant", "area", "anna")
+    (entry,) = search.doubtful(ws, 1, search.TO_CORRECT).entries
+    assert (entry.doubt, entry.why) == (pytest.approx(0.05), "hard to hear"), "nobody checked the words"
+    assert view.status == "predicted"
+    accepted = corrections.accept_turn(ws, turn.id, "anna", view.head)
+    assert doubt.of(accepted) == Doubt(0.5, "checkpoints disagree")
+
+
 @pytest.mark.databases("sqlite")
 def test_answers_of_an_older_database_keep_their_order_and_say_why(tmp_path: Path) -> None:
     home = tmp_path / "old"

@@ -171,6 +171,25 @@ def test_a_synonym_is_no_new_value_is_hinted_at_and_leads_to_its_value(ws: Works
         ontology_changes.set_synonyms(ws, project, "restaurant", "food", "thai", ["peking  style"], "anna")
 
 
+def test_a_value_that_a_turn_brought_into_the_ontology_is_hinted_at_there_with_the_closest_known(
+    ws: Workspace, project: int, sound
+) -> None:
+    def shown(turn_id: int) -> list[str]:
+        return [hint.text for hint in hints.hints(ws, project, dialogues.get_turn(ws, turn_id), newest(ws, project))]
+
+    dialogue = dialogues.create_dialogue(ws, project, "d1").id
+    first, second = (dialogues.add_user_turn(ws, dialogue, sound(seed)).id for seed in range(2))
+    view = corrections.save_slot(ws, first, "restaurant", "food", "chinesse", "anna", None)
+    assert "chinesse" in newest(ws, project).values["restaurant"]["food"]
+    assert shown(first) == ['"chinesse" is new in the ontology; closest known: chinese']
+    corrections.save_slot(ws, second, "restaurant", "food", "chinesse", "anna", None)
+    assert shown(second) == [], "it is carried on"
+    view = corrections.save_slot(ws, first, "restaurant", "food", "sushi", "anna", view.state_head)
+    assert shown(first) == ['"sushi" is new in the ontology']
+    corrections.save_slot(ws, first, "restaurant", "food", "thai", "anna", view.state_head)
+    assert shown(first) == []
+
+
 def test_an_annotator_does_not_edit_the_ontology(ws: Workspace, project: int) -> None:
     people.add_user(ws, "ada", "long enough", "admin")
     people.add_user(ws, "ben", "long enough", "annotator")
