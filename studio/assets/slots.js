@@ -121,7 +121,7 @@ window.dstSlots = (element, trigger, props, watch) => {
     } else {
       if (!text) field.value = field.defaultValue;
       else if (field.value !== field.defaultValue) tell("set", field.name, text);
-      else if (entered) tell("confirm", field.name);
+      else if (entered) tell("confirm", field.name, field.defaultValue);
       field.defaultValue = field.value; // leaving the field must not save it once more
       if (entered) field.blur();
     }

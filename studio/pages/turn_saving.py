@@ -45,8 +45,8 @@ class TurnSaving:
         editor.keep_theirs.click(self.reopen, seen, shown, **shared.SAVE)
         taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
-        for part in (editor.review, editor.guard):
-            part.wire(lambda item: editor.after_save(item, changed=True), saved)
+        editor.guard.wire(lambda item: editor.after_save(item, changed=True), saved)
+        editor.review.wire(lambda item: editor.after_save(item, changed=True), editor.opened, shown)
 
     @shared.reported
     def save(self, action: Action, now: Seen, request: gr.Request, after: Place | None = None) -> Any:
@@ -61,8 +61,9 @@ class TurnSaving:
             if action[0] not in LOOKS:
                 gr.Warning(shared.escape(error), title="Not done")
                 return self.editor.opened(now["turn"])
+            kept = ("slot", *action[1:]) if action[0] == "mark" else action  # the value that was seen is then written
             return {
-                self.editor.refused: (action, sight(error.turn)),
+                self.editor.refused: (kept, sight(error.turn)),
                 self.editor.conflict: gr.update(visible=True),
                 self.editor.versions: conflict_html(error),
             }
@@ -85,7 +86,8 @@ class TurnSaving:
         drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), typed)
         if act == "draft":
             return gr.skip()
-        action: Action = ("mark", *place) if act == "confirm" else ("slot", *place, value_of(text) if act == "set" else None)
+        value = value_of(text) if act in ("set", "confirm") else None
+        action: Action = ("mark" if act == "confirm" else "slot", *place, value)
         if turn_id == now.get("turn"):
             return self.save(action, now, request, after=place)
         return self.save_elsewhere(action, turn_id, request)
