@@ -33,6 +33,13 @@ def sight(item: TurnView) -> Seen:
     }
 
 
+def without_words(news: Seen, now: Seen) -> Seen:
+    """What is seen of a turn that is shown anew but for the words in their field: of them, what was seen before."""
+    if news["transcript"] == now["transcript"]:
+        return news
+    return news | {"transcript": now["transcript"], "any": now["any"]}
+
+
 def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
     """Ask the service for one change of the turn that was seen."""
     people.require(ws, author, "annotator")  # who left may have a page open still

@@ -9,7 +9,7 @@ import gradio as gr
 
 from studio.errors import ConflictError
 from studio.pages import shared, slot_form
-from studio.pages.actions import LOOKS, Action, Seen, perform, sight
+from studio.pages.actions import LOOKS, Action, Seen, perform, sight, without_words
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import conflict_html, json_problem
@@ -68,6 +68,8 @@ class TurnSaving:
                 self.editor.versions: conflict_html(error),
             }
         news = sight(item)
+        if action[0] in ("slot", "mark", "state"):  # the field of the words is left alone
+            news = without_words(news, now)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
         changed = item.head != now["any"] or action[0] == "mark"

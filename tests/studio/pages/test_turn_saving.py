@@ -10,6 +10,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from studio import app
+from studio.pages import correct
 from studio.pages.actions import Seen, sight
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_saving import TurnSaving
@@ -70,3 +72,45 @@ def test_who_reviews_agrees_with_what_they_saw(
     assert (shown[saving.editor.transcript], shown[saving.editor.review.note]) == ("other words", "well done")
     press_reviewed("", shown[saving.editor.seen], BEN)
     assert dialogues.get_turn(ws, turn.id).status == "reviewed"
+
+
+@pytest.mark.parametrize("act", ["confirm", "set"])
+def test_a_colleagues_words_that_are_not_on_the_page_are_not_overwritten(
+    ws: Workspace, turn: TurnView, saving: TurnSaving, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bens = sight(turn)
+    corrections.save_transcript(ws, turn.id, "cleo's words", "cleo", None)
+    bens = press(saving, bens, act, "north")[saving.editor.seen]
+    shown = saving.save_transcript("a place in the north", bens, BEN)
+    assert "cleo" in shown[saving.editor.versions] and dialogues.get_turn(ws, turn.id).transcript == "cleo's words"
+    monkeypatch.setattr(gr, "Warning", lambda text, title="": None)
+    assert saving.save_accept(bens, BEN)[saving.editor.transcript] == "cleo's words", "they are shown before they are accepted"
+    assert "cleo" in {change.author for change in corrections.history(ws, turn.id)}
+
+
+def test_ones_own_words_are_taken_back_and_written_again(ws: Workspace, turn: TurnView, saving: TurnSaving) -> None:
+    now = saving.save_transcript("my words", sight(turn), BEN)[saving.editor.seen]
+    now = press(saving, now, "confirm", "north")[saving.editor.seen]
+    now = saving.save_undo(now, BEN)[saving.editor.seen]
+    now = saving.save_accept(now, BEN)[saving.editor.seen]
+    assert saving.editor.seen in saving.save_transcript("better words", now, BEN)
+
+
+@pytest.mark.parametrize("state_moved", [True, False])
+def test_what_the_model_answers_does_not_hide_a_colleagues_words(
+    ws: Workspace, turn: TurnView, monkeypatch: pytest.MonkeyPatch, state_moved: bool
+) -> None:
+    kept: list[TurnSaving] = []
+    monkeypatch.setattr(TurnSaving, "wire", lambda self: kept.append(self))
+    found = [fn.fn for fn in app.build(ws).fns.values() if fn.fn and fn.fn.__module__ == correct.__name__]
+    handlers = {handler.__name__: handler for handler in found}
+    seen = kept[0].editor.seen
+    bens = sight(turn)
+    corrections.save_transcript(ws, turn.id, "cleo's words", "cleo", None)
+    understanding.predict_turn(ws, turn.id)
+    for shown in (
+        handlers["refresh"](bens, "a place in the north", (turn.id, state_moved)),
+        handlers["answered"](bens, "a place in the north"),
+    ):
+        assert (shown[seen]["transcript"], shown[seen]["any"]) == (None, None)
+        assert shown[seen]["prediction"] == dialogues.get_turn(ws, turn.id).prediction_id
