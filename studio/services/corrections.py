@@ -55,8 +55,7 @@ def save_slot(
     """Correct one slot of the state after a user turn; ``None`` takes the slot away. ``expected`` is
     ``TurnView.state_head``, ``prediction`` is ``TurnView.prediction_id``: the other slots stay as the author saw them.
 
-    A text whose canonical form stands there keeps the other forms of the value; a list replaces them. A new value is offered
-    from then on.
+    A text or a list replaces all forms of the value that stands there. A new value is offered from then on.
 
     Raises:
         ConflictError: somebody changed the state since, or the model answered.
@@ -75,9 +74,7 @@ def save_slot(
             state.get(domain, {}).pop(slot, None)
         else:
             new = forms[0] if len(forms) == 1 else forms
-            old = state.setdefault(domain, {}).get(slot)
-            if not (isinstance(value, str) and old is not None and accepted(old)[0].strip() == new):
-                state[domain][slot] = new
+            state.setdefault(domain, {})[slot] = new
             written = {domain: {slot: new}}
         edit.save_state({name: slots for name, slots in state.items() if slots}, author, expected, prediction, written)
     return edit.view
