@@ -9,7 +9,20 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
+from db.models import (
+    Dialogue,
+    ErrorKind,
+    EventKind,
+    Revision,
+    SlotError,
+    Speaker,
+    Split,
+    Turn,
+    TurnEvent,
+    TurnSlot,
+    TurnStatus,
+    utc_now,
+)
 from db.repositories import claims, words
 from db.repositories.revisions import LABELS
 
@@ -19,7 +32,8 @@ class Filters:
     """What is looked for; empty fields ask for nothing. ``text`` is searched in what was said and in the state's values.
 
     Without ``demos``, dialogues of the Talk page that nobody sent to annotation are passed by.
-    ``annotator`` leaves out what others hold, or what this person is not to annotate (`claims.free_for`).
+    ``annotator`` leaves out what others hold, or what this person is not to annotate (`claims.free_for`). ``returned`` adds
+    corrected turns that were handed back and not changed since.
     """
 
     text: str = ""
@@ -33,6 +47,7 @@ class Filters:
     recorded: bool = False
     demos: bool = True
     annotator: str | None = None
+    returned: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,12 +147,28 @@ def _first(
         few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), Turn.status.in_(statuses))
         return [Entry(*row) for row in session.execute(few.order_by(order[0], Turn.id).limit(limit))]
     found: list[Entry] = []
+    if filters.returned and (back := _returned(session)):
+        again = query.where(Turn.id.in_(back), Turn.project_id == project_id, Turn.speaker.in_(speakers))
+        found += [Entry(*row) for row in session.execute(again)]
     for speaker in speakers:
         for status in statuses:
             stretch = query.where(Turn.project_id == project_id, Turn.speaker == speaker, Turn.status == status)
             by = (Turn.doubt, Turn.id) if status == TurnStatus.NEW and order[0] is not Turn.lottery else order
             found += [Entry(*row) for row in session.execute(stretch.order_by(*by).limit(limit))]
     return sorted(found, key=lambda entry: (key(entry), entry.turn_id))[:limit]
+
+
+def _returned(session: Session) -> Sequence[int]:
+    """The corrected turns that were handed back and neither changed nor sent to review since, the newest 1,000."""
+    changed = exists().where(Revision.turn_id == TurnEvent.turn_id, Revision.created > TurnEvent.created)
+    query = (
+        select(TurnEvent.turn_id)
+        .join(Turn, Turn.id == TurnEvent.turn_id)
+        .where(TurnEvent.kind == EventKind.RETURNED, Turn.status == TurnStatus.CORRECTED, Turn.submitted.is_(None), ~changed)
+        .order_by(TurnEvent.id.desc())
+        .limit(1000)
+    )
+    return list(dict.fromkeys(session.scalars(query)))
 
 
 def _conditions(filters: Filters, indexed: Select[int] | None) -> list[ColumnElement[bool]]:
