@@ -8,8 +8,8 @@ from studio.services import corrections, people
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 
-# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("mark", domain, slot, value shown), ("state", state),
-# ("accept",), ("undo",), ("redo",), ("restore", revision's id).
+# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("mark", domain, slot, value shown),
+# ("state", state), ("accept",), ("undo",), ("redo",), ("restore", revision's id).
 # One that met a conflict is kept, so that it can be saved once both versions were seen.
 Action = tuple[Any, ...]
 # What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.

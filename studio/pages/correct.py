@@ -210,7 +210,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if again[1]:
             return answered(now, typed)
         item = dialogues.get_turn(ws, turn_id, now["layer"])
-        return {seen: now | {"prediction": item.prediction_id}, editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
+        return {
+            seen: now | {"prediction": item.prediction_id},
+            editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer)),
+        }
 
     @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:

@@ -97,7 +97,7 @@ def _questions(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> dict[in
     return {
         view.id: (Question(view.id, view.transcript, pins), _decided(turns, view))
         for view, pins in _settled(turns)
-        if view.id not in done and not _reviewed(view)
+        if not (view.id in done or _reviewed(view))
         # a turn that was told what nobody says any more is asked without it
         and ((view.turn_id > turn.turn_id and (reworded or pins or view.pinned)) or (view.id == turn.id and reworded))
     }

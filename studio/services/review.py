@@ -57,8 +57,8 @@ def take_step(
 ) -> TurnView:
     """Write a note, or take a turn one step further or back.
 
-    ``submitted``: a corrected turn goes to review. ``returned``: a reviewer hands it back and says why; one that was reviewed is not any more.
-    ``reviewed``, ``final``: a reviewer agrees, then closes it. ``reopened``: it may be corrected again.
+    ``submitted``: a corrected turn goes to review. ``returned``: a reviewer hands it back and says why; one that was reviewed
+    is not any more. ``reviewed``, ``final``: a reviewer agrees, then closes it. ``reopened``: it may be corrected again.
 
     ``expected`` are ``TurnView.head`` and ``TurnView.prediction_id`` as the author saw them: who agrees, agrees with what they
     saw. Without, whatever stands is meant.
