@@ -9,7 +9,21 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from db.models import LABELLED, Dialogue, ErrorKind, SlotError, Speaker, Split, Turn, TurnSlot, TurnStatus, utc_now
+from db.models import (
+    LABELLED,
+    Dialogue,
+    ErrorKind,
+    EventKind,
+    Revision,
+    SlotError,
+    Speaker,
+    Split,
+    Turn,
+    TurnEvent,
+    TurnSlot,
+    TurnStatus,
+    utc_now,
+)
 from db.repositories import claims, words
 from db.repositories.revisions import LABELS
 
@@ -20,7 +34,8 @@ class Filters:
 
     ``words_only`` lets turns in, beside the ``statuses``, whose words were corrected and whose state was not.
     Without ``demos``, dialogues of the Talk page that nobody sent to annotation are passed by.
-    ``annotator`` leaves out what others hold, or what this person is not to annotate (`claims.free_for`).
+    ``annotator`` leaves out what others hold, or what this person is not to annotate (`claims.free_for`). ``returned`` adds
+    corrected turns that were handed back and not changed since.
     """
 
     text: str = ""
@@ -35,6 +50,7 @@ class Filters:
     recorded: bool = False
     demos: bool = True
     annotator: str | None = None
+    returned: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,9 @@ def _first(
         few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), _of_statuses(filters))
         return [Entry(*row) for row in session.execute(few.order_by(order[0], Turn.id).limit(limit))]
     found: list[Entry] = []
+    if filters.returned and (back := _returned(session)):
+        again = query.where(Turn.id.in_(back), Turn.project_id == project_id, Turn.speaker.in_(speakers))
+        found += [Entry(*row) for row in session.execute(again)]
     for speaker in speakers:
         for status, words_only in _stretches(filters):
             place = (Turn.project_id == project_id, Turn.speaker == speaker, Turn.status == status)
@@ -154,6 +173,19 @@ def _stretches(filters: Filters) -> list[tuple[TurnStatus, bool]]:
 def _of_statuses(filters: Filters) -> ColumnElement[bool]:
     found = Turn.status.in_(filters.statuses or tuple(TurnStatus))
     return or_(found, and_(Turn.status == TurnStatus.CORRECTED, Turn.words_only)) if filters.words_only else found
+
+
+def _returned(session: Session) -> Sequence[int]:
+    """The corrected turns that were handed back and neither changed nor sent to review since, the newest 1,000."""
+    changed = exists().where(Revision.turn_id == TurnEvent.turn_id, Revision.created > TurnEvent.created)
+    query = (
+        select(TurnEvent.turn_id)
+        .join(Turn, Turn.id == TurnEvent.turn_id)
+        .where(TurnEvent.kind == EventKind.RETURNED, Turn.status == TurnStatus.CORRECTED, Turn.submitted.is_(None), ~changed)
+        .order_by(TurnEvent.id.desc())
+        .limit(1000)
+    )
+    return list(dict.fromkeys(session.scalars(query)))
 
 
 def _conditions(filters: Filters, indexed: Select[int] | None) -> list[ColumnElement[bool]]:

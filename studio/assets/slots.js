@@ -124,7 +124,7 @@ window.dstSlots = (element, trigger, props, watch) => {
     } else {
       if (!text) field.value = standing(field);
       else if (field.value !== standing(field) || (entered && field.value !== field.defaultValue)) tell("set", field.name, text);
-      else if (entered) tell("confirm", field.name);
+      else if (entered) tell("confirm", field.name, field.defaultValue);
       field.dataset.sent = field.value; // leaving the field must not save it once more
       if (entered) field.blur();
     }

@@ -8,8 +8,8 @@ from studio.services import corrections, people
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 
-# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("mark", domain, slot), ("state", state),
-# ("accept",), ("undo",), ("redo",), ("restore", revision's id).
+# What one wants changed: ("transcript", text), ("slot", domain, slot, value), ("mark", domain, slot, value shown),
+# ("state", state), ("accept",), ("undo",), ("redo",), ("restore", revision's id).
 # One that met a conflict is kept, so that it can be saved once both versions were seen.
 Action = tuple[Any, ...]
 # What the page last saw of a turn: its id, and the revisions and the model's answer that a save expects to find.
@@ -17,7 +17,8 @@ Action = tuple[Any, ...]
 Seen = dict[str, Any]
 
 # What a change of each kind looks at.
-LOOKS = {"transcript": ("transcript", "any"), "slot": ("state", "any"), "state": ("state", "any", "prediction")}
+LOOKS = {"transcript": ("transcript", "any"), "state": ("state", "any", "prediction")}
+LOOKS |= dict.fromkeys(("slot", "mark"), ("state", "any"))
 
 
 def sight(item: TurnView) -> Seen:
@@ -30,6 +31,13 @@ def sight(item: TurnView) -> Seen:
         "prediction": item.prediction_id,
         "layer": item.layer,
     }
+
+
+def without_words(news: Seen, now: Seen) -> Seen:
+    """What is seen of a turn that is shown anew but for the words in their field: of them, what was seen before."""
+    if news["transcript"] == now["transcript"]:
+        return news
+    return news | {"transcript": now["transcript"], "any": now["any"]}
 
 
 def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
@@ -45,8 +53,8 @@ def perform(ws: Workspace, action: Action, seen: Seen, author: str) -> TurnView:
             return corrections.save_state(ws, turn, state, author, seen["state"], prediction=answer, layer=layer)
         case ("accept",):
             return corrections.accept_turn(ws, turn, author, seen["any"], prediction=answer, layer=layer)
-        case ("mark", domain, slot):
-            return corrections.mark_slot(ws, turn, domain, slot, author, layer=layer)
+        case ("mark", domain, slot, shown):
+            return corrections.mark_slot(ws, turn, domain, slot, author, layer=layer, shown=shown)
         case ("undo",):
             return corrections.undo(ws, turn, author, seen["any"], layer=layer)
         case ("redo",):

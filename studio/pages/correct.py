@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared, slot_form
-from studio.pages.actions import Seen
+from studio.pages.actions import Seen, without_words
 from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
@@ -254,7 +254,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Inputs: the turn, correct.transcript. Outputs: one turn.
         """
         shown = editor.opened(now.get("turn"))
-        keep = {editor.notice, editor.review.note} | ({editor.transcript} if typed else set())
+        keep = {editor.notice, editor.review.note}
+        if typed and now:
+            keep.add(editor.transcript)
+            shown[seen] = without_words(shown[seen], now)
         return {part: value for part, value in shown.items() if part not in keep}
 
     of_projects = [head.hint, *finder.filters, *finder.lists, finder.tabs, *editor.turn_view]

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from studio.errors import ConflictError
 from studio.pages import shared
 from studio.services import drafts, review
 from studio.services.review import EventView, Happened, Step
@@ -71,11 +72,16 @@ class ReviewPanel:
         turn_id = now.get("turn")
         return events_html(review.events(self.ws, turn_id, now["layer"])) if turn_id is not None else gr.skip()
 
-    def wire(self, after_step: Callable[[TurnView], dict[Any, Any]], outputs: list[Any]) -> None:
-        """``after_step`` says what the page shows of a turn that has taken a step."""
+    def wire(
+        self,
+        after_step: Callable[[TurnView], dict[Any, Any]],
+        opened: Callable[[int], dict[Any, Any]],
+        outputs: list[Any],
+    ) -> None:
+        """``after_step`` says what the page shows of a turn that has taken a step, ``opened`` of one that was another by then."""
         triggers: dict[Step, Any] = {step: button.click for step, button in self.buttons.items()} | {"note": self.note.submit}
         for step, trigger in triggers.items():
-            trigger(self._on(step, after_step), [self.note, self.seen], outputs, **shared.SAVE)
+            trigger(self._on(step, after_step, opened), [self.note, self.seen], outputs, **shared.SAVE)
         typed = [self.paused.click, self.note.blur]
         gr.on(typed, self.keep_note, [self.note, self.seen], None, trigger_mode="always_last", **shared.LIGHT)
 
@@ -88,7 +94,9 @@ class ReviewPanel:
         if (turn_id := now.get("turn")) is not None:
             drafts.keep(self.ws, turn_id, shared.author(request), "note", text if text.strip() else None)
 
-    def _on(self, step: Step, after_step: Callable[[TurnView], dict[Any, Any]]) -> Callable[..., Any]:
+    def _on(
+        self, step: Step, after_step: Callable[[TurnView], dict[Any, Any]], opened: Callable[[int], dict[Any, Any]]
+    ) -> Callable[..., Any]:
         @shared.reported
         def take(text: str, now: dict[str, Any], request: gr.Request) -> Any:
             """Inputs: correct.note, the turn. Outputs: what every save shows."""
@@ -96,7 +104,11 @@ class ReviewPanel:
             if turn_id is None:
                 return gr.skip()
             author = shared.author(request)
-            taken = review.take_step(self.ws, turn_id, step, author, text, now["layer"])
+            try:
+                taken = review.take_step(self.ws, turn_id, step, author, text, now["layer"], (now["any"], now["prediction"]))
+            except ConflictError as error:
+                gr.Warning(shared.escape(error), title="Not done")
+                return opened(turn_id) | {self.note: text}
             drafts.keep(self.ws, turn_id, author, "note", None)
             return after_step(taken) | {self.note: ""}
 

@@ -175,7 +175,8 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
     found = [suggestion.value for suggestion in suggest([turn.transcript or "", value], values, place[1], CHIPS + 1)]
     near = [processed[place].value] if place in processed else []
     offered = [text for text in dict.fromkeys([*near, *found]) if text != value][:CHIPS]
-    chips = [("Right", "c", f"correct.confirm.{name}", "confirm", "")]
+    shown = " | ".join(accepted((turn.state or {})[place[0]][place[1]]))
+    chips = [("Right", "c", f"correct.confirm.{name}", "confirm", shown)]
     chips += [(text, str(key), f"correct.chip.{key}", "set", text) for key, text in enumerate(offered, 1)]
     chips += [
         ("No value", "x", f"correct.none.{name}", "remove", ""),
@@ -231,7 +232,10 @@ def _processed_html(value: Value, processed: Processed | None) -> str:
 
 
 def event_of(data: Any) -> tuple[int | None, str, Place, str]:
-    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text."""
+    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text.
+
+    What is confirmed comes with the value that was shown.
+    """
     found = data if isinstance(data, dict) else {}
     turn = found.get("turn")
     place = split_name(str(found.get("slot", "")))

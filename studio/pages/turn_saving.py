@@ -10,7 +10,7 @@ import gradio as gr
 from engine.dialogue import accepted
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
-from studio.pages.actions import LOOKS, Action, Seen, perform, sight
+from studio.pages.actions import LOOKS, Action, Seen, perform, sight, without_words
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import conflict_html, json_problem
@@ -58,8 +58,8 @@ class TurnSaving:
         editor.keep_theirs.click(self.reopen, [editor.refused, seen], shown, **shared.SAVE)
         taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
-        for part in (editor.review, editor.guard):
-            part.wire(lambda item: editor.after_save(item, changed=True), saved)
+        editor.guard.wire(lambda item: editor.after_save(item, changed=True), saved)
+        editor.review.wire(lambda item: editor.after_save(item, changed=True), editor.opened, shown)
 
     @shared.reported
     def save(self, action: Action, now: Seen, request: gr.Request, after: Place | None = None) -> Any:
@@ -74,12 +74,15 @@ class TurnSaving:
             if action[0] not in LOOKS:
                 gr.Warning(shared.escape(error), title="Not done")
                 return self.editor.opened(now["turn"])
+            kept = ("slot", *action[1:]) if action[0] == "mark" else action  # the value that was seen is then written
             return {
-                self.editor.refused: (action, sight(error.turn)),
+                self.editor.refused: (kept, sight(error.turn)),
                 self.editor.conflict: gr.update(visible=True),
                 self.editor.versions: conflict_html(error),
             }
         news = sight(item)
+        if action[0] in ("slot", "mark", "state"):  # the field of the words is left alone
+            news = without_words(news, now)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
         changed = item.head != now["any"] or action[0] == "mark"
@@ -97,7 +100,8 @@ class TurnSaving:
         if act == "draft":
             drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), text or None)
             return gr.skip()
-        action: Action = ("mark", *place) if act == "confirm" else ("slot", *place, value_of(text) if act == "set" else None)
+        value = value_of(text) if act in ("set", "confirm") else None
+        action: Action = ("mark" if act == "confirm" else "slot", *place, value)
         if turn_id != now.get("turn"):
             return self.save_elsewhere(action, turn_id, request)
         shown = self.save(action, now, request, after=place)

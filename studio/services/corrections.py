@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ from studio.workspace import Workspace
 
 ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
 _UNMARKED = object()
+_ANSWERED = "{} has answered this turn meanwhile: look again, then save."
 
 
 def save_transcript(ws: Workspace, turn_id: int, text: str, author: str, expected: int | None, layer: str = LABELS) -> TurnView:
@@ -54,8 +55,7 @@ def save_slot(
     """Correct one slot of the state after a user turn; ``None`` takes the slot away. ``expected`` is
     ``TurnView.state_head``, ``prediction`` is ``TurnView.prediction_id``: the other slots stay as the author saw them.
 
-    A text whose canonical form stands there keeps the other forms of the value; a list replaces them. A new value is offered
-    from then on.
+    A text or a list replaces all forms of the value that stands there. A new value is offered from then on.
 
     Raises:
         ConflictError: somebody changed the state since, or the model answered.
@@ -74,9 +74,7 @@ def save_slot(
             state.get(domain, {}).pop(slot, None)
         else:
             new = forms[0] if len(forms) == 1 else forms
-            old = state.setdefault(domain, {}).get(slot)
-            if not (isinstance(value, str) and old is not None and accepted(old)[0].strip() == new):
-                state[domain][slot] = new
+            state.setdefault(domain, {})[slot] = new
             written = {domain: {slot: new}}
         edit.save_state({name: slots for name, slots in state.items() if slots}, author, expected, prediction, written)
     return edit.view
@@ -221,18 +219,44 @@ def restore(
 
 
 def mark_slot(
-    ws: Workspace, turn_id: int, domain: str, slot: str, author: str, confirmed: bool = True, layer: str = LABELS
+    ws: Workspace,
+    turn_id: int,
+    domain: str,
+    slot: str,
+    author: str,
+    confirmed: bool = True,
+    layer: str = LABELS,
+    shown: Value | None = None,
 ) -> TurnView:
     """Confirm a slot's value as it stands (its absence too), or take that back. A confirmed value never moves by itself.
 
+    ``shown`` is the value that the author saw; without, whatever stands is meant.
+
     Raises:
+        ConflictError: another value stands there by now.
         StudioError: an agent turn, a turn without a state, or no such turn.
     """
     with _editing(ws, turn_id, layer) as edit:
         if edit.view.state is None:
             raise StudioError("There is no state to confirm yet: let the model answer this turn first.")
-        edit.mark(domain, slot, edit.view.state.get(domain, {}).get(slot) if confirmed else _UNMARKED, author)
+        value = edit.view.state.get(domain, {}).get(slot)
+        if shown is not None and (value is None or _entered(value) != _entered(shown)):
+            edit.refuse_value(domain, slot, shown)
+        edit.mark(domain, slot, value if confirmed else _UNMARKED, author)
     return edit.view
+
+
+def check_seen(ws: Workspace, session: Session, turn: Turn, view: TurnView, head: int | None, prediction: int | None) -> None:
+    """Refuse what is decided on a whole turn that is another one by now: ``view`` is how it stands, ``head`` and ``prediction``
+    are what the author saw of it. Part of the caller's transaction.
+
+    Raises:
+        ConflictError: somebody changed the turn since, or the model answered and its words or state stand.
+    """
+    edit = _Edit(ws, session, turn, view, view.layer)
+    edit.check(view.head, head, None, None)
+    if None in (view.corrected_transcript, view.corrected_state):
+        edit.check_prediction(prediction, None, None)
 
 
 def relabel(ws: Workspace, session: Session, turn: Turn, change: Callable[[State], State], author: str) -> bool:
@@ -286,8 +310,7 @@ class _Edit:
 
     def check(self, head: int | None, expected: int | None, mine: Any, theirs: Any) -> None:
         if head != expected:
-            author = next((revision.author for revision in self.turn.revisions if revision.id == head), "Somebody")
-            raise ConflictError(mine, theirs, author, self.view)
+            raise ConflictError(mine, theirs, self.author_of(head), self.view)
 
     def check_prediction(self, seen: int | None, mine: Any, theirs: Any) -> None:
         if seen in (ANY_PREDICTION, self.view.prediction_id):
@@ -295,8 +318,17 @@ class _Edit:
         answer = self.session.get(Prediction, seen) if seen is not None else None
         # the same answer once more changes nothing of what the author saw
         if answer is None or (answer.transcript, answer.state) != (self.view.model_transcript, self.view.predicted_state):
-            sentence = "{} has answered this turn meanwhile: look again, then save."
-            raise ConflictError(mine, theirs, "The model", self.view, sentence)
+            raise ConflictError(mine, theirs, "The model", self.view, _ANSWERED)
+
+    def refuse_value(self, domain: str, slot: str, shown: Value) -> NoReturn:
+        state = self.view.state or {}
+        mine = state | {domain: state.get(domain, {}) | {slot: shown}}
+        if self.view.corrected_state is None:
+            raise ConflictError(mine, state, "The model", self.view, _ANSWERED)
+        raise ConflictError(mine, state, self.author_of(self.view.state_head), self.view)
+
+    def author_of(self, head: int | None) -> str:
+        return next((revision.author for revision in self.turn.revisions if revision.id == head), "Somebody")
 
     def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
         """Add a revision; what a person decided about a slot is marked. Labels that are locked are refused."""
@@ -359,6 +391,11 @@ def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) ->
 def _plain(state: State) -> list[tuple[str, str, list[str]]]:
     """A state to compare with: outer spaces, empty domains and the order of slots make no difference."""
     return sorted((domain, slot, [form.strip() for form in accepted(value)]) for domain, slot, value in iterate_slots(state))
+
+
+def _entered(value: Value) -> list[str]:
+    """A value's forms as a form field holds them, between bars."""
+    return list(dict.fromkeys(part.strip() for form in accepted(value) for part in form.split("|")))
 
 
 def _slots(state: State) -> dict[tuple[str, str], Value | None]:

@@ -3,7 +3,8 @@
 A value somebody decided on is *settled* from its turn on, until the model hears another one for that slot. Each later turn is
 asked again with the settled values pinned and the words that stand, so only its state is decoded; a turn whose own words were
 corrected is asked again too. What moves is a prediction or,
-where somebody had corrected the turn, a revision of source ``propagated``; what somebody decided there stays as it is. A blind
+where somebody had corrected the turn, a revision of source ``propagated``; what somebody decided there stays as it is. A reviewer
+decided on the whole of a reviewed or final turn, what has no value there included. A blind
 annotator's corrections move their own layer alone; why the model was wrong is `studio.services.verdicts`.
 """
 
@@ -71,6 +72,8 @@ def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Mo
             with ws.write() as session:
                 row = locked_turn(session, question.turn_id)
                 before = turn_view(ws, session, row, seen_by)
+                if _reviewed(before):
+                    continue
                 if _decided(dialogue_view(ws, row.dialogue, seen_by).turns, before) != known:
                     passed.append(row.id)
                     continue
@@ -94,7 +97,7 @@ def _questions(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> dict[in
     return {
         view.id: (Question(view.id, view.transcript, pins), _decided(turns, view))
         for view, pins in _settled(turns)
-        if view.id not in done
+        if not (view.id in done or _reviewed(view))
         # a turn that was told what nobody says any more is asked without it
         and ((view.turn_id > turn.turn_id and (reworded or pins or view.pinned)) or (view.id == turn.id and reworded))
     }
@@ -103,10 +106,20 @@ def _questions(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> dict[in
 def _decided(turns: Sequence[TurnView], last: TurnView) -> Decided:
     """The words and values that people decided on, up to and with a turn."""
     return [
-        (view.corrected_transcript, {(d, s): (view.state or {}).get(d, {}).get(s) for d, s in view.confirmed})
+        (view.corrected_transcript, {(d, s): (view.state or {}).get(d, {}).get(s) for d, s in _decided_in(view)})
         for view in turns
         if view.turn_id <= last.turn_id
     ]
+
+
+def _reviewed(turn: TurnView) -> bool:
+    return turn.status in ("reviewed", "final")
+
+
+def _decided_in(turn: TurnView) -> set[tuple[str, str]]:
+    """The slots of a turn that people decided on; a reviewer on all that stands there, or did before, or that the model says."""
+    states = (turn.state or {}, turn.previous_state, turn.predicted_state or {}) if _reviewed(turn) else ()
+    return {*turn.confirmed, *((domain, slot) for state in states for domain, slot, _ in iterate_slots(state))}
 
 
 def _blind_layers(ws: Workspace, dialogue_id: int) -> Sequence[str]:
@@ -131,7 +144,7 @@ def _settled(turns: Sequence[TurnView]) -> Iterator[tuple[TurnView, Pins]]:
                 if not pinned and now is not None and now != heard.get(domain, {}).get(slot) and now != settled[domain, slot]:
                     del settled[domain, slot]
             heard = predicted
-        decided = {place for place in turn.confirmed if not turn.imported}
+        decided = set() if turn.imported else _decided_in(turn)
         settled |= {(domain, slot): (turn.state or {}).get(domain, {}).get(slot) for domain, slot in decided}
         if turn.audio is not None and predicted is not None and not turn.imported:
             pins: Pins = {}

@@ -14,7 +14,7 @@ from db.repositories import dialogues, revisions
 from db.repositories.queue import Filters
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
-from studio.services import people
+from studio.services import corrections, people
 from studio.services.views import TurnView, locked_turn, turn_view
 from studio.workspace import Workspace
 
@@ -46,13 +46,25 @@ def events(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[EventView]:
         ]
 
 
-def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = "", layer: str = LABELS) -> TurnView:
+def take_step(
+    ws: Workspace,
+    turn_id: int,
+    step: Step,
+    author: str,
+    text: str = "",
+    layer: str = LABELS,
+    expected: tuple[int | None, int | None] | None = None,
+) -> TurnView:
     """Write a note, or take a turn one step further or back.
 
-    ``submitted``: a corrected turn goes to review. ``returned``: a reviewer hands it back and says why. ``reviewed``, ``final``:
-    a reviewer agrees, then closes it. ``reopened``: it may be corrected again.
+    ``submitted``: a corrected turn goes to review. ``returned``: a reviewer hands it back and says why; one that was reviewed
+    is not any more. ``reviewed``, ``final``: a reviewer agrees, then closes it. ``reopened``: it may be corrected again.
+
+    ``expected`` are ``TurnView.head`` and ``TurnView.prediction_id`` as the author saw them: who agrees, agrees with what they
+    saw. Without, whatever stands is meant.
 
     Raises:
+        ConflictError: ``reviewed``, ``final``: somebody changed the turn since, or the model answered.
         StudioError: the turn is not where this step begins, a note is missing, the author may not, or no such turn.
     """
     kind = EventKind(step)
@@ -64,13 +76,15 @@ def take_step(ws: Workspace, turn_id: int, step: Step, author: str, text: str = 
         begins, problem = _BEGINS.get(kind, (tuple(TurnStatus), ""))
         if turn.status not in begins:
             raise StudioError(problem)
+        if kind in _BECOMES and expected is not None:
+            corrections.check_seen(ws, session, turn, turn_view(ws, session, turn, layer), *expected)
         if kind == EventKind.SUBMITTED:
             turn.submitted = utc_now()
         elif kind != EventKind.NOTE:
             turn.submitted = None
         if kind in _BECOMES:
             turn.status = _BECOMES[kind]
-        elif kind == EventKind.REOPENED:
+        elif kind in (EventKind.RETURNED, EventKind.REOPENED):
             revisions.update_status(turn)
         turn.events.append(TurnEvent(kind=kind, text=text.strip(), author=author))
         session.flush()

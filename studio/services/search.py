@@ -16,7 +16,7 @@ from studio.services.views import DialogueRow, TurnView, dialogue_row
 from studio.workspace import Workspace
 
 OPEN = (TurnStatus.NEW, TurnStatus.PREDICTED)  # what nobody has corrected yet
-TO_CORRECT = Filters(statuses=OPEN, words_only=True, recorded=True, demos=False)
+TO_CORRECT = Filters(statuses=OPEN, words_only=True, recorded=True, demos=False, returned=True)
 COUNTED = 1000  # turns are counted up to here
 RANDOM_EVERY = 5  # every fifth turn of the queue is drawn by lot: what the model is sure of can be wrong too
 

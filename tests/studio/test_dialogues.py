@@ -108,7 +108,7 @@ def test_a_field_left_without_typing_changes_nothing(ws: Workspace, turn: TurnVi
     tracker.heard, tracker.understood = " two  spaces ", {"restaurant": {"food": ["thai", "thai food"]}}
     understanding.predict_turn(ws, turn.id)
     corrections.save_transcript(ws, turn.id, "two spaces", "anna", None)
-    corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "food", ["thai", "thai food"], "anna", None)
     assert corrections.history(ws, turn.id) == []
     other = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     assert other.state == {"restaurant": {"food": ["thai", "thai food"], "area": "north"}}
@@ -298,6 +298,12 @@ def test_what_is_gone_is_said_in_a_sentence(ws: Workspace, project: int) -> None
     ):
         with pytest.raises(StudioError, match="does not exist any more"):
             ask()
+
+
+def test_one_form_that_is_entered_replaces_several(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.save_slot(ws, predicted.id, "taxi", "leave at", ["8 pm", "20:00"], "anna", predicted.state_head)
+    view = corrections.save_slot(ws, predicted.id, "taxi", "leave at", "8 pm", "anna", view.state_head)
+    assert view.state is not None and view.state["taxi"]["leave at"] == "8 pm"
 
 
 def test_redo_brings_back_what_undo_took_even_after_a_reload(ws: Workspace, predicted: TurnView) -> None:

@@ -1,6 +1,7 @@
 """One correction and the rest of its dialogue: later turns are decoded around it, and decisions stay."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,45 @@ def test_a_reviewed_turn_stays_reviewed_when_nothing_of_it_moves(ws: Workspace, 
     correct(ws, turns[0], "area", "south")
     propagation.propagate(ws, turns[0].id)
     assert dialogues.get_turn(ws, turns[2].id).status == "reviewed"
+
+
+@pytest.mark.parametrize("steps", [["reviewed"], ["reviewed", "final"]])
+@pytest.mark.parametrize("words_alone", [True, False])
+def test_nothing_moves_in_a_turn_somebody_has_reviewed(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker, steps: list[review.Step], words_alone: bool
+) -> None:
+    if words_alone:  # then what stands is the model's answer
+        corrections.save_transcript(ws, turns[1].id, "that one", "ben", None)
+    else:
+        correct(ws, turns[1], "food", None)
+    for step in steps:
+        before = review.take_step(ws, turns[1].id, step, "rita")
+    tracker.understood = {"restaurant": {"area": "north", "food": "thai", "name": "kohinoor"}}
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    earlier = dialogues.get_turn(ws, turns[0].id).state or {}
+    assert dialogues.get_turn(ws, turns[1].id) == replace(before, previous_state=earlier)
+    settled = {"area": "north", "food": "thai"} if words_alone else {"area": "north"}
+    assert state(ws, turns[2]) == settled | {"name": "kohinoor"}
+
+
+def test_what_is_reviewed_while_the_model_computes_stays(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct(ws, turns[1], "food", "indian")
+    correct(ws, turns[0], "area", "south")
+    answer = FakeTracker.turns
+
+    def in_the_middle(self: FakeTracker, requests: list) -> list:
+        monkeypatch.setattr(FakeTracker, "turns", answer)
+        review.take_step(ws, turns[1].id, "reviewed", "rita")
+        return answer(self, requests)
+
+    monkeypatch.setattr(FakeTracker, "turns", in_the_middle)
+    propagation.propagate(ws, turns[0].id)
+    found = dialogues.get_turn(ws, turns[1].id)
+    assert (found.status, found.state) == ("reviewed", {"restaurant": {"area": "north", "food": "indian"}})
+    assert state(ws, turns[2]) == {"area": "north", "food": "indian"}, "and from there on that stands"
 
 
 def test_corrected_words_are_understood_again_from_there_on(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:

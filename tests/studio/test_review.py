@@ -37,6 +37,19 @@ def test_what_is_handed_back_says_why_and_leaves_the_queue(ws: Workspace, projec
     assert (event.kind, event.text, event.author) == ("returned", "listen again", "rita")
 
 
+def test_a_reviewed_turn_that_is_handed_back_has_to_be_reviewed_again(ws: Workspace, turn: TurnView) -> None:
+    review.take_step(ws, turn.id, "reviewed", "rita")
+    assert review.take_step(ws, turn.id, "returned", "rita", "listen again").status == "corrected"
+
+
+def test_what_is_handed_back_is_to_do_until_it_is_changed(ws: Workspace, project: int, turn: TurnView) -> None:
+    assert search.next_turn(ws, project, search.TO_CORRECT) is None
+    review.take_step(ws, turn.id, "returned", "rita", "listen again")
+    assert search.next_turn(ws, project, search.TO_CORRECT) == turn.id
+    corrections.save_transcript(ws, turn.id, "other words", "anna", turn.transcript_head)
+    assert search.next_turn(ws, project, search.TO_CORRECT) is None
+
+
 def test_a_correction_after_the_review_needs_another_one(ws: Workspace, turn: TurnView) -> None:
     review.take_step(ws, turn.id, "reviewed", "rita")
     assert corrections.save_transcript(ws, turn.id, "other words", "anna", turn.transcript_head).status == "corrected"
