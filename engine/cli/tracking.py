@@ -108,6 +108,7 @@ def evaluate(
         typer.Option(help="How values are matched with the checkpoint's ontology; typed asks the audio where entries tie."),
     ] = "paper",
     resume: Annotated[bool, typer.Option(help="Go on from what the predictions file holds already.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Lose what the predictions file holds already.")] = False,
     task: Annotated[
         TaskName, typer.Option(help="dst tracks whole dialogues; any other task's examples are answered one by one.")
     ] = "dst",
@@ -118,12 +119,17 @@ def evaluate(
     from engine.config import RecipeError
     from engine.tasks import TASKS, IndependentTask
     from engine.tracking import evaluate_dialogues, evaluate_task
+    from engine.tracking.predictions import refuse_to_overwrite
 
     alone = isinstance(TASKS[task], IndependentTask)
     settings = {"beams": beams, "length_penalty": length_penalty, "no_repeat_ngram": no_repeat_ngram, "grammar": grammar}
     with errors(as_json):
         if resume and (alone or predictions is None):
             raise RecipeError("--resume goes on from a file of --predictions, and of task dst only")
+        if resume and overwrite:
+            raise RecipeError("--resume goes on from the predictions file, --overwrite loses it: give one of them")
+        if predictions is not None and not (resume or overwrite):
+            refuse_to_overwrite(predictions)
         dialogues = read_spoken(manifest, corpus, split)[:limit]
         tracker = load_tracker(checkpoint, device, task, speakers, guard, max_new_tokens=max_new_tokens, **settings)
         if alone:

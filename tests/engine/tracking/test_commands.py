@@ -19,6 +19,9 @@ from tests.engine.conftest import SAMPLE
         (["--no-repeat-ngram", "3"], "its answer is JSON, where keys, quotes and braces have to repeat"),
         (["--grammar", "--task", "asr"], "only the JSON of dialogue states has a grammar"),
         (["--resume"], "--resume goes on from a file of --predictions"),
+        (["--predictions", str(SAMPLE), "--resume", "--overwrite"], "give one of them"),
+        (["--predictions", str(SAMPLE)], "manifest.jsonl holds something already: go on from it with --resume"),
+        (["--predictions", str(SAMPLE), "--task", "asr"], "manifest.jsonl holds something already"),
     ],
 )
 def test_evaluate_refuses(arguments, reason):
