@@ -46,6 +46,7 @@ def score(
     from engine.scoring.compare import compare_systems
     from engine.scoring.files import read_predictions, read_reference
     from engine.scoring.profiles import PROFILES, MwzEval
+    from engine.scoring.provenance import made_with
     from engine.scoring.report import score_files
     from engine.scoring.robustness import score_perturbed
 
@@ -66,7 +67,8 @@ def score(
         if compare:
             baseline = align(gold, read_predictions(compare), rules)
             before, after = (side.matched(matcher)[0] if matcher else side for side in (baseline, aligned))
-            result["comparison"] = {"baseline": str(compare)} | compare_systems(before, after, rules, seed)
+            head = {"baseline": str(compare), "baseline_made": made_with(baseline)}
+            result["comparison"] = head | compare_systems(before, after, rules, seed)
         if matches and matcher:
             _write_matches(matches, *aligned.matched(matcher))
     print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(_readable(result)))
@@ -92,11 +94,14 @@ def _write_matches(path: Path, matched: Any, found: list[Any]) -> None:
 
 
 def _readable(result: dict[str, Any]) -> list[str]:
+    from engine.scoring.provenance import described
     from engine.scoring.robustness import NOTHING_TO_PERTURB
 
     oracle = " (oracle: its values include the test split's)" if result["oracle"] else ""
     ontology = f", fuzzy matching {result['fuzzy']['mode']}, ontology {result['ontology']}{oracle}" if result["fuzzy"] else ""
     lines = [f"profile {result['profile']}{ontology}; {result['dialogues']} dialogues, {result['user_turns']} user turns"]
+    if result["made"]:
+        lines.append(f"made with {described(result['made'])}")
     if result["unscored_dialogues"] or result["unscored_turns"]:
         lines.append(
             f"not scored, as the published evaluator leaves out what has no prediction: {len(result['unscored_dialogues'])} "
@@ -125,7 +130,10 @@ def _readable(result: dict[str, Any]) -> list[str]:
 
 
 def _comparison(found: dict[str, Any]) -> list[str]:
-    lines = [f"against {found['baseline']}: turns {_changes(found['turns'])}"]
+    from engine.scoring.provenance import described
+
+    made = f", made with {described(found['baseline_made'])}" if found["baseline_made"] else ""
+    lines = [f"against {found['baseline']}{made}: turns {_changes(found['turns'])}"]
     for score, row in found["scores"].items():
         lines.append(
             f"{score:16} {_percent(row['baseline'])} -> {_percent(row['system'])}, difference {row['difference']:+.2f}"

@@ -17,6 +17,7 @@ from engine.scoring import Profile
 from engine.scoring.align import align
 from engine.scoring.compare import compare_systems
 from engine.scoring.files import ScoredFile, read_predictions, read_reference
+from engine.scoring.provenance import ORACLE_HISTORY
 from engine.scoring.report import score_files
 from engine.scoring.robustness import score_perturbed
 
@@ -130,6 +131,8 @@ def _recorded(system: System) -> dict[str, str]:
         for key, value in answer.details.items():
             if key not in _TURN_KEYS:
                 found.setdefault(key, set()).add(_readable(value))
+    if found.get("history") == {"oracle"}:
+        found["history"] = {ORACLE_HISTORY}
     return {key.replace("_", " "): texts.pop() for key, texts in found.items() if len(texts) == 1}
 
 

@@ -27,7 +27,8 @@ class Entry:
     """One user turn of a file: the dialogue as it is named there, and the turn's place in it.
 
     ``state`` is as it was read, None without a label; ``turn_id`` is None where turns are counted.
-    ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others.
+    ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others;
+    of a manifest's turns ``audio``, ``start``, ``end`` and ``channel``.
     """
 
     dialogue: str
@@ -196,7 +197,7 @@ def _manifest(path: str | Path, text: str) -> ScoredFile:
     spoken = any(turn.audio for dialogue in dialogues for turn in dialogue.user_turns())
     entries = {
         dialogue.dialogue_id: [
-            Entry(dialogue.dialogue_id, index, turn.state, turn.transcript, turn.turn_id)
+            Entry(dialogue.dialogue_id, index, turn.state, turn.transcript, turn.turn_id, vars(turn))
             for index, turn in enumerate(turn for turn in dialogue.user_turns() if turn.audio or not spoken)
         ]
         for dialogue in dialogues
