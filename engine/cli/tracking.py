@@ -162,24 +162,26 @@ def calibrate(
     """Fit confidences on held-out corrected dialogues, so that of slots with 80 % some 80 % are right."""
     from engine.dialogue import ManifestError
     from engine.tracking import Tracker, track_dialogues
-    from engine.tracking.calibration import calibrate_on, write_calibration
+    from engine.tracking.calibration import calibrate_on, check_checkpoint, refuse_test_split, write_calibration
     from engine.tracking.predictions import read_predictions
 
     with errors():
         dialogues = read(manifest)
+        refuse_test_split(dialogues)
         if predictions is None:
             tracker = Tracker.load(checkpoint, device, calibrated=False)
             turns = list(track_dialogues(tracker, dialogues, batch=batch))
         else:
             turns = read_predictions(predictions)
+            check_checkpoint(turns, checkpoint)
         try:
             calibration = calibrate_on(turns, dialogues, [Path(*path.absolute().parts[-2:]).as_posix() for path in manifest])
         except ValueError as error:
             raise ManifestError(f"{', '.join(map(str, manifest))}: {error}") from error
         path = write_calibration(checkpoint, calibration)
     print(
-        f"{path}: {calibration.slots} slots, {100 * calibration.right / calibration.slots:.1f} % of them right; expected "
-        f"calibration error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after"
+        f"{path}: {calibration.slots} slots, {100 * calibration.right / calibration.slots:.1f} % of them right; expected calibration "
+        f"error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after, on the same turns"
     )
 
 
