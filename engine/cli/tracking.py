@@ -48,7 +48,7 @@ def transcribe(
                 if as_json:
                     print(json.dumps({"file": str(path), "error": str(error)}, ensure_ascii=False), flush=True)
                 continue
-            result = {"file": str(path)} | {key: getattr(prediction, key) for key in _TURN_KEYS}
+            result = {"file": str(path)} | {key: getattr(prediction, key) for key in _TURN_KEYS} | tracker.settings()
             text = f"{path}: {_readable(prediction)}"
             print(json.dumps(result, ensure_ascii=False) if as_json else text, flush=True)
     raise typer.Exit(2 if failed else 0)
@@ -136,7 +136,8 @@ def evaluate(
             with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
                 report, answers = evaluate_task(tracker, dialogues, task, batch=batch)
                 if file:
-                    file.writelines(json.dumps(answer.to_json(), ensure_ascii=False) + "\n" for answer in answers)
+                    made = tracker.settings(task)
+                    file.writelines(json.dumps(answer.to_json() | made, ensure_ascii=False) + "\n" for answer in answers)
         else:
             chosen = choose_history(history, dialogues)
             report, _ = evaluate_dialogues(
@@ -180,8 +181,9 @@ def calibrate(
             raise ManifestError(f"{', '.join(map(str, manifest))}: {error}") from error
         path = write_calibration(checkpoint, calibration)
     print(
-        f"{path}: {calibration.slots} slots, {100 * calibration.right / calibration.slots:.1f} % of them right; expected calibration "
-        f"error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after, on the same turns"
+        f"{path}: {calibration.slots} slots, {100 * calibration.right / calibration.slots:.1f} % of them right; expected "
+        f"calibration error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after, "
+        "on the same turns"
     )
 
 

@@ -117,9 +117,7 @@ def refuse_test_split(dialogues: Sequence[Dialogue]) -> None:
     """
     for dialogue in dialogues:
         if dialogue.split == "test":
-            raise ManifestError(
-                f"dialogue {dialogue.dialogue_id!r} is of the split test; calibrate on dialogues held out beside it"
-            )
+            raise ManifestError(f"dialogue {dialogue.dialogue_id!r} is of the split test; calibrate on others that are held out")
 
 
 def check_checkpoint(turns: Sequence[TrackedTurn], folder: Path) -> None:

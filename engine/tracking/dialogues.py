@@ -167,9 +167,7 @@ def evaluate_dialogues(
 
 def _settings(tracker: Tracker, history: History) -> dict[str, Any]:
     """What is recorded with every prediction of one run."""
-    info = tracker.info
-    made = {"history": history.name, "speakers": info.prompt.history, "decoding": tracker.settings(), "checkpoint": info.name}
-    return made | {"checkpoint_hash": info.weights, "history_hash": history.hash}
+    return tracker.settings() | {"history": history.name, "history_hash": history.hash}
 
 
 def _done(path: Path, tracker: Tracker, dialogues: Sequence[Dialogue], history: History) -> list[TrackedTurn]:

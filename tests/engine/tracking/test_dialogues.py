@@ -59,8 +59,14 @@ def tracker(monkeypatch):
 
     monkeypatch.setattr(module, "TurnQueue", Queue)
     tracker = SimpleNamespace(
-        info=SimpleNamespace(prompt=PromptConfig(), name="fake", weights="1a"),
-        settings=lambda: DecodingConfig().model_dump(),
+        info=SimpleNamespace(prompt=PromptConfig()),
+        settings=lambda: {
+            "checkpoint": "fake",
+            "checkpoint_hash": tracker.weights,
+            "speakers": "user+agent",
+            "decoding": DecodingConfig().model_dump(),
+        },
+        weights="1a",
         ontology=Ontology({"restaurant": {"food": ["thai", "italian"]}}),
         support=lambda request, raw: None,
         asked=asked,
@@ -141,7 +147,7 @@ def test_going_on_with_other_settings_or_dialogues_is_refused(tracker, spoken, t
         evaluate_dialogues(tracker, spoken[:2], predictions=path, resume=True, history=oracle_history(spoken))
     with pytest.raises(ManifestError, match="is not among those to score"):
         evaluate_dialogues(tracker, spoken[2:], predictions=path, resume=True)
-    tracker.info.weights = "2b"  # another fine-tune of the same recipe, and so of the same name
+    tracker.weights = "2b"  # another fine-tune of the same recipe, and so of the same name
     with pytest.raises(ManifestError, match="line 1: made with checkpoint_hash '1a', not '2b'"):
         evaluate_dialogues(tracker, spoken[:2], predictions=path, resume=True)
 
