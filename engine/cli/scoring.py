@@ -137,7 +137,7 @@ def _comparison(found: dict[str, Any]) -> list[str]:
     for score, row in found["scores"].items():
         lines.append(
             f"{score:16} {_percent(row['baseline'])} -> {_percent(row['system'])}, difference {row['difference']:+.2f}"
-            f"{_interval(row['interval'])}, p = {row['p_value']:.4f}"
+            f"{_interval(row['interval'])}" + ("" if row["p_value"] is None else f", p = {row['p_value']:.4f}")
         )
     for depth, row in found["per_depth"].items():
         lines.append(f"  depth {depth:>3}, {row['turns']:>5} turns: JGA {_percent(row['baseline'])} -> {_percent(row['system'])}")

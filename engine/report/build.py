@@ -12,7 +12,7 @@ from engine.dialogue import Dialogue, Turn, read_manifest
 from engine.postprocess import FuzzyMatcher
 from engine.report.clips import Clips, make_clips
 from engine.report.page import Report
-from engine.report.turns import System, add_depth_intervals, is_right, turn_rows
+from engine.report.turns import System, is_right, turn_rows
 from engine.scoring import Profile
 from engine.scoring.align import align
 from engine.scoring.compare import compare_systems
@@ -52,7 +52,6 @@ def build(manifest: Path, files: Sequence[Path], names: Sequence[str], options: 
     systems = [_system(reference, file, name, options) for file, name in zip(files, names, strict=True)]
     dialogues = _dialogues(reference, manifest, systems[0])
     rows, domains = turn_rows(systems, options.profile)
-    add_depth_intervals(systems, rows)
     report = Report(dialogues, systems, rows, domains)
     if len(systems) == 2:
         report.comparison = compare_systems(systems[0].aligned, systems[1].aligned, options.profile)

@@ -100,7 +100,7 @@ def render(report: Report) -> str:
         data=as_script(_data(report)),
         scores=[
             tables.state_table(report.systems, report.comparison),
-            tables.word_table(report.systems, report.rows),
+            tables.word_table(report.systems, report.rows, report.comparison),
             *([tables.robustness_table(report.systems, report.robustness)] if report.robustness else []),
         ],
         statuses=tables.status_cells(report.systems, report.rows),

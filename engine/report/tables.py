@@ -93,9 +93,7 @@ def state_table(systems: Sequence[System], comparison: Mapping[str, Any] | None)
         if all(cell.text == NOTHING.text for cell in cells[1:]):
             continue
         if comparison:
-            found = comparison["scores"].get(key)
-            cells.append(Cell(f"{found['difference']:+.2f}", note=interval(found["interval"])) if found else NOTHING)
-            cells.append(Cell(f"{found['p_value']:.4f}") if found else NOTHING)
+            cells += _difference_cells(comparison, key)
         rows.append(cells)
     if not comparison:
         return Table("Dialogue states", ["score", *names], rows, note)
@@ -113,7 +111,11 @@ def robustness_table(systems: Sequence[System], robustness: Sequence[Mapping[str
             row = found["kinds"][kind]
             cells.append(Cell(str(row["values"])))
             cells += [
-                Cell(percent(row[view][score]), oracle=view == "fuzzy" and row["fuzzy"]["oracle"])
+                Cell(
+                    percent(row[view][score]),
+                    note=interval(row[view][f"{score}_interval"]),
+                    oracle=view == "fuzzy" and row["fuzzy"]["oracle"],
+                )
                 for score in ("jga", "slot_f1")
                 for view in ("plain", "fuzzy")
             ]
@@ -126,11 +128,15 @@ def robustness_table(systems: Sequence[System], robustness: Sequence[Mapping[str
     return Table("Named-entity robustness", ["predictions", *columns * len(systems)], body, note, groups)
 
 
-def word_table(systems: Sequence[System], rows: Sequence[Row]) -> Table:
-    """WER and what it is made of; words written for non-speech; answers that are not JSON."""
+def word_table(systems: Sequence[System], rows: Sequence[Row], comparison: Mapping[str, Any] | None) -> Table:
+    """WER and what it is made of; words written for non-speech; answers that are not JSON; of two systems, the WER's change."""
     columns = [_word_cells(system.scores, rows, number) for number, system in enumerate(systems)]
     body = [[Cell(name), *(column.get(name, NOTHING) for column in columns)] for name in max(columns, key=len)]
-    return Table("Transcripts", ["score", *(system.name if len(systems) == 2 else "all turns" for system in systems)], body)
+    if not comparison:
+        return Table("Transcripts", ["score", "all turns"], body)
+    for row in body:
+        row += _difference_cells(comparison, "wer" if row[0].text == "WER %" else "")
+    return Table("Transcripts", ["score", *(system.name for system in systems), "difference, points", "p"], body)
 
 
 def breakdown_table(which: Breakdown, systems: Sequence[System], rows: Sequence[Row], domains: Mapping[str, str]) -> Table:
@@ -198,6 +204,14 @@ def status_cells(systems: Sequence[System], rows: Sequence[Row]) -> list[tuple[s
     return [(name, Cell(str(found[name]), Link({"status": name}, {"turns": found[name]}))) for name in names]
 
 
+def _difference_cells(comparison: Mapping[str, Any], key: str) -> list[Cell]:
+    found = comparison["scores"].get(key)
+    if not found:
+        return [NOTHING, NOTHING]
+    change = Cell(f"{found['difference']:+.2f}", note=interval(found["interval"]))
+    return [change, NOTHING if found["p_value"] is None else Cell(f"{found['p_value']:.4f}")]
+
+
 def _link(number: int, filters: Filters, counts: dict[str, int]) -> Link:
     return Link(filters | ({"system": number} if number else {}), counts)
 
@@ -231,7 +245,8 @@ def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> 
         count("turns without speech", "nonspeech", {"speech": "none"}, "turns")
         written = {"turns": round(words["nonspeech_rate"] * words["nonspeech"] / 100)}
         link = _link(number, {"speech": "none", "words": "any"}, written)
-        cells["words written for them, % of these turns"] = Cell(percent(words["nonspeech_rate"]), link)
+        bounds = interval(words["nonspeech_interval"])
+        cells["words written for them, % of these turns"] = Cell(percent(words["nonspeech_rate"]), link, bounds)
         count("words written for them", "nonspeech_insertions", {"speech": "none"}, "word_insertions")
     answers = [row["answers"][number] for row in rows if row["answers"][number]]
     if not any(answer["raw"] for answer in answers):
@@ -244,12 +259,13 @@ def _tally_cells(tally: Mapping[str, Any], where: Filters, number: int, paired: 
     counts = tally["counts"]
     slots = {name: counts[name] for name in SLOT_COUNTS}
     where = {"scored": 1, **where}
+    bounds = {score: "" if paired else interval(tally.get(f"{score}_interval")) for score in ("jga", "ser", "slot_f1")}
     right = {"right": counts["joint_correct"], "wrong": counts["turns"] - counts["joint_correct"]}
     cells = [
         Cell(str(counts["turns"]), _link(number, where, {"turns": counts["turns"]})),
-        Cell(percent(tally["jga"]), _link(number, where, right), "" if paired else interval(tally.get("jga_interval"))),
-        Cell(percent(tally["ser"]), _link(number, where, slots)),
-        Cell(percent(tally["slot_f1"]), _link(number, where, slots)),
+        Cell(percent(tally["jga"]), _link(number, where, right), bounds["jga"]),
+        Cell(percent(tally["ser"]), _link(number, where, slots), bounds["ser"]),
+        Cell(percent(tally["slot_f1"]), _link(number, where, slots), bounds["slot_f1"]),
     ]
     if paired:
         return cells

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.dialogue import State
-from engine.scoring import Profile, bootstrap_interval
+from engine.scoring import Profile
 from engine.scoring.align import AlignedTurns, Matches
 from engine.scoring.files import Entry
 from engine.scoring.reliability import bin_of
 from engine.scoring.states import Outcome, judge_turn
-from engine.scoring.wer import align_words
+from engine.scoring.wer import align_words, count_errors
 
 Row = dict[str, Any]  # one turn, as the page's script reads it
 Place = tuple[str, int]  # dialogue and index of the user turn
@@ -168,25 +168,13 @@ def by_dialogue(rows: Sequence[Row], systems: int) -> list[tuple[int, list[Count
         for own, answer in zip(counts, row["answers"], strict=True):
             if answer is None:
                 continue
-            for kind, said, heard in answer.get("words", []):
-                own["words"] += len(said.split())
-                own["word_errors"] += max(len(said.split()), len(heard.split())) if kind != "equal" else 0
+            errors, words = count_errors(answer.get("words", []))
+            own["word_errors"] += errors
+            own["words"] += words
             own["turns"] += 1
             own["scored"] += row["scored"]
             own["right"] += row["scored"] and is_right(answer)
     return sorted(found.items(), key=lambda item: (share(item[1][-1]["right"], item[1][-1]["scored"]) or 0.0, item[0]))
-
-
-def add_depth_intervals(systems: Sequence[System], rows: Sequence[Row]) -> None:
-    """Give every depth's JGA its 95 % interval: a dialogue has one turn of a depth, so the turns are what is drawn."""
-    for number, system in enumerate(systems):
-        for view, scores in (("plain", system.scores), ("fuzzy", system.scores["fuzzy"] or {})):
-            right: dict[str, list[int]] = {}
-            for row in rows if scores else ():
-                if row["scored"] and row["answers"][number]:
-                    right.setdefault(str(row["depth"]), []).append(is_right(row["answers"][number], view))
-            for depth, tally in scores.get("per_depth", {}).items():
-                tally["jga_interval"] = bootstrap_interval(right[depth], [1] * len(right[depth]))
 
 
 def share(part: int, whole: int) -> float | None:

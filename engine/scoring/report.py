@@ -113,7 +113,7 @@ def score_files(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher |
     made = [match for state in matches for slots in state.values() for match in slots.values()]
     origin = {"ontology": matcher.ontology.built_from, "oracle": matcher.ontology.built_from == "all"}
     counted = {"compared": len(made), "changed": sum(match.value != match.heard for match in made)}
-    plain = aligned.score(profile).to_json()
+    plain = aligned.score(profile).total_json()
     return (
         result
         | origin

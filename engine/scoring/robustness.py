@@ -16,7 +16,7 @@ from engine.postprocess import FuzzyMatcher
 from engine.postprocess.normalise import normalise_slot, normalise_value, slot_type
 from engine.scoring.align import AlignedTurns
 from engine.scoring.profiles import Profile
-from engine.scoring.states import SCORES
+from engine.scoring.states import SCORES, StateScores
 
 _ENTITY_SLOTS = ("name", "destination", "departure")
 NOTHING_TO_PERTURB = "no predicted slot holds names or codes, so there was nothing to misspell or paraphrase"
@@ -28,7 +28,7 @@ def score_perturbed(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatch
 
     Returns:
         ``seed``, and under ``kinds`` for ``unchanged``, ``typos`` and ``paraphrases``: how many ``values`` were changed,
-        and the scores ``plain`` and ``fuzzy``, the latter with ``mode``, ``ontology`` and ``oracle``.
+        and the scores with their intervals ``plain`` and ``fuzzy``, the latter with ``mode``, ``ontology`` and ``oracle``.
 
     Raises:
         FileError: a state cannot be scored or matched, with its file and line.
@@ -43,13 +43,18 @@ def score_perturbed(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatch
     for kind, change in kinds.items():
         perturbed, changed = _perturb([answer.state for answer in aligned.answers()], change, seed)
         turns = aligned.with_states(perturbed)
-        plain, fuzzy = turns.score(profile).total, turns.matched(matcher)[0].score(profile).total
+        plain, fuzzy = (_scores(found.score(profile)) for found in (turns, turns.matched(matcher)[0]))
         result[kind] = {
             "values": changed,
-            "plain": {score: getattr(plain, score) for score in SCORES},
-            "fuzzy": {"mode": matcher.mode} | origin | {score: getattr(fuzzy, score) for score in SCORES},
+            "plain": plain,
+            "fuzzy": {"mode": matcher.mode} | origin | fuzzy,
         }
     return {"seed": seed, "kinds": result}
+
+
+def _scores(scores: StateScores) -> dict[str, Any]:
+    total = scores.total_json()
+    return {key: total.get(key) for score in SCORES for key in (score, f"{score}_interval")}
 
 
 def misspell(value: str, generator: random.Random) -> str:

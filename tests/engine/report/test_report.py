@@ -82,10 +82,15 @@ def test_sums_over_turns_are_the_scores(inputs):
     assert sum(len(heard.split()) for kind, _, heard in words if kind == "insert") == scores["words"]["insertions"]
 
 
-def test_every_depth_has_an_interval_around_its_jga(inputs):
+def test_every_depth_has_an_interval_around_its_jga_and_a_table_of_one_dialogue_has_none(inputs, tmp_path):
     for tally in made(inputs).systems[0].scores["per_depth"].values():
         low, high = tally["jga_interval"]
         assert 0 <= low <= tally["jga"] <= high <= 100
+    turns = [{"turn_id": 0, "speaker": "user", "transcript": "hi", "state": {}}]
+    manifest = write_lines(tmp_path / "m.jsonl", [{"dialogue_id": "d", "turns": turns}])
+    file = write_lines(tmp_path / "p.jsonl", [{"dialogue_id": "d", "turn_id": 0, "transcript": "hi", "state": {}}])
+    pair = build(manifest, [file, file], ["a", "b"], Options(PROFILES["strict"]))
+    assert pair.comparison["scores"]["wer"]["interval"] is None and "difference, points" in render(pair)
 
 
 def test_changes_are_those_of_the_paired_comparison(inputs):
