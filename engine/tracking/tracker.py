@@ -58,7 +58,7 @@ class TurnPrediction:
 
     ``valid`` is False when ``raw`` is not the JSON it should be; ``state`` is then the previous state.
     ``seconds`` is the computing time; of what several turns share, each bears an equal part. ``guarded``: the recording holds no
-    speech, so the model was not asked. ``calibrated``: ``confidence`` went through the checkpoint's calibration.
+    speech, so the model was not asked. ``calibrated``: the checkpoint has a calibration, which ``confidence`` went through.
     ``transcript_confidence`` (0..1) is that of the least sure word; ``None`` where it wrote none of its own. ``ctc_transcript``
     is what the connector's outputs say by themselves, a second opinion on the words; ``None`` where no stage trained its CTC.
     """
@@ -261,7 +261,8 @@ class TurnQueue:
         samples = _samples(request)
         if tracker.guard and request.transcript is None and holds_no_speech(samples):
             seconds = time.perf_counter() - begun
-            self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True)))
+            calibrated = tracker.calibration is not None
+            self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True, calibrated)))
             return
         prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
         constraint = Together(self._constraints(request, len(samples) / audio.SAMPLE_RATE))
@@ -313,8 +314,9 @@ class TurnQueue:
         heard = None
         if request.transcript is None:
             heard = transcript_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.transcript)
+        calibrated = calibration is not None
         if parsed.state is None:
-            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds, transcript_confidence=heard)
+            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds, False, calibrated, heard)
         confidence = slot_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.state)
         if calibration is not None:
             confidence = calibration.apply(confidence)
@@ -322,7 +324,6 @@ class TurnQueue:
         for domain, slots in request.pinned.items():
             for slot in slots:
                 confidence.get(domain, {}).pop(slot, None)  # what is settled is not the model's to be sure of
-        calibrated = calibration is not None
         return TurnPrediction(parsed.transcript, state, confidence, raw, True, seconds, False, calibrated, heard)
 
 
