@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.report.links import Filters, Link
+from engine.report.links import Filters, Link, rounded
 from engine.report.turns import Row, System, by_dialogue, is_right, pair_status, share
 from engine.scoring.robustness import NOTHING_TO_PERTURB
+from engine.scoring.states import PARTIAL_SCORES
 
 SLOT_COUNTS = ("reference_slots", "predicted_slots", "correct", "substitutions", "insertions", "deletions")
 STATE_SCORES = {
@@ -212,7 +213,7 @@ def _difference_cells(comparison: Mapping[str, Any], key: str) -> list[Cell]:
     return [change, NOTHING if found["p_value"] is None else Cell(f"{found['p_value']:.4f}")]
 
 
-def _link(number: int, filters: Filters, counts: dict[str, int]) -> Link:
+def _link(number: int, filters: Filters, counts: dict[str, float]) -> Link:
     return Link(filters | ({"system": number} if number else {}), counts)
 
 
@@ -224,6 +225,8 @@ def _state_cell(scores: Mapping[str, Any], key: str, filters: Filters, number: i
         expected = {"right": counts["joint_correct"], "wrong": counts["turns"] - counts["joint_correct"]}
     else:
         expected = {name: counts[name] for name in SLOT_COUNTS}
+    if key in PARTIAL_SCORES:
+        expected |= {name: rounded(counts[name]) for name in ("precision_credit", "recall_credit")}
     link = _link(number, {"scored": 1, **filters}, expected)
     return Cell(percent(scores[key]), link, interval(scores.get(f"{key}_interval")), bool(filters and scores["oracle"]))
 

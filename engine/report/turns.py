@@ -104,6 +104,8 @@ def _answer(
             slot[view] = _kind(kinds[name]) if name in kinds else None
             if name in kinds and kinds[name].credited != kinds[name].same:
                 slot.setdefault("credited", {})[view] = kinds[name].credited
+            if slot[view] == "substitution" and kinds[name].word_precision:
+                slot.setdefault("shares", {})[view] = [kinds[name].word_precision, kinds[name].word_recall]
     for name, confidence in _by_slot(profile, entry.state, entry.details.get("confidence") or {}):
         if name in slots:
             slots[name] |= {"confidence": confidence, "bin": bin_of(confidence, BINS)}

@@ -165,9 +165,11 @@ class Tally:
         return harmonic_mean(precision, recall)
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, float]:
+        """What the scores are computed from; the credits are sums of word shares."""
         names = ("turns", "joint_correct", "reference_slots", "predicted_slots", "correct")
-        return {name: getattr(self, name) for name in (*names, "substitutions", "insertions", "deletions")}
+        credits = ("precision_credit", "recall_credit")
+        return {name: getattr(self, name) for name in (*names, "substitutions", "insertions", "deletions", *credits)}
 
     def to_json(self) -> dict[str, Any]:
         """The scores, and the counts under ``counts``."""

@@ -97,7 +97,7 @@
     const total = {
       turns: rows.length, scored: 0, right: 0, wrong: 0, reference_slots: 0, predicted_slots: 0, correct: 0, substitutions: 0,
       insertions: 0, deletions: 0, utterances: 0, reference_words: 0, word_substitutions: 0, word_insertions: 0, word_deletions: 0,
-      bin_slots: 0, bin_correct: 0,
+      bin_slots: 0, bin_correct: 0, precision_credit: 0, recall_credit: 0,
     };
     const length = (text) => (text ? text.split(" ").length : 0);
     for (const row of rows) {
@@ -109,6 +109,9 @@
           const kind = slot[filter.match];
           total.correct += slot.credited?.[filter.match] ?? kind === "correct"; // a profile may credit what is not the same
           if (kind !== "correct") total[`${kind}s`] += 1;
+          const [precision, recall] = kind === "correct" ? [1, 1] : slot.shares?.[filter.match] ?? [0, 0]; // of a wrong value's words
+          total.precision_credit += precision;
+          total.recall_credit += recall;
           total.reference_slots += kind !== "insertion";
           total.predicted_slots += kind !== "deletion";
         }
@@ -130,6 +133,7 @@
         }
       }
     }
+    for (const name of ["precision_credit", "recall_credit"]) total[name] = Math.floor(total[name] * 1e6 + 0.5) / 1e6;
     return total;
   };
 
@@ -148,6 +152,11 @@
       add(scope ? `${scope} right` : "JGA", percent(total.right, total.scored), `${total.right} right, ${total.wrong} wrong`);
       add("slot F1", percent(2 * total.correct, total.reference_slots + total.predicted_slots),
         `${total.correct} right, ${total.substitutions} wrong values, ${total.insertions} not in the reference, ${total.deletions} missing`);
+    }
+    if (total.scored && total.precision_credit !== total.correct) {
+      const [precision, recall] = [total.precision_credit / total.predicted_slots, total.recall_credit / total.reference_slots];
+      add("slot F1, partial", percent(2 * precision * recall, precision + recall),
+        `right words: ${total.precision_credit.toFixed(2)} of ${total.predicted_slots} answered values, ${total.recall_credit.toFixed(2)} of ${total.reference_slots} in the reference`);
     }
     if (total.utterances) {
       const errors = total.word_substitutions + total.word_insertions + total.word_deletions;
@@ -191,8 +200,8 @@
       const heads = ["slot", "reference", "answer", ...(data.fuzzy ? [`after fuzzy matching${data.fuzzy.oracle ? " (oracle)" : ""}`] : [])];
       const rows = shown.map(([name, slot]) => make("tr", { className: slot.plain || "" },
         make("th", { scope: "row" }, own(name)), make("td", {}, slot.gold === null ? "–" : own(slot.gold)),
-        make("td", {}, slot.predicted === null ? "–" : own(slot.predicted), kindText(slot.plain), sure(slot)),
-        data.fuzzy ? make("td", {}, slot.repaired === null ? "–" : own(slot.repaired), kindText(slot.fuzzy), matched(slot)) : null));
+        make("td", {}, slot.predicted === null ? "–" : own(slot.predicted), kindText(slot.plain), partly(slot, "plain"), sure(slot)),
+        data.fuzzy ? make("td", {}, slot.repaired === null ? "–" : own(slot.repaired), kindText(slot.fuzzy), partly(slot, "fuzzy"), matched(slot)) : null));
       parts.push(make("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": "slots that differ" }, make("table", { className: "diff" },
         make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, ...rows))));
     }
@@ -205,6 +214,10 @@
   };
   const kindText = (kind) => (kind ? make("small", { className: `kind ${kind}` }, `${KIND[kind][0]} ${KIND[kind][1]}`) : null);
   const sure = (slot) => (slot.confidence === undefined ? null : make("small", {}, ` ${(100 * slot.confidence).toFixed(0)} % sure`));
+  const partly = (slot, match) => {
+    const shares = slot.shares?.[match];
+    return shares ? make("small", {}, ` words right: ${(100 * shares[0]).toFixed(0)} % of the answer's, ${(100 * shares[1]).toFixed(0)} % of the reference's`) : null;
+  };
   const matched = (slot) => {
     if (!slot.match) return null;
     const [score, runnerUp, second, accepted] = slot.match;

@@ -82,6 +82,23 @@ def test_sums_over_turns_are_the_scores(inputs):
     assert sum(len(heard.split()) for kind, _, heard in words if kind == "insert") == scores["words"]["insertions"]
 
 
+def test_partial_scores_are_sums_of_the_word_shares_that_the_turns_show(inputs, tmp_path):
+    gold, heard = (
+        {"hotel": {"name": "the curry garden", "area": "north"}},
+        {"hotel": {"name": "curry garden inn", "area": "south"}},
+    )
+    turns = [{"turn_id": n, "speaker": "user", "transcript": "hi", "state": gold} for n in (0, 1)]
+    manifest = write_lines(tmp_path / "m.jsonl", [{"dialogue_id": "d", "turns": turns}])
+    lines = [{"dialogue_id": "d", "turn_id": n, "transcript": "hi", "state": state} for n, state in enumerate((heard, gold))]
+    one = build(manifest, [write_lines(tmp_path / "p.jsonl", lines)], ["s"], Options(PROFILES["strict"]))
+    counts, slots = one.systems[0].scores["counts"], one.rows[0]["answers"][0]["slots"]
+    assert slots["hotel-name"]["shares"] == {"plain": [pytest.approx(2 / 3), pytest.approx(2 / 3)]}
+    assert "shares" not in slots["hotel-area"]
+    assert counts["precision_credit"] == counts["recall_credit"] == pytest.approx(2 + 2 / 3)
+    credits = re.findall(r"precision_credit&#34;: ([\d.]+)", render(one))
+    assert credits == ["2.666667"] * 3, "partial precision, recall and F1 lead to turns that add up to them"
+
+
 def test_every_depth_has_an_interval_around_its_jga_and_a_table_of_one_dialogue_has_none(inputs, tmp_path):
     for tally in made(inputs).systems[0].scores["per_depth"].values():
         low, high = tally["jga_interval"]
