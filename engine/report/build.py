@@ -19,7 +19,7 @@ from engine.scoring.compare import compare_systems
 from engine.scoring.files import ScoredFile, read_predictions, read_reference
 from engine.scoring.provenance import ORACLE_HISTORY
 from engine.scoring.report import score_files
-from engine.scoring.robustness import score_perturbed
+from engine.scoring.robustness import perturb, score_kinds
 
 AudioChoice = Literal["all", "wrong", "none"]
 # What belongs to one turn, even where a file happens to say the same for all of them.
@@ -56,7 +56,7 @@ def build(manifest: Path, files: Sequence[Path], names: Sequence[str], options: 
     if len(systems) == 2:
         report.comparison = compare_systems(systems[0].aligned, systems[1].aligned, options.profile)
     if options.robustness and options.matcher:
-        report.robustness = [score_perturbed(system.aligned, options.profile, options.matcher) for system in systems]
+        report.robustness = [score_kinds(system.perturbed, options.profile, options.matcher) for system in systems]
     report.clips = _clips(report, options)
     for number, seconds in report.clips.seconds.items():
         rows[number]["seconds"] = round(seconds, 1)
@@ -73,7 +73,7 @@ def _system(reference: ScoredFile, file: Path, name: str, options: Options) -> S
     origin = options.matcher.ontology.built_from
     scores["fuzzy"] = {"mode": options.matcher.mode, "ontology": origin, "oracle": origin == "all"}
     scores["fuzzy"] |= matched.score(options.profile).to_json()
-    return System(name, aligned, matched, matches, scores)
+    return System(name, aligned, matched, matches, scores, perturb(aligned, options.matcher) if options.robustness else {})
 
 
 def _dialogues(reference: ScoredFile, manifest: Path, system: System) -> list[Dialogue]:

@@ -108,22 +108,20 @@ def robustness_table(systems: Sequence[System], robustness: Sequence[Mapping[str
     body = []
     for kind in robustness[0]["kinds"]:
         cells = [Cell(kind)]
-        for found in robustness:
+        for number, found in enumerate(robustness):
             row = found["kinds"][kind]
             cells.append(Cell(str(row["values"])))
+            shown = kind if kind != "unchanged" else ""
+            matches = {"plain": shown, "fuzzy": f"{shown}-fuzzy".lstrip("-")}
             cells += [
-                Cell(
-                    percent(row[view][score]),
-                    note=interval(row[view][f"{score}_interval"]),
-                    oracle=view == "fuzzy" and row["fuzzy"]["oracle"],
-                )
+                _state_cell(row[view], score, {"match": match} if match else {}, number)
                 for score in ("jga", "slot_f1")
-                for view in ("plain", "fuzzy")
+                for view, match in matches.items()
             ]
         body.append(cells)
     columns = ["values changed", "JGA %", "JGA % fuzzy", "slot F1 %", "slot F1 % fuzzy"]
     groups = [("", 1), *((system.name, len(columns)) for system in systems)] if len(systems) == 2 else ()
-    note = "Predicted names and codes are changed before scoring, so these numbers belong to no turn of the list."
+    note = "Predicted names and codes are changed before scoring; the turns that a number leads to show what they became."
     if not any(row["values"] for found in robustness for row in found["kinds"].values()):
         note = f"Here {NOTHING_TO_PERTURB}."
     return Table("Named-entity robustness", ["predictions", *columns * len(systems)], body, note, groups)
@@ -228,7 +226,7 @@ def _state_cell(scores: Mapping[str, Any], key: str, filters: Filters, number: i
     if key in PARTIAL_SCORES:
         expected |= {name: rounded(counts[name]) for name in ("precision_credit", "recall_credit")}
     link = _link(number, {"scored": 1, **filters}, expected)
-    return Cell(percent(scores[key]), link, interval(scores.get(f"{key}_interval")), bool(filters and scores["oracle"]))
+    return Cell(percent(scores[key]), link, interval(scores.get(f"{key}_interval")), bool(filters and scores.get("oracle")))
 
 
 def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> dict[str, Cell]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.dialogue import State
@@ -16,6 +16,7 @@ from engine.scoring import Profile
 from engine.scoring.align import AlignedTurns, Matches
 from engine.scoring.files import Entry
 from engine.scoring.reliability import bin_of
+from engine.scoring.robustness import Perturbed
 from engine.scoring.states import Outcome, judge_turn
 from engine.scoring.wer import align_words, count_errors
 
@@ -23,26 +24,38 @@ Row = dict[str, Any]  # one turn, as the page's script reads it
 Place = tuple[str, int]  # dialogue and index of the user turn
 BINS = 10  # of confidence
 
+_COLUMNS = {"plain": "predicted", "fuzzy": "repaired"}  # the views whose values always stand in the list
 _PAIR_STATUS = {(False, True): "fixed", (True, False): "broken", (False, False): "still-wrong", (True, True): "still-right"}
 
 
 @dataclass(frozen=True)
 class System:
-    """One system: its name, its answers, the same after fuzzy matching with the matches made (if any were), its scores."""
+    """One system: its name, its answers, the same after fuzzy matching with the matches made (if any were), its scores, its
+    answers with names and codes perturbed."""
 
     name: str
     aligned: AlignedTurns
     matched: AlignedTurns | None
     matches: Sequence[Matches]
     scores: dict[str, Any]
+    perturbed: Mapping[str, Perturbed] = field(default_factory=dict)
 
-    def answers(self) -> dict[Place, tuple[Entry, State | None, Matches]]:
-        """Every answer, its state after matching, and the matches."""
+    def views(self) -> dict[str, AlignedTurns]:
+        """What the list of turns can show of it: its answers as they are, matched, perturbed, perturbed and matched."""
+        views = {"plain": self.aligned} | ({"fuzzy": self.matched} if self.matched else {})
+        for kind, found in self.perturbed.items():
+            if kind != "unchanged":
+                views |= {kind: found.plain, f"{kind}-fuzzy": found.fuzzy}
+        return views
+
+    def answers(self) -> dict[Place, tuple[Entry, dict[str, State], Matches]]:
+        """Every answer, its state in each view, and the matches."""
         plain = self.aligned.answers()
-        repaired = [entry.state for entry in self.matched.answers()] if self.matched else [None] * len(plain)
+        states = {view: [entry.state for entry in turns.answers()] for view, turns in self.views().items()}
         matches = self.matches or [{}] * len(plain)
         places = ((dialogue, index) for dialogue, index, answer in _places(self.aligned) if answer)
-        return dict(zip(places, zip(plain, repaired, matches, strict=True), strict=True))
+        seen = [dict(zip(states, found, strict=True)) for found in zip(*states.values(), strict=True)]
+        return dict(zip(places, zip(plain, seen, matches, strict=True), strict=True))
 
 
 def _places(aligned: AlignedTurns) -> Iterator[tuple[str, int, Entry | None]]:
@@ -77,17 +90,15 @@ def _answer(
     profile: Profile,
     gold: Entry,
     entry: Entry,
-    repaired: State | None,
+    states: Mapping[str, State],
     matches: Matches,
     heard: bool,
     domains: dict[str, str],
 ) -> Row:
-    values = {"predicted": profile.predicted(entry.state)}
+    repaired = states.get("fuzzy")
+    values = {_COLUMNS.get(view, view): profile.predicted(state) for view, state in states.items()}
     if gold.state is not None:
         values["gold"] = profile.gold(gold.state)
-    states = {"plain": entry.state}
-    if repaired is not None:
-        states["fuzzy"], values["repaired"] = repaired, profile.predicted(repaired)
     outcomes = {
         view: [] if gold.state is None else judge_turn(profile, gold.state, state, gold.dialogue, gold.index)
         for view, state in states.items()
@@ -98,6 +109,11 @@ def _answer(
         texts = {"-".join(slot): _text(value) for slot, value in values.get(kind, {}).items()}
         for name, slot in slots.items():
             slot[kind] = texts.get(name)
+    for view in (view for view in states if view not in _COLUMNS):
+        texts = {"-".join(slot): _text(value) for slot, value in values[view].items()}
+        for name, slot in slots.items():
+            if texts.get(name) != slot["predicted"]:
+                slot.setdefault("perturbed", {})[view] = texts.get(name)
     for view, found in outcomes.items():
         kinds = {"-".join(outcome.slot): outcome for outcome in found}
         for name, slot in slots.items():

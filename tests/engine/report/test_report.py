@@ -99,6 +99,23 @@ def test_partial_scores_are_sums_of_the_word_shares_that_the_turns_show(inputs, 
     assert credits == ["2.666667"] * 3, "partial precision, recall and F1 lead to turns that add up to them"
 
 
+def test_scores_of_perturbed_names_are_sums_over_turns_that_show_what_became_of_the_names(inputs):
+    ontology, _ = read_value_lists(inputs / "ontology.json", "all")
+    report_ = made(inputs, matcher=FuzzyMatcher(ontology, "paper"), robustness=True)
+    page = render(report_)
+    answers_ = [row["answers"][0] for row in report_.rows if row["scored"]]
+    for kind in ("typos", "paraphrases"):
+        for view, found in ((kind, "plain"), (f"{kind}-fuzzy", "fuzzy")):
+            counts = report_.robustness[0]["kinds"][kind][found]["counts"]
+            assert sum(is_right(answer, view) for answer in answers_) == counts["joint_correct"]
+            slots = [slot[view] for answer in answers_ for slot in answer["slots"].values()]
+            assert slots.count("substitution") == counts["substitutions"]
+            assert len(re.findall(f'href="#[^"]*match={view}"', page)) == 2, "JGA and slot F1"
+    misspelt = [slot for answer in answers_ for slot in answer["slots"].values() if "typos" in slot.get("perturbed", {})]
+    assert misspelt and all(slot["perturbed"]["typos"] != slot["predicted"] for slot in misspelt)
+    assert page == render(report_) and "misspelt, after fuzzy matching (oracle)</option>" in page
+
+
 def test_every_depth_has_an_interval_around_its_jga_and_a_table_of_one_dialogue_has_none(inputs, tmp_path):
     for tally in made(inputs).systems[0].scores["per_depth"].values():
         low, high = tally["jga_interval"]
