@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -26,7 +27,7 @@ class Link:
     """
 
     filters: Filters = field(default_factory=dict)
-    counts: dict[str, float] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def href(self) -> str:
@@ -34,4 +35,4 @@ class Link:
 
     def attribute(self) -> Markup:
         """What the list must count, for the tests that follow every link."""
-        return Markup(' data-counts="{}"').format(json.dumps(self.counts)) if self.counts else Markup("")
+        return Markup(' data-counts="{}"').format(json.dumps(dict(self.counts))) if self.counts else Markup("")

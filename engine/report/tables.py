@@ -211,7 +211,7 @@ def _difference_cells(comparison: Mapping[str, Any], key: str) -> list[Cell]:
     return [change, NOTHING if found["p_value"] is None else Cell(f"{found['p_value']:.4f}")]
 
 
-def _link(number: int, filters: Filters, counts: dict[str, float]) -> Link:
+def _link(number: int, filters: Filters, counts: Mapping[str, float]) -> Link:
     return Link(filters | ({"system": number} if number else {}), counts)
 
 

@@ -133,6 +133,22 @@ def test_how_answers_were_made_stands_in_every_line_and_in_the_report(trained, t
         assert (made["decoding"]["beams"], made["decoding"]["guard"]) == (1, True)
 
 
+def test_a_scoring_as_the_studio_starts_it_goes_on_after_an_interruption_and_is_not_overwritten_unasked(trained, talk, tmp_path):
+    write_manifest(tmp_path / "m.jsonl", talk[:1])
+    predictions = tmp_path / "p.jsonl"
+    arguments = ["evaluate", "--checkpoint", trained / "checkpoint", "--manifest", tmp_path / "m.jsonl", "--json"]
+    arguments += ["--predictions", predictions]
+    assert run(*arguments, "--resume").exit_code == 0, "there is no file yet"
+    whole = predictions.read_text()
+    assert json.loads(whole.splitlines()[0])["checkpoint_hash"] == weights_hash(trained / "checkpoint")
+    predictions.write_text(whole[: len(whole) // 2])
+    assert run(*arguments, "--resume").exit_code == 0
+    assert len(predictions.read_text().splitlines()) == len(whole.splitlines())
+    refused = run(*arguments)
+    assert refused.exit_code == 2 and "--overwrite" in refused.output and len(predictions.read_text()) >= len(whole) // 2
+    assert run(*arguments, "--overwrite").exit_code == 0
+
+
 def test_a_manifest_without_the_tasks_labels_is_refused_with_what_it_lacks(trained, dialogues):
     tracker = Tracker.load(trained / "checkpoint")
     with pytest.raises(DataError, match="prepare triplets"):
