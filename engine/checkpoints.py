@@ -1,6 +1,7 @@
 """A checkpoint folder: what was trained, and all that is needed to use it again on the same base models.
 
-checkpoint.json                format, name, model, prompt and decoding sections, stages done, what tells the base models apart
+checkpoint.json                format, name, model, prompt and decoding sections, stages done, what tells the base models and the
+                               weights apart
 connector.safetensors          connector and CTC parameters
 adapter.safetensors            the LLM's LoRA, where it has one
 encoder_adapter.safetensors    the encoder's LoRA, where it has one
@@ -12,6 +13,7 @@ MODEL_CARD.md                  optional
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -43,7 +45,7 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What ``checkpoint.json`` and ``ontology.json`` say."""
+    """What ``checkpoint.json`` and ``ontology.json`` say; ``weights`` is the `weights_hash`, known once they are loaded."""
 
     name: str
     model: ModelConfig
@@ -51,6 +53,7 @@ class CheckpointInfo:
     ontology: Ontology = field(default_factory=Ontology)
     stages: tuple[str, ...] = ()
     decoding: Mapping[TaskName, DecodingConfig] = field(default_factory=dict)
+    weights: str = ""
 
 
 def save_checkpoint(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype: torch.dtype | None = None) -> None:
@@ -118,6 +121,7 @@ def _write(model: SpeechLLM, info: CheckpointInfo, folder: Path, dtype: torch.dt
         "prompt": info.prompt.model_dump(),
         "stages": list(info.stages),
         "base": model.prints,
+        "weights": _weights_hash(folder, model.prints),
         "decoding": {task: decoding.model_dump() for task, decoding in info.decoding.items()},
     }
     (folder / "checkpoint.json").write_text(json.dumps(head, indent=1), encoding="utf-8")
@@ -144,6 +148,33 @@ def read_info(folder: str | Path) -> CheckpointInfo:
     except (ValueError, KeyError) as error:
         raise CheckpointError(f"{folder}: the checkpoint's description is damaged: {error}") from error
     return CheckpointInfo(head["name"], model, prompt, ontology, tuple(head.get("stages", ())), decoding)
+
+
+def weights_hash(folder: str | Path) -> str:
+    """A short hash that tells checkpoints apart which have one name: of the weights, and of what tells the base models apart.
+
+    It stands in ``checkpoint.json``; that of checkpoints of before is computed from their files.
+
+    Raises:
+        CheckpointError: not a checkpoint.
+    """
+    head = _head(Path(folder))
+    return head.get("weights") or _weights_hash(Path(folder), head.get("base", {}))
+
+
+def hash_weights(folder: Path) -> Any:
+    """The sha256 object of a checkpoint's weight files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return digest
+
+
+def _weights_hash(folder: Path, prints: Mapping[str, str]) -> str:
+    digest = hash_weights(folder)
+    digest.update(json.dumps(prints, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def _decoding(head: dict[str, Any]) -> dict[TaskName, DecodingConfig]:
@@ -192,7 +223,7 @@ def load_checkpoint(folder: str | Path | None = None, **changes: Any) -> tuple[S
         changes = {"quantization": "none"} | changes
     model = SpeechLLM(info.model.model_copy(update=changes))
     load_weights(model, folder)
-    return model, info
+    return model, replace(info, weights=weights_hash(folder))
 
 
 def _files(model: SpeechLLM) -> dict[str, dict[str, torch.Tensor]]:

@@ -192,10 +192,10 @@ def compare(
             _print_json(found.to_json() | ({"report": page} if page is not None else {}))
             return
         for name, score in found.figures["scores"].items():
-            low, high = score["interval"]
             print(
-                f"{name:8} {score['baseline']:.2f} % -> {score['system']:.2f} %, {score['difference']:+.2f} "
-                f"({low:+.2f} to {high:+.2f}), p = {score['p_value']:.4f}"
+                f"{name:14} {score['baseline']:.2f} % -> {score['system']:.2f} %, {score['difference']:+.2f}"
+                + ("" if score["interval"] is None else " ({:+.2f} to {:+.2f})".format(*score["interval"]))
+                + ("" if score["p_value"] is None else f", p = {score['p_value']:.4f}")
             )
         for slot, changes in found.figures["per_slot"].items():
             print(f"{slot:32} " + ", ".join(f"{number} {kind.replace('_', ' ')}" for kind, number in changes.items()))

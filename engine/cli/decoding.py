@@ -16,7 +16,7 @@ LengthPenalty = Annotated[float | None, typer.Option(help="Of beams: above 1 fav
 NoRepeatNgram = Annotated[int | None, typer.Option(min=0, help="No run of so many tokens occurs twice; for ASR, not for JSON.")]
 Grammar = Annotated[bool | None, typer.Option(help="Let only JSON of the ontology's domains and slots be written.")]
 MaxNewTokens = Annotated[int | None, typer.Option(min=1, help="The longest answer.")]
-Guard = Annotated[bool, typer.Option(help="Answer recordings without speech with no words and an unchanged state.")]
+Guard = Annotated[bool, typer.Option(help="Answer recordings without speech with no words and an unchanged state (dst, asr).")]
 History = Annotated[
     str,
     typer.Option(

@@ -45,6 +45,7 @@ def score(
     from engine.scoring.compare import compare_systems
     from engine.scoring.files import read_matcher, read_predictions, read_reference
     from engine.scoring.profiles import PROFILES, MwzEval
+    from engine.scoring.provenance import made_with
     from engine.scoring.report import score_files
     from engine.scoring.robustness import score_perturbed
 
@@ -63,7 +64,8 @@ def score(
             baseline = align(gold, read_predictions(compare), rules)
             before, after = (side.matched(matcher)[0] if matcher else side for side in (baseline, aligned))
             fuzzy_from = {"fuzzy": matcher and {"mode": matcher.mode} | matcher.ontology.origin()}
-            result["comparison"] = {"baseline": str(compare)} | fuzzy_from | compare_systems(before, after, rules, seed)
+            head = {"baseline": str(compare), "baseline_made": made_with(baseline)} | fuzzy_from
+            result["comparison"] = head | compare_systems(before, after, rules, seed)
         if matches and matcher:
             _write_matches(matches, matcher, *aligned.matched(matcher))
     print(json.dumps(result, ensure_ascii=False) if as_json else "\n".join(_readable(result)))
@@ -90,11 +92,14 @@ def _write_matches(path: Path, matcher: Any, matched: Any, found: list[Any]) -> 
 
 
 def _readable(result: dict[str, Any]) -> list[str]:
+    from engine.scoring.provenance import described
     from engine.scoring.robustness import NOTHING_TO_PERTURB
 
     oracle = " (oracle: its values include the test split's)" if result["oracle"] else ""
     ontology = f", fuzzy matching {result['fuzzy']['mode']}, ontology {result['ontology']}{oracle}" if result["fuzzy"] else ""
     lines = [f"profile {result['profile']}{ontology}; {result['dialogues']} dialogues, {result['user_turns']} user turns"]
+    if result["made"]:
+        lines.append(f"made with {described(result['made'])}")
     if result["unscored_dialogues"] or result["unscored_turns"]:
         lines.append(
             f"not scored, as the published evaluator leaves out what has no prediction: {len(result['unscored_dialogues'])} "
@@ -137,12 +142,15 @@ def _tables(result: dict[str, Any], oracle: str) -> list[str]:
 
 
 def _comparison(found: dict[str, Any], oracle: str) -> list[str]:
+    from engine.scoring.provenance import described
+
+    made = f", made with {described(found['baseline_made'])}" if found["baseline_made"] else ""
     matched = f", both after fuzzy matching {found['fuzzy']['mode']}{oracle}" if found["fuzzy"] else ""
-    lines = [f"against {found['baseline']}{matched}: turns {_changes(found['turns'])}"]
+    lines = [f"against {found['baseline']}{made}{matched}: turns {_changes(found['turns'])}"]
     for score, row in found["scores"].items():
         lines.append(
             f"{score:16} {_percent(row['baseline'])} -> {_percent(row['system'])}, difference {row['difference']:+.2f}"
-            f"{_interval(row['interval'])}, p = {row['p_value']:.4f}"
+            f"{_interval(row['interval'])}" + ("" if row["p_value"] is None else f", p = {row['p_value']:.4f}")
         )
     for depth, row in found["per_depth"].items():
         lines.append(f"  depth {depth:>3}, {row['turns']:>5} turns: JGA {_percent(row['baseline'])} -> {_percent(row['system'])}")

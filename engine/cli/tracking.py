@@ -48,7 +48,7 @@ def transcribe(
                 if as_json:
                     print(json.dumps({"file": str(path), "error": str(error)}, ensure_ascii=False), flush=True)
                 continue
-            result = {"file": str(path)} | {key: getattr(prediction, key) for key in _TURN_KEYS}
+            result = {"file": str(path)} | {key: getattr(prediction, key) for key in _TURN_KEYS} | tracker.settings()
             text = f"{path}: {_readable(prediction)}"
             print(json.dumps(result, ensure_ascii=False) if as_json else text, flush=True)
     raise typer.Exit(2 if failed else 0)
@@ -108,6 +108,7 @@ def evaluate(
         typer.Option(help="How values are matched with the checkpoint's ontology; typed asks the audio where entries tie."),
     ] = "paper",
     resume: Annotated[bool, typer.Option(help="Go on from what the predictions file holds already.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Lose what the predictions file holds already.")] = False,
     task: Annotated[
         TaskName, typer.Option(help="dst tracks whole dialogues; any other task's examples are answered one by one.")
     ] = "dst",
@@ -118,19 +119,25 @@ def evaluate(
     from engine.config import RecipeError
     from engine.tasks import TASKS, IndependentTask
     from engine.tracking import evaluate_dialogues, evaluate_task
+    from engine.tracking.predictions import refuse_to_overwrite
 
     alone = isinstance(TASKS[task], IndependentTask)
     settings = {"beams": beams, "length_penalty": length_penalty, "no_repeat_ngram": no_repeat_ngram, "grammar": grammar}
     with errors(as_json):
         if resume and (alone or predictions is None):
             raise RecipeError("--resume goes on from a file of --predictions, and of task dst only")
+        if resume and overwrite:
+            raise RecipeError("--resume goes on from the predictions file, --overwrite loses it: give one of them")
+        if predictions is not None and not (resume or overwrite):
+            refuse_to_overwrite(predictions)
         dialogues = read_spoken(manifest, corpus, split)[:limit]
         tracker = load_tracker(checkpoint, device, task, speakers, guard, max_new_tokens=max_new_tokens, **settings)
         if alone:
             with predictions.open("w", encoding="utf-8") if predictions else nullcontext() as file:
                 report, answers = evaluate_task(tracker, dialogues, task, batch=batch)
                 if file:
-                    file.writelines(json.dumps(answer.to_json(), ensure_ascii=False) + "\n" for answer in answers)
+                    made = tracker.settings(task)
+                    file.writelines(json.dumps(answer.to_json() | made, ensure_ascii=False) + "\n" for answer in answers)
         else:
             chosen = choose_history(history, dialogues)
             report, _ = evaluate_dialogues(
@@ -156,16 +163,18 @@ def calibrate(
     """Fit confidences on held-out corrected dialogues, so that of slots with 80 % some 80 % are right."""
     from engine.dialogue import ManifestError
     from engine.tracking import Tracker, track_dialogues
-    from engine.tracking.calibration import calibrate_on, write_calibration
+    from engine.tracking.calibration import calibrate_on, check_checkpoint, refuse_test_split, write_calibration
     from engine.tracking.predictions import read_predictions
 
     with errors():
         dialogues = read(manifest)
+        refuse_test_split(dialogues)
         if predictions is None:
             tracker = Tracker.load(checkpoint, device, calibrated=False)
             turns = list(track_dialogues(tracker, dialogues, batch=batch))
         else:
             turns = read_predictions(predictions)
+            check_checkpoint(turns, checkpoint)
         try:
             calibration = calibrate_on(turns, dialogues, [Path(*path.absolute().parts[-2:]).as_posix() for path in manifest])
         except ValueError as error:
@@ -173,7 +182,8 @@ def calibrate(
         path = write_calibration(checkpoint, calibration)
     print(
         f"{path}: {calibration.slots} slots, {100 * calibration.right / calibration.slots:.1f} % of them right; expected "
-        f"calibration error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after"
+        f"calibration error {100 * calibration.ece_before:.2f} % before, {100 * calibration.ece_after:.2f} % after, "
+        "on the same turns"
     )
 
 

@@ -12,13 +12,14 @@ from engine.dialogue import Dialogue, Turn, read_manifest
 from engine.postprocess import FuzzyMatcher
 from engine.report.clips import Clips, make_clips
 from engine.report.page import Report
-from engine.report.turns import System, add_depth_intervals, is_right, turn_rows
+from engine.report.turns import System, is_right, turn_rows
 from engine.scoring import Profile
 from engine.scoring.align import align
 from engine.scoring.compare import compare_systems
 from engine.scoring.files import ScoredFile, read_predictions, read_reference
+from engine.scoring.provenance import ORACLE_HISTORY
 from engine.scoring.report import score_files
-from engine.scoring.robustness import score_perturbed
+from engine.scoring.robustness import perturb, score_kinds
 
 AudioChoice = Literal["all", "wrong", "none"]
 # What belongs to one turn, even where a file happens to say the same for all of them.
@@ -51,12 +52,11 @@ def build(manifest: Path, files: Sequence[Path], names: Sequence[str], options: 
     systems = [_system(reference, file, name, options) for file, name in zip(files, names, strict=True)]
     dialogues = _dialogues(reference, manifest, systems[0])
     rows, domains = turn_rows(systems, options.profile)
-    add_depth_intervals(systems, rows)
     report = Report(dialogues, systems, rows, domains)
     if len(systems) == 2:
         report.comparison = compare_systems(systems[0].aligned, systems[1].aligned, options.profile)
     if options.robustness and options.matcher:
-        report.robustness = [score_perturbed(system.aligned, options.profile, options.matcher) for system in systems]
+        report.robustness = [score_kinds(system.perturbed, options.profile, options.matcher) for system in systems]
     report.clips = _clips(report, options)
     for number, seconds in report.clips.seconds.items():
         rows[number]["seconds"] = round(seconds, 1)
@@ -72,7 +72,7 @@ def _system(reference: ScoredFile, file: Path, name: str, options: Options) -> S
     matched, matches = aligned.matched(options.matcher)
     scores["fuzzy"] = {"mode": options.matcher.mode} | options.matcher.ontology.origin()
     scores["fuzzy"] |= matched.score(options.profile).to_json()
-    return System(name, aligned, matched, matches, scores)
+    return System(name, aligned, matched, matches, scores, perturb(aligned, options.matcher) if options.robustness else {})
 
 
 def _dialogues(reference: ScoredFile, manifest: Path, system: System) -> list[Dialogue]:
@@ -129,6 +129,8 @@ def _recorded(system: System) -> dict[str, str]:
         for key, value in answer.details.items():
             if key not in _TURN_KEYS:
                 found.setdefault(key, set()).add(_readable(value))
+    if found.get("history") == {"oracle"}:
+        found["history"] = {ORACLE_HISTORY}
     return {key.replace("_", " "): texts.pop() for key, texts in found.items() if len(texts) == 1}
 
 

@@ -32,7 +32,7 @@ def _by_depth(systems: Sequence[System]) -> Figure | None:
     marks = []
     for number, system in enumerate(systems):
         for depth, tally in system.scores["per_depth"].items():
-            turns, right, bounds = tally["counts"]["turns"], tally["counts"]["joint_correct"], tally.get("jga_interval")
+            turns, right, bounds = tally["counts"]["turns"], tally["counts"]["joint_correct"], tally["jga_interval"]
             if tally["jga"] is not None:
                 label = f"{system.name}, depth {depth}: JGA {tally['jga']:.1f} %, {right} of {turns} turns"
                 label += f" (95 % interval {interval(bounds)})" if bounds else ""

@@ -62,6 +62,15 @@ class Report:
         """The first system's scores after fuzzy matching; None where no ontology was given."""
         return self.systems[0].scores["fuzzy"]
 
+    @property
+    def views(self) -> dict[str, str]:
+        """What the list of turns can judge instead of the answers as they are, and how it is called."""
+        matched = "after fuzzy matching" + (" (oracle)" if self.fuzzy and self.fuzzy["oracle"] else "")
+        names = {"typos": "misspelt", "paraphrases": "paraphrased"}
+        views = (view for view in self.systems[0].views() if view != "plain")
+        kinds = {view: names.get(view.removesuffix("-fuzzy"), "") for view in views}
+        return {view: ", ".join(filter(None, (kind, matched if view.endswith("fuzzy") else ""))) for view, kind in kinds.items()}
+
     def numbers(self) -> dict[str, Any]:
         """The page's numbers as a JSON object: ``facts``, ``systems`` with their scores, ``comparison``, ``robustness``.
 
@@ -100,7 +109,7 @@ def render(report: Report) -> str:
         data=as_script(_data(report)),
         scores=[
             tables.state_table(report.systems, report.comparison),
-            tables.word_table(report.systems, report.rows),
+            tables.word_table(report.systems, report.rows, report.comparison),
             *([tables.robustness_table(report.systems, report.robustness)] if report.robustness else []),
         ],
         statuses=tables.status_cells(report.systems, report.rows),
@@ -126,6 +135,7 @@ def _data(report: Report) -> dict[str, Any]:
     return {
         "systems": [system.name for system in report.systems],
         "fuzzy": report.fuzzy and {"oracle": report.fuzzy["oracle"]},
+        "views": report.views,
         "audio": any(turn.audio for dialogue in report.dialogues for turn in dialogue.turns),
         "bins": [f"{place / BINS:.1f} to {(place + 1) / BINS:.1f}" for place in range(BINS)],
         "domains": report.domains,

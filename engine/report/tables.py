@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.report.links import Filters, Link
+from engine.report.links import Filters, Link, rounded
 from engine.report.turns import Row, System, by_dialogue, is_right, pair_status, share
 from engine.scoring.robustness import NOTHING_TO_PERTURB
+from engine.scoring.states import PARTIAL_SCORES
 
 SLOT_COUNTS = ("reference_slots", "predicted_slots", "correct", "substitutions", "insertions", "deletions")
 STATE_SCORES = {
@@ -93,9 +94,7 @@ def state_table(systems: Sequence[System], comparison: Mapping[str, Any] | None)
         if all(cell.text == NOTHING.text for cell in cells[1:]):
             continue
         if comparison:
-            found = comparison["scores"].get(key)
-            cells.append(Cell(f"{found['difference']:+.2f}", note=interval(found["interval"])) if found else NOTHING)
-            cells.append(Cell(f"{found['p_value']:.4f}") if found else NOTHING)
+            cells += _difference_cells(comparison, key)
         rows.append(cells)
     if not comparison:
         return Table("Dialogue states", ["score", *names], rows, note)
@@ -109,28 +108,34 @@ def robustness_table(systems: Sequence[System], robustness: Sequence[Mapping[str
     body = []
     for kind in robustness[0]["kinds"]:
         cells = [Cell(kind)]
-        for found in robustness:
+        for number, found in enumerate(robustness):
             row = found["kinds"][kind]
             cells.append(Cell(str(row["values"])))
+            shown = kind if kind != "unchanged" else ""
+            matches = {"plain": shown, "fuzzy": f"{shown}-fuzzy".lstrip("-")}
             cells += [
-                Cell(percent(row[view][score]), oracle=view == "fuzzy" and row["fuzzy"]["oracle"])
+                _state_cell(row[view], score, {"match": match} if match else {}, number)
                 for score in ("jga", "slot_f1")
-                for view in ("plain", "fuzzy")
+                for view, match in matches.items()
             ]
         body.append(cells)
     columns = ["values changed", "JGA %", "JGA % fuzzy", "slot F1 %", "slot F1 % fuzzy"]
     groups = [("", 1), *((system.name, len(columns)) for system in systems)] if len(systems) == 2 else ()
-    note = "Predicted names and codes are changed before scoring, so these numbers belong to no turn of the list."
+    note = "Predicted names and codes are changed before scoring; the turns that a number leads to show what they became."
     if not any(row["values"] for found in robustness for row in found["kinds"].values()):
         note = f"Here {NOTHING_TO_PERTURB}."
     return Table("Named-entity robustness", ["predictions", *columns * len(systems)], body, note, groups)
 
 
-def word_table(systems: Sequence[System], rows: Sequence[Row]) -> Table:
-    """WER and what it is made of; words written for non-speech; answers that are not JSON."""
+def word_table(systems: Sequence[System], rows: Sequence[Row], comparison: Mapping[str, Any] | None) -> Table:
+    """WER and what it is made of; words written for non-speech; answers that are not JSON; of two systems, the WER's change."""
     columns = [_word_cells(system.scores, rows, number) for number, system in enumerate(systems)]
     body = [[Cell(name), *(column.get(name, NOTHING) for column in columns)] for name in max(columns, key=len)]
-    return Table("Transcripts", ["score", *(system.name if len(systems) == 2 else "all turns" for system in systems)], body)
+    if not comparison:
+        return Table("Transcripts", ["score", "all turns"], body)
+    for row in body:
+        row += _difference_cells(comparison, "wer" if row[0].text == "WER %" else "")
+    return Table("Transcripts", ["score", *(system.name for system in systems), "difference, points", "p"], body)
 
 
 def breakdown_table(which: Breakdown, systems: Sequence[System], rows: Sequence[Row], domains: Mapping[str, str]) -> Table:
@@ -198,7 +203,15 @@ def status_cells(systems: Sequence[System], rows: Sequence[Row]) -> list[tuple[s
     return [(name, Cell(str(found[name]), Link({"status": name}, {"turns": found[name]}))) for name in names]
 
 
-def _link(number: int, filters: Filters, counts: dict[str, int]) -> Link:
+def _difference_cells(comparison: Mapping[str, Any], key: str) -> list[Cell]:
+    found = comparison["scores"].get(key)
+    if not found:
+        return [NOTHING, NOTHING]
+    change = Cell(f"{found['difference']:+.2f}", note=interval(found["interval"]))
+    return [change, NOTHING if found["p_value"] is None else Cell(f"{found['p_value']:.4f}")]
+
+
+def _link(number: int, filters: Filters, counts: Mapping[str, float]) -> Link:
     return Link(filters | ({"system": number} if number else {}), counts)
 
 
@@ -210,8 +223,10 @@ def _state_cell(scores: Mapping[str, Any], key: str, filters: Filters, number: i
         expected = {"right": counts["joint_correct"], "wrong": counts["turns"] - counts["joint_correct"]}
     else:
         expected = {name: counts[name] for name in SLOT_COUNTS}
+    if key in PARTIAL_SCORES:
+        expected |= {name: rounded(counts[name]) for name in ("precision_credit", "recall_credit")}
     link = _link(number, {"scored": 1, **filters}, expected)
-    return Cell(percent(scores[key]), link, interval(scores.get(f"{key}_interval")), bool(filters and scores["oracle"]))
+    return Cell(percent(scores[key]), link, interval(scores.get(f"{key}_interval")), bool(filters and scores.get("oracle")))
 
 
 def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> dict[str, Cell]:
@@ -231,7 +246,8 @@ def _word_cells(scores: Mapping[str, Any], rows: Sequence[Row], number: int) -> 
         count("turns without speech", "nonspeech", {"speech": "none"}, "turns")
         written = {"turns": round(words["nonspeech_rate"] * words["nonspeech"] / 100)}
         link = _link(number, {"speech": "none", "words": "any"}, written)
-        cells["words written for them, % of these turns"] = Cell(percent(words["nonspeech_rate"]), link)
+        bounds = interval(words["nonspeech_interval"])
+        cells["words written for them, % of these turns"] = Cell(percent(words["nonspeech_rate"]), link, bounds)
         count("words written for them", "nonspeech_insertions", {"speech": "none"}, "word_insertions")
     answers = [row["answers"][number] for row in rows if row["answers"][number]]
     if not any(answer["raw"] for answer in answers):
@@ -244,12 +260,13 @@ def _tally_cells(tally: Mapping[str, Any], where: Filters, number: int, paired: 
     counts = tally["counts"]
     slots = {name: counts[name] for name in SLOT_COUNTS}
     where = {"scored": 1, **where}
+    bounds = {score: "" if paired else interval(tally.get(f"{score}_interval")) for score in ("jga", "ser", "slot_f1")}
     right = {"right": counts["joint_correct"], "wrong": counts["turns"] - counts["joint_correct"]}
     cells = [
         Cell(str(counts["turns"]), _link(number, where, {"turns": counts["turns"]})),
-        Cell(percent(tally["jga"]), _link(number, where, right), "" if paired else interval(tally.get("jga_interval"))),
-        Cell(percent(tally["ser"]), _link(number, where, slots)),
-        Cell(percent(tally["slot_f1"]), _link(number, where, slots)),
+        Cell(percent(tally["jga"]), _link(number, where, right), bounds["jga"]),
+        Cell(percent(tally["ser"]), _link(number, where, slots), bounds["ser"]),
+        Cell(percent(tally["slot_f1"]), _link(number, where, slots), bounds["slot_f1"]),
     ]
     if paired:
         return cells

@@ -8,41 +8,54 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.dialogue import State
-from engine.scoring import Profile, bootstrap_interval
+from engine.scoring import Profile
 from engine.scoring.align import AlignedTurns, Matches
 from engine.scoring.files import Entry
 from engine.scoring.reliability import bin_of
+from engine.scoring.robustness import Perturbed
 from engine.scoring.states import Outcome, judge_turn
-from engine.scoring.wer import align_words
+from engine.scoring.wer import align_words, count_errors
 
 Row = dict[str, Any]  # one turn, as the page's script reads it
 Place = tuple[str, int]  # dialogue and index of the user turn
 BINS = 10  # of confidence
 
+_COLUMNS = {"plain": "predicted", "fuzzy": "repaired"}  # the views whose values always stand in the list
 _PAIR_STATUS = {(False, True): "fixed", (True, False): "broken", (False, False): "still-wrong", (True, True): "still-right"}
 
 
 @dataclass(frozen=True)
 class System:
-    """One system: its name, its answers, the same after fuzzy matching with the matches made (if any were), its scores."""
+    """One system: its name, its answers, the same after fuzzy matching with the matches made (if any were), its scores, its
+    answers with names and codes perturbed."""
 
     name: str
     aligned: AlignedTurns
     matched: AlignedTurns | None
     matches: Sequence[Matches]
     scores: dict[str, Any]
+    perturbed: Mapping[str, Perturbed] = field(default_factory=dict)
 
-    def answers(self) -> dict[Place, tuple[Entry, State | None, Matches]]:
-        """Every answer, its state after matching, and the matches."""
+    def views(self) -> dict[str, AlignedTurns]:
+        """What the list of turns can show of it: its answers as they are, matched, perturbed, perturbed and matched."""
+        views = {"plain": self.aligned} | ({"fuzzy": self.matched} if self.matched else {})
+        for kind, found in self.perturbed.items():
+            if kind != "unchanged":
+                views |= {kind: found.plain, f"{kind}-fuzzy": found.fuzzy}
+        return views
+
+    def answers(self) -> dict[Place, tuple[Entry, dict[str, State], Matches]]:
+        """Every answer, its state in each view, and the matches."""
         plain = self.aligned.answers()
-        repaired = [entry.state for entry in self.matched.answers()] if self.matched else [None] * len(plain)
+        states = {view: [entry.state for entry in turns.answers()] for view, turns in self.views().items()}
         matches = self.matches or [{}] * len(plain)
         places = ((dialogue, index) for dialogue, index, answer in _places(self.aligned) if answer)
-        return dict(zip(places, zip(plain, repaired, matches, strict=True), strict=True))
+        seen = [dict(zip(states, found, strict=True)) for found in zip(*states.values(), strict=True)]
+        return dict(zip(places, zip(plain, seen, matches, strict=True), strict=True))
 
 
 def _places(aligned: AlignedTurns) -> Iterator[tuple[str, int, Entry | None]]:
@@ -77,17 +90,15 @@ def _answer(
     profile: Profile,
     gold: Entry,
     entry: Entry,
-    repaired: State | None,
+    states: Mapping[str, State],
     matches: Matches,
     heard: bool,
     domains: dict[str, str],
 ) -> Row:
-    values = {"predicted": profile.predicted(entry.state)}
+    repaired = states.get("fuzzy")
+    values = {_COLUMNS.get(view, view): profile.predicted(state) for view, state in states.items()}
     if gold.state is not None:
         values["gold"] = profile.gold(gold.state)
-    states = {"plain": entry.state}
-    if repaired is not None:
-        states["fuzzy"], values["repaired"] = repaired, profile.predicted(repaired)
     outcomes = {
         view: [] if gold.state is None else judge_turn(profile, gold.state, state, gold.dialogue, gold.index)
         for view, state in states.items()
@@ -98,12 +109,19 @@ def _answer(
         texts = {"-".join(slot): _text(value) for slot, value in values.get(kind, {}).items()}
         for name, slot in slots.items():
             slot[kind] = texts.get(name)
+    for view in (view for view in states if view not in _COLUMNS):
+        texts = {"-".join(slot): _text(value) for slot, value in values[view].items()}
+        for name, slot in slots.items():
+            if texts.get(name) != slot["predicted"]:
+                slot.setdefault("perturbed", {})[view] = texts.get(name)
     for view, found in outcomes.items():
         kinds = {"-".join(outcome.slot): outcome for outcome in found}
         for name, slot in slots.items():
             slot[view] = _kind(kinds[name]) if name in kinds else None
             if name in kinds and kinds[name].credited != kinds[name].same:
                 slot.setdefault("credited", {})[view] = kinds[name].credited
+            if slot[view] == "substitution" and kinds[name].word_precision:
+                slot.setdefault("shares", {})[view] = [kinds[name].word_precision, kinds[name].word_recall]
     for name, confidence in _by_slot(profile, entry.state, entry.details.get("confidence") or {}):
         if name in slots:
             slots[name] |= {"confidence": confidence, "bin": bin_of(confidence, BINS)}
@@ -168,25 +186,13 @@ def by_dialogue(rows: Sequence[Row], systems: int) -> list[tuple[int, list[Count
         for own, answer in zip(counts, row["answers"], strict=True):
             if answer is None:
                 continue
-            for kind, said, heard in answer.get("words", []):
-                own["words"] += len(said.split())
-                own["word_errors"] += max(len(said.split()), len(heard.split())) if kind != "equal" else 0
+            errors, words = count_errors(answer.get("words", []))
+            own["word_errors"] += errors
+            own["words"] += words
             own["turns"] += 1
             own["scored"] += row["scored"]
             own["right"] += row["scored"] and is_right(answer)
     return sorted(found.items(), key=lambda item: (share(item[1][-1]["right"], item[1][-1]["scored"]) or 0.0, item[0]))
-
-
-def add_depth_intervals(systems: Sequence[System], rows: Sequence[Row]) -> None:
-    """Give every depth's JGA its 95 % interval: a dialogue has one turn of a depth, so the turns are what is drawn."""
-    for number, system in enumerate(systems):
-        for view, scores in (("plain", system.scores), ("fuzzy", system.scores["fuzzy"] or {})):
-            right: dict[str, list[int]] = {}
-            for row in rows if scores else ():
-                if row["scored"] and row["answers"][number]:
-                    right.setdefault(str(row["depth"]), []).append(is_right(row["answers"][number], view))
-            for depth, tally in scores.get("per_depth", {}).items():
-                tally["jga_interval"] = bootstrap_interval(right[depth], [1] * len(right[depth]))
 
 
 def share(part: int, whole: int) -> float | None:

@@ -30,7 +30,8 @@ class Entry:
     """One user turn of a file: the dialogue as it is named there, and the turn's place in it.
 
     ``state`` is as it was read, None without a label; ``turn_id`` is None where turns are counted.
-    ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others.
+    ``details`` are the further keys of our own predictions, as they were read: ``confidence``, ``raw``, ``valid`` and others;
+    of a manifest's turns ``audio``, ``start``, ``end`` and ``channel``.
     ``depth`` is 1 for the dialogue's first user turn; those that no system is to answer count too.
     """
 
@@ -232,7 +233,7 @@ def _manifest(path: str | Path, text: str) -> ScoredFile:
         raise FileError(str(error)) from error
     entries = {
         dialogue: [
-            Entry(dialogue, index, turn.state, turn.transcript, turn.turn_id, depth=depth)
+            Entry(dialogue, index, turn.state, turn.transcript, turn.turn_id, vars(turn), depth=depth)
             for index, (depth, turn) in enumerate(turns)
         ]
         for dialogue, turns in turns_to_answer(dialogues).items()

@@ -11,6 +11,7 @@ from engine.postprocess import FuzzyMatcher, FuzzyMode
 from engine.scoring.align import AlignedTurns
 from engine.scoring.files import turns_to_answer
 from engine.scoring.profiles import STRICT, Profile
+from engine.scoring.provenance import made_with
 from engine.scoring.states import PARTIAL_SCORES, SCORES, ScoreError, score_states
 from engine.scoring.wer import WerResult, wer
 
@@ -99,14 +100,14 @@ def score_files(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher |
     Returns:
         The object of `report`, but without WER where a side has no transcripts; and where states were matched their
         scores before it under ``plain``, and under ``fuzzy`` only ``mode``, ``ontology``, ``oracle`` and how many of the
-        ``compared`` values ``changed``.
+        ``compared`` values ``changed``. ``made`` is how the predictions were made, see `made_with`.
 
     Raises:
-        FileError: a state cannot be scored or matched, with its file and line.
+        FileError: a state cannot be scored or matched, or predictions of several systems or other recordings; with file and line.
     """
+    result: dict[str, Any] = {"made": made_with(aligned)}
     matched, matches = aligned.matched(matcher) if matcher else (aligned, [])
     scores = matched.score(profile)
-    result: dict[str, Any] = {}
     pairs = [(gold, answer) for found in aligned.turns.values() for gold, answer in found if answer]
     if any(gold.transcript is not None and answer.transcript is not None for gold, answer in pairs):
         result |= _wer((gold.transcript, answer.transcript or "", gold.dialogue) for gold, answer in pairs)
@@ -117,7 +118,7 @@ def score_files(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher |
     made = [match for state in matches for slots in state.values() for match in slots.values()]
     origin = matcher.ontology.origin()
     counted = {"compared": len(made), "changed": sum(match.value != match.heard for match in made)}
-    plain = aligned.score(profile).to_json()
+    plain = aligned.score(profile).total_json()
     return (
         result
         | origin

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from engine.dialogue import DONTCARE, State, accepted
@@ -16,40 +17,73 @@ from engine.postprocess import FuzzyMatcher
 from engine.postprocess.normalise import normalise_slot, normalise_value, slot_type
 from engine.scoring.align import AlignedTurns
 from engine.scoring.profiles import Profile
-from engine.scoring.states import SCORES
+from engine.scoring.states import SCORES, StateScores
 
 _ENTITY_SLOTS = ("name", "destination", "departure")
 NOTHING_TO_PERTURB = "no predicted slot holds names or codes, so there was nothing to misspell or paraphrase"
 _GENERIC = ("restaurant", "hotel", "guesthouse", "house", "college", "museum", "lodge", "bar", "cafe", "station", "centre")
 
 
-def score_perturbed(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher, seed: int = 0) -> dict[str, Any]:
-    """Score unchanged, misspelt and paraphrased predictions.
+@dataclass(frozen=True)
+class Perturbed:
+    """Predictions with ``values`` different names and codes changed, as they are then and after matching."""
 
-    Returns:
-        ``seed``, and under ``kinds`` for ``unchanged``, ``typos`` and ``paraphrases``: how many ``values`` were changed,
-        and the scores ``plain`` and ``fuzzy``, the latter with ``mode``, ``ontology`` and ``oracle``.
+    values: int
+    plain: AlignedTurns
+    fuzzy: AlignedTurns
+
+
+def perturb(aligned: AlignedTurns, matcher: FuzzyMatcher, seed: int = 0) -> dict[str, Perturbed]:
+    """Unchanged, misspelt and paraphrased predictions (``unchanged``, ``typos``, ``paraphrases``).
 
     Raises:
-        FileError: a state cannot be scored or matched, with its file and line.
+        FileError: a state cannot be matched, with its file and line.
     """
     kinds: dict[str, Callable[[str, str, random.Random], str]] = {
         "unchanged": lambda value, _slot, _random: value,
         "typos": lambda value, _slot, generator: misspell(value, generator),
         "paraphrases": lambda value, slot, generator: paraphrase(value, slot, generator),
     }
-    origin = matcher.ontology.origin()
-    result: dict[str, Any] = {}
+    found = {}
     for kind, change in kinds.items():
-        perturbed, changed = _perturb([answer.state for answer in aligned.answers()], change, seed)
-        turns = aligned.with_states(perturbed)
-        plain, fuzzy = turns.score(profile).total, turns.matched(matcher)[0].score(profile).total
-        result[kind] = {
-            "values": changed,
-            "plain": {score: getattr(plain, score) for score in SCORES},
-            "fuzzy": {"mode": matcher.mode} | origin | {score: getattr(fuzzy, score) for score in SCORES},
-        }
-    return {"seed": seed, "kinds": result}
+        states, changed = _perturb([answer.state for answer in aligned.answers()], change, seed)
+        turns = aligned.with_states(states)
+        found[kind] = Perturbed(changed, turns, turns.matched(matcher)[0])
+    return found
+
+
+def score_perturbed(aligned: AlignedTurns, profile: Profile, matcher: FuzzyMatcher, seed: int = 0) -> dict[str, Any]:
+    """`score_kinds` of what `perturb` makes of predictions. Raises FileError."""
+    return score_kinds(perturb(aligned, matcher, seed), profile, matcher, seed)
+
+
+def score_kinds(perturbed: Mapping[str, Perturbed], profile: Profile, matcher: FuzzyMatcher, seed: int = 0) -> dict[str, Any]:
+    """Score perturbed predictions.
+
+    Returns:
+        ``seed``, and under ``kinds`` for each: how many ``values`` were changed, and the scores with their intervals and
+        counts ``plain`` and ``fuzzy``, the latter with ``mode``, ``ontology`` and ``oracle``.
+
+    Raises:
+        FileError: a state cannot be scored, with its file and line.
+    """
+    origin = matcher.ontology.origin()
+    return {
+        "seed": seed,
+        "kinds": {
+            kind: {
+                "values": found.values,
+                "plain": _scores(found.plain.score(profile)),
+                "fuzzy": {"mode": matcher.mode} | origin | _scores(found.fuzzy.score(profile)),
+            }
+            for kind, found in perturbed.items()
+        },
+    }
+
+
+def _scores(scores: StateScores) -> dict[str, Any]:
+    total = scores.total_json()
+    return {key: total.get(key) for score in SCORES for key in (score, f"{score}_interval")} | {"counts": total["counts"]}
 
 
 def misspell(value: str, generator: random.Random) -> str:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from engine.dialogue import State
-from engine.scoring.bootstrap import Interval, bootstrap_interval
+from engine.scoring.bootstrap import Interval, draws, percentages, percentile_interval
 from engine.scoring.partial import best_overlap, harmonic_mean
 from engine.scoring.profiles import STRICT, Profile, Slot, StateError, Values
 
 SCORES = ("jga", "ser", "slot_f1", "slot_precision", "slot_recall")
 PARTIAL_SCORES = ("partial_f1", "partial_precision", "partial_recall")
+SHARES = {  # what each score counts, and of what; the partial F1 is the harmonic mean of two of them
+    "jga": ("joint_correct", "turns"),
+    "ser": ("errors", "reference_slots"),
+    "slot_f1": ("correct_twice", "slots"),
+    "slot_precision": ("correct", "predicted_slots"),
+    "slot_recall": ("correct", "reference_slots"),
+    "partial_precision": ("precision_credit", "predicted_slots"),
+    "partial_recall": ("recall_credit", "reference_slots"),
+}
 
 
 class ScoreError(ValueError):
@@ -60,7 +72,8 @@ class Tally:
     """Counts over user turns, and the scores they give, in percent; a score is None where nothing could be counted.
 
     In the table of a domain or slot, ``turns`` are those where it occurs in reference or prediction, and ``jga`` is the
-    share of them where all of it is right. ``margin`` is the profile's addition to divisors.
+    share of them where all of it is right. ``margin`` is the profile's addition to divisors. ``by_dialogue`` are the same
+    counts of each dialogue that has any.
     """
 
     turns: int = 0
@@ -74,9 +87,12 @@ class Tally:
     precision_credit: float = field(default=0.0, repr=False)
     recall_credit: float = field(default=0.0, repr=False)
     margin: float = field(default=0.0, repr=False)
+    by_dialogue: dict[str, Tally] = field(default_factory=dict, repr=False)
 
-    def add(self, outcomes: Iterable[Outcome]) -> None:
-        """Count one turn."""
+    def add(self, outcomes: Sequence[Outcome], dialogue: str | None = None) -> None:
+        """Count one turn; of a dialogue, in its own counts too."""
+        if dialogue is not None:
+            self.by_dialogue.setdefault(dialogue, Tally(margin=self.margin)).add(outcomes)
         self.turns += 1
         joint = True
         for outcome in outcomes:
@@ -96,6 +112,15 @@ class Tally:
     @property
     def errors(self) -> int:
         return self.substitutions + self.insertions + self.deletions
+
+    @property
+    def slots(self) -> int:
+        return self.reference_slots + self.predicted_slots
+
+    @property
+    def correct_twice(self) -> int:
+        """As many as `slots` where all are right."""
+        return 2 * self.correct
 
     @property
     def jga(self) -> float | None:
@@ -118,7 +143,7 @@ class Tally:
     @property
     def slot_f1(self) -> float | None:
         if not self.margin:
-            return self._percent(2 * self.correct, self.reference_slots + self.predicted_slots)
+            return self._percent(self.correct_twice, self.slots)
         precision = self.correct / (self.predicted_slots + self.margin)  # as the published programs do it, to the last digit
         recall = self.correct / (self.reference_slots + self.margin)
         return 2 * precision * recall / (precision + recall + self.margin) * 100
@@ -140,9 +165,11 @@ class Tally:
         return harmonic_mean(precision, recall)
 
     @property
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, float]:
+        """What the scores are computed from; the credits are sums of word shares."""
         names = ("turns", "joint_correct", "reference_slots", "predicted_slots", "correct")
-        return {name: getattr(self, name) for name in (*names, "substitutions", "insertions", "deletions")}
+        credits = ("precision_credit", "recall_credit")
+        return {name: getattr(self, name) for name in (*names, "substitutions", "insertions", "deletions", *credits)}
 
     def to_json(self) -> dict[str, Any]:
         """The scores, and the counts under ``counts``."""
@@ -162,27 +189,43 @@ class StateScores:
 
     profile: Profile = STRICT
     total: Tally = field(default_factory=Tally)
-    per_dialogue: dict[str, Tally] = field(default_factory=dict)
     per_domain: dict[str, Tally] = field(default_factory=dict)
     per_slot: dict[str, Tally] = field(default_factory=dict)
     per_depth: dict[int, Tally] = field(default_factory=dict)
     unscored_dialogues: list[str] = field(default_factory=list)
     unscored_turns: int = 0
 
-    def interval(self, score: str) -> Interval | None:
-        """95 % bootstrap interval over dialogues of ``jga``, ``ser``, ``slot_f1``, ``slot_precision`` or ``slot_recall``."""
-        tallies = self.per_dialogue.values()
-        parts = {
-            "jga": [(tally.joint_correct, tally.turns) for tally in tallies],
-            "ser": [(tally.errors, tally.reference_slots) for tally in tallies],
-            "slot_f1": [(2 * tally.correct, tally.reference_slots + tally.predicted_slots) for tally in tallies],
-            "slot_precision": [(tally.correct, tally.predicted_slots) for tally in tallies],
-            "slot_recall": [(tally.correct, tally.reference_slots) for tally in tallies],
-        }[score]
-        return bootstrap_interval([part for part, _ in parts], [whole for _, whole in parts])
+    @property
+    def per_dialogue(self) -> dict[str, Tally]:
+        """Of every dialogue that was scored; also of one without a labelled turn."""
+        return self.total.by_dialogue
+
+    @cached_property
+    def _drawn(self) -> tuple[dict[str, int], np.ndarray]:
+        """The place of each dialogue among those drawn, and the draws, which are the same for all tables."""
+        return {dialogue: place for place, dialogue in enumerate(self.per_dialogue)}, draws(len(self.per_dialogue))
+
+    def intervals(self, tally: Tally) -> dict[str, Interval | None]:
+        """95 % bootstrap intervals over dialogues of all scores of a total or of a table's row.
+
+        None where fewer than two dialogues have anything to count of.
+        """
+        parts = tally.by_dialogue
+        if not parts:
+            return dict.fromkeys((*SHARES, "partial_f1"))
+        places, drawn = self._drawn
+        drawn = drawn[:, [places[dialogue] for dialogue in parts]]
+        counted = {name: np.array([getattr(part, name) for part in parts.values()]) for pair in SHARES.values() for name in pair}
+        sums = {name: drawn @ counts for name, counts in counted.items()}
+        values = {score: percentages(sums[part], sums[whole]) for score, (part, whole) in SHARES.items()}
+        dialogues = {score: np.count_nonzero(counted[whole]) for score, (_, whole) in SHARES.items()}
+        precision, recall = values["partial_precision"], values["partial_recall"]
+        values["partial_f1"] = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+        dialogues["partial_f1"] = dialogues["slot_f1"]
+        return {score: percentile_interval(found) if dialogues[score] > 1 else None for score, found in values.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """``profile``, the total's scores, intervals and counts, the tables by name; depths become text."""
+        """``profile``, the total's scores, intervals and counts, the tables by name with the same; depths become text."""
         tables: dict[str, Mapping[Any, Tally]] = {
             "per_domain": self.per_domain,
             "per_slot": self.per_slot,
@@ -190,14 +233,21 @@ class StateScores:
         }
         return (
             {"profile": self.profile.name}
-            | self._row(self.total)
-            | {f"{score}_interval": self.interval(score) for score in SCORES if self.profile.has_ser or score != "ser"}
+            | self.total_json()
             | {"unscored_dialogues": self.unscored_dialogues, "unscored_turns": self.unscored_turns}
             | {name: {str(key): self._row(tally) for key, tally in table.items()} for name, table in tables.items()}
         )
 
+    def total_json(self) -> dict[str, Any]:
+        """The total's scores, intervals and counts."""
+        return self._row(self.total)
+
     def _row(self, tally: Tally) -> dict[str, Any]:
-        return tally.to_json() | ({} if self.profile.has_ser else {"ser": None})
+        intervals = {f"{score}_interval": interval for score, interval in self.intervals(tally).items()}
+        if self.profile.has_ser:
+            return tally.to_json() | intervals
+        del intervals["ser_interval"]
+        return tally.to_json() | {"ser": None} | intervals
 
 
 def score_states(
@@ -226,7 +276,7 @@ def score_states(
             scores.unscored_turns += len(golds)
             continue
         states = [*predictions[dialogue], *[None] * (len(golds) - len(predictions[dialogue]))]
-        own = scores.per_dialogue.setdefault(dialogue, _tally(profile))
+        scores.per_dialogue[dialogue] = _tally(profile)
         for index, (gold, state) in enumerate(zip(golds, states, strict=True)):
             if gold is None:
                 continue
@@ -234,8 +284,7 @@ def score_states(
                 scores.unscored_turns += 1
                 continue
             outcomes = judge_turn(profile, gold, state, dialogue, index)
-            own.add(outcomes)
-            _count(scores, depths[dialogue][index] if depths else index + 1, outcomes)
+            _count(scores, dialogue, depths[dialogue][index] if depths else index + 1, outcomes)
     scores.per_depth = dict(sorted(scores.per_depth.items()))
     return scores
 
@@ -254,15 +303,15 @@ def judge_turn(profile: Profile, gold: State, predicted: State | None, dialogue:
         raise refusal from error
 
 
-def _count(scores: StateScores, depth: int, outcomes: Sequence[Outcome]) -> None:
-    scores.total.add(outcomes)
-    scores.per_depth.setdefault(depth, _tally(scores.profile)).add(outcomes)
+def _count(scores: StateScores, dialogue: str, depth: int, outcomes: Sequence[Outcome]) -> None:
+    scores.total.add(outcomes, dialogue)
+    scores.per_depth.setdefault(depth, _tally(scores.profile)).add(outcomes, dialogue)
     domains: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         domains.setdefault(outcome.slot[0], []).append(outcome)
-        scores.per_slot.setdefault("-".join(outcome.slot), _tally(scores.profile)).add([outcome])
+        scores.per_slot.setdefault("-".join(outcome.slot), _tally(scores.profile)).add([outcome], dialogue)
     for domain, found in domains.items():
-        scores.per_domain.setdefault(domain, _tally(scores.profile)).add(found)
+        scores.per_domain.setdefault(domain, _tally(scores.profile)).add(found, dialogue)
 
 
 def _tally(profile: Profile) -> Tally:

@@ -20,7 +20,7 @@ class WerResult:
 
     ``nonspeech`` utterances have an empty reference: words written for them are ``nonspeech_insertions``, and are among
     ``insertions`` (and so in ``wer``) too. ``nonspeech_rate`` is the share of these utterances, in percent, for which
-    anything was written; None where there is none.
+    anything was written; None where there is none. The intervals are of 95 %, over dialogues.
     """
 
     wer: float | None
@@ -33,6 +33,7 @@ class WerResult:
     nonspeech: int
     nonspeech_insertions: int
     nonspeech_rate: float | None
+    nonspeech_interval: Interval | None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"compared_as": COMPARED_AS}
@@ -71,6 +72,10 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
             nonspeech_insertions += 0 if reference else length
     total = sum(words.values())
     silent = [hypothesis for reference, hypothesis in zip(said, heard, strict=True) if not reference]
+    clips: dict[str, list[bool]] = {}  # of each dialogue the utterances without speech: whether words were written
+    for reference, hypothesis, dialogue in zip(said, heard, groups, strict=True):
+        if not reference:
+            clips.setdefault(dialogue, []).append(bool(hypothesis))
     return WerResult(
         wer=100 * sum(errors.values()) / total if total else None,
         wer_interval=bootstrap_interval(list(errors.values()), list(words.values())),
@@ -82,6 +87,7 @@ def wer(references: Sequence[str], hypotheses: Sequence[str], dialogues: Sequenc
         nonspeech=len(silent),
         nonspeech_insertions=nonspeech_insertions,
         nonspeech_rate=100 * sum(map(bool, silent)) / len(silent) if silent else None,
+        nonspeech_interval=bootstrap_interval([sum(found) for found in clips.values()], [len(found) for found in clips.values()]),
     )
 
 
@@ -101,3 +107,9 @@ def align_words(reference: str, hypothesis: str) -> list[tuple[str, str, str]]:
         )
         for chunk in alignment
     ]
+
+
+def count_errors(alignment: Sequence[tuple[str, str, str]]) -> tuple[int, int]:
+    """Wrong words and reference words of what `align_words` gave."""
+    lengths = [(kind, len(said.split()), len(heard.split())) for kind, said, heard in alignment]
+    return sum(max(said, heard) for kind, said, heard in lengths if kind != "equal"), sum(said for _, said, _ in lengths)

@@ -33,17 +33,18 @@ class Example:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote for an example."""
+    """What a model wrote for an example; ``guarded``: the recording holds no speech, so the model was not asked."""
 
     example: Example
     text: str
+    guarded: bool = False
 
     def to_json(self) -> dict[str, Any]:
         example = self.example
         head = {"dialogue_id": example.dialogue_id, "turn_id": example.turn.turn_id, "task": example.task}
         asked = {"language": example.language} if example.language else {}
         asked |= asdict(example.instruction) if example.instruction else {}
-        return head | asked | {"answer": self.text}
+        return head | asked | {"answer": self.text, "guarded": self.guarded}
 
 
 class Task(ABC):
@@ -51,6 +52,7 @@ class Task(ABC):
 
     name: TaskName
     needs: str  # what a turn must carry, as a message says it
+    guarded = False  # whether a recording without speech has an answer of its own: no words
     decoding = DecodingConfig()  # unless recipe, checkpoint or command say otherwise
 
     @abstractmethod

@@ -17,6 +17,7 @@ class Recognition(IndependentTask):
 
     name = "asr"
     needs = "a transcript"
+    guarded = True
     decoding = DecodingConfig(max_new_tokens=200)
 
     def examples(self, dialogue: Dialogue, prompts: PromptConfig) -> Iterator[Example]:
@@ -44,6 +45,7 @@ class StateTracking(Task):
 
     name = "dst"
     needs = "a transcript and a state"
+    guarded = True
 
     def examples(self, dialogue: Dialogue, prompts: PromptConfig) -> Iterator[Example]:
         for turn, history in turns_with_history(dialogue, prompts):

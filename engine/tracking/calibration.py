@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.checkpoints import CheckpointError
-from engine.dialogue import Dialogue, State, accepted, iterate_slots
+from engine.checkpoints import CheckpointError, read_info, weights_hash
+from engine.dialogue import Dialogue, ManifestError, State, accepted, iterate_slots
 from engine.postprocess import normalise_slot, normalise_state, normalise_value
+from engine.scoring.provenance import same_recording
 from engine.scoring.reliability import ece
+from engine.tracking.history import OWN
 from engine.tracking.predictions import TrackedTurn
 
 CALIBRATION = "calibration.json"
@@ -87,17 +89,48 @@ def calibrate_on(turns: Sequence[TrackedTurn], dialogues: Sequence[Dialogue], na
     """Fit on predictions with the models' own confidences, made without a calibration, and the states they should have been.
 
     Raises:
-        ValueError: predictions that were calibrated already, or too few slots.
+        ValueError: predictions that were calibrated already, read another history than the own or are not of these dialogues;
+            or too few slots.
     """
-    gold = {(dialogue.dialogue_id, turn.turn_id): turn.state for dialogue in dialogues for turn in dialogue.turns}
+    gold = {(dialogue.dialogue_id, turn.turn_id): turn for dialogue in dialogues for turn in dialogue.user_turns()}
     judged: list[tuple[float, bool]] = []
     for turn in turns:
+        asked = gold.get((turn.dialogue_id, turn.turn_id))
+        if asked is None or not same_recording(vars(asked), vars(turn)):
+            raise ValueError(
+                f"turn {turn.turn_id} of dialogue {turn.dialogue_id!r} was predicted, and is not there as it was heard"
+            )
         if turn.calibrated:
             raise ValueError("the predictions hold calibrated confidences; make them anew, or leave --predictions out")
-        state = gold.get((turn.dialogue_id, turn.turn_id))
-        if state is not None:
-            judged += judged_slots(turn.state, turn.confidence, state)
+        if turn.history != OWN.name:
+            raise ValueError(f"the predictions read the history {turn.history!r}, and in use a model reads its own words")
+        if asked.state is not None:
+            judged += judged_slots(turn.state, turn.confidence, asked.state)
     return fit_calibration([value for value, _ in judged], [right for _, right in judged], names)
+
+
+def refuse_test_split(dialogues: Sequence[Dialogue]) -> None:
+    """Asked before the tracking.
+
+    Raises:
+        ManifestError: a dialogue is of the split test: what is fitted on it cannot be tested with it.
+    """
+    for dialogue in dialogues:
+        if dialogue.split == "test":
+            raise ManifestError(f"dialogue {dialogue.dialogue_id!r} is of the split test; calibrate on others that are held out")
+
+
+def check_checkpoint(turns: Sequence[TrackedTurn], folder: Path) -> None:
+    """See to it that predictions are a checkpoint's own; of before hashes were kept its name must do.
+
+    Raises:
+        CheckpointError: no checkpoint, or another's predictions.
+    """
+    name, weights = read_info(folder).name, weights_hash(folder)
+    for turn in turns:
+        if turn.checkpoint != name or (turn.checkpoint_hash or weights) != weights:
+            made = f"{turn.checkpoint!r} ({turn.checkpoint_hash})" if turn.checkpoint_hash else repr(turn.checkpoint)
+            raise CheckpointError(f"{folder} holds checkpoint {name!r} ({weights}), and the predictions were made with {made}")
 
 
 def read_calibration(folder: Path) -> Calibration | None:

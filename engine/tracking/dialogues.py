@@ -14,6 +14,7 @@ from engine import audio
 from engine.dialogue import Dialogue, ManifestError, State, Turn
 from engine.postprocess import FuzzyMatcher, FuzzyMode, Support
 from engine.scoring import TurnResult, report
+from engine.scoring.provenance import same_recording
 from engine.tracking.history import OWN, History
 from engine.tracking.predictions import MatchedState, TrackedTurn, read_partial
 from engine.tracking.tracker import HistoryTurn, Tracker, TurnPrediction, TurnQueue, TurnRequest
@@ -122,12 +123,12 @@ def evaluate_dialogues(
 
     Args:
         fuzzy: the mode of matching; in ``typed`` the audio decides where entries tie.
-        predictions: JSON Lines file that each prediction is written to as soon as it is made.
+        predictions: JSON Lines file that each prediction is written to as soon as it is made; emptied before, unless ``resume``.
         resume: go on from what this file holds already.
 
     Raises:
         AudioError: a recording is missing or cannot be used; found before the tracking begins.
-        ManifestError: a file to go on from that is of other dialogues or settings.
+        ManifestError: a file to go on from that is of other dialogues, recordings or settings.
         FileError: one that cannot be read.
     """
     for dialogue in dialogues:  # hours of tracking must not end at a file that was never there
@@ -166,23 +167,28 @@ def evaluate_dialogues(
 
 def _settings(tracker: Tracker, history: History) -> dict[str, Any]:
     """What is recorded with every prediction of one run."""
-    info = tracker.info
-    return {"history": history.name, "speakers": info.prompt.history, "decoding": tracker.settings(), "checkpoint": info.name}
+    return tracker.settings() | {"history": history.name, "history_hash": history.hash}
 
 
 def _done(path: Path, tracker: Tracker, dialogues: Sequence[Dialogue], history: History) -> list[TrackedTurn]:
     """What an interrupted scoring of the same dialogues with the same settings left."""
     turns = read_partial(path)
-    spoken = {(d.dialogue_id, turn.turn_id) for d in dialogues for turn in d.user_turns() if turn.audio}
+    spoken = {(d.dialogue_id, turn.turn_id): turn for d in dialogues for turn in d.user_turns() if turn.audio}
     now = _settings(tracker, history)
     for number, turn in enumerate(turns, 1):
-        if (turn.dialogue_id, turn.turn_id) not in spoken:
+        asked = spoken.get((turn.dialogue_id, turn.turn_id))
+        if asked is None:
             raise ManifestError(
                 f"{path}, line {number}: turn {turn.turn_id} of dialogue {turn.dialogue_id!r} is not among those to score; "
                 "resume with the same manifest, or write to another file"
             )
+        if not same_recording(vars(asked), vars(turn)):
+            raise ManifestError(
+                f"{path}, line {number}: turn {turn.turn_id} of dialogue {turn.dialogue_id!r} was heard in {turn.audio}, not in "
+                f"{asked.audio}; resume with the same recordings, or write to another file"
+            )
         for key, value in turn.settings().items():
-            if value != now[key]:
+            if value != (now[key] or value):  # not known: a checkpoint or history of before hashes were kept
                 raise ManifestError(
                     f"{path}, line {number}: made with {key} {value!r}, not {now[key]!r}; resume with the same settings, "
                     "or write to another file"

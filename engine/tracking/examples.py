@@ -17,14 +17,15 @@ from engine.dialogue import Dialogue
 from engine.tasks import TASKS, Answer, DataError, Example, IndependentTask
 from engine.tracking.constraints import Constraint, NoRepeatedNgram, Together
 from engine.tracking.decoding import Job
+from engine.tracking.guard import holds_no_speech
 from engine.tracking.tracker import Tracker
 
 
 def answer_examples(
     tracker: Tracker, examples: Sequence[Example], *, batch: int = 16, each: Callable[[], None] = lambda: None
 ) -> list[Answer]:
-    """The tracker's answers in the order of the examples; turns of similar length are decoded together, and ``each`` is called
-    after every batch.
+    """The tracker's answers in the order of the examples, which are of one task; turns of similar length are decoded together,
+    and ``each`` is called after every batch.
 
     Raises:
         AudioError: a recording is missing or cannot be used; found before the decoding begins.
@@ -36,8 +37,7 @@ def answer_examples(
         bar = progress.add_task("Answering", total=len(examples))
         for start in range(0, len(order), batch):
             places = order[start : start + batch]
-            for place, text in zip(places, _answers(tracker, [examples[place] for place in places]), strict=True):
-                answers[place] = Answer(examples[place], text)
+            answers |= zip(places, _answers(tracker, [examples[place] for place in places]), strict=True)
             progress.advance(bar, len(places))
             each()
     return [answers[place] for place in range(len(examples))]
@@ -61,18 +61,22 @@ def evaluate_task(
         raise DataError(f"no user turn has audio and {task.needs}: there is nothing to score for task {name!r}")
     begun = time.perf_counter()
     answers = answer_examples(tracker, examples, batch=batch)
-    report = {"task": name} | task.report(answers, tracker.ontology)
-    return report | {"history_text": tracker.info.prompt.history_text, "compute_seconds": time.perf_counter() - begun}, answers
+    seconds = time.perf_counter() - begun
+    report = {"task": name} | task.report(answers, tracker.ontology) | {"guarded": sum(answer.guarded for answer in answers)}
+    report |= tracker.settings(name) | {"history_text": tracker.info.prompt.history_text}
+    return report | {"compute_seconds": seconds}, answers
 
 
 @torch.inference_mode()
-def _answers(tracker: Tracker, examples: Sequence[Example]) -> list[str]:
+def _answers(tracker: Tracker, examples: Sequence[Example]) -> list[Answer]:
     """Answers of one batch; all its examples are of one task."""
     task, tokenizer = TASKS[examples[0].task], tracker.model.tokenizer
     decoding = tracker.decoding(task.name)
     jobs = []
     for place, example in enumerate(examples):
         samples = load_turn(example.turn)
+        if tracker.guard and task.guarded and holds_no_speech(samples):
+            continue
         prompt, _ = tracker.listen(samples, task.prompt(tracker.info.prompt, example))
         constraints: list[Constraint] = []
         if task.name == "asr":
@@ -80,5 +84,6 @@ def _answers(tracker: Tracker, examples: Sequence[Example]) -> list[str]:
         if decoding.no_repeat_ngram:
             constraints.append(NoRepeatedNgram(decoding.no_repeat_ngram, len(tokenizer)))
         jobs.append(Job(place, prompt, decoding, Together(constraints)))
-    found = dict(tracker.decoder(len(jobs) * decoding.beams).run(jobs))
-    return [tokenizer.decode(found[place].tokens).strip() for place in range(len(examples))]
+    found = dict(tracker.decoder(len(jobs) * decoding.beams).run(jobs)) if jobs else {}
+    texts = {place: tokenizer.decode(answer.tokens).strip() for place, answer in found.items()}
+    return [Answer(example, texts.get(place, ""), place not in texts) for place, example in enumerate(examples)]

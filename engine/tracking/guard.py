@@ -31,6 +31,11 @@ _PEAK = 0.5  # recordings are judged as loud as this, whatever their level
 _lock = threading.Lock()  # the network has a state, and there is one for all trackers
 
 
+def holds_no_speech(samples: np.ndarray) -> bool:
+    """Whether the mono 16 kHz ``samples`` are silence or noise."""
+    return is_silence(samples) or is_noise(samples)
+
+
 def is_silence(samples: np.ndarray) -> bool:
     """Whether the samples ``(samples,)`` hold nothing, or nothing that could be heard."""
     return float(np.sqrt(np.mean(np.square(samples, dtype=np.float64)))) < _SILENCE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,12 @@ from engine.json_text import parse, read_text
 
 @dataclass(frozen=True)
 class History:
-    """``name`` is what predictions and reports call it; ``transcripts`` are given ones, by dialogue and turn, if not the own."""
+    """``name`` is what predictions and reports call it; ``transcripts`` are given ones, by dialogue and turn, if not the own;
+    ``hash`` tells files of one name apart."""
 
     name: str = "own"
     transcripts: Mapping[tuple[str, int], str] | None = None
+    hash: str = ""
 
     def text(self, dialogue: Dialogue, turn: Turn, heard: str) -> str:
         """What a later turn reads of this user turn, of which the model itself heard ``heard``."""
@@ -40,7 +43,8 @@ def read_history(path: Path, dialogues: Sequence[Dialogue]) -> History:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file; --history takes own, oracle, or a JSON Lines file of transcripts")
     found: dict[tuple[str, int], str] = {}
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    text = read_text(path)
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         data = parse(path, line, number)
@@ -63,4 +67,4 @@ def read_history(path: Path, dialogues: Sequence[Dialogue]) -> History:
             if turn.audio and (dialogue.dialogue_id, turn.turn_id) not in found:
                 raise ManifestError(f"{path}: no transcript for turn {turn.turn_id} of dialogue {dialogue.dialogue_id!r}")
             found.setdefault((dialogue.dialogue_id, turn.turn_id), turn.transcript or "")
-    return History(path.name, found)
+    return History(path.name, found, hashlib.sha256(text.encode()).hexdigest()[:16])

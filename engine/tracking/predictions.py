@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from engine.dialogue import State
 from engine.json_text import FileError, decode, parse, read_text
 from engine.postprocess import FuzzyMode
+from engine.scoring.provenance import SETTINGS
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class TrackedTurn:
     """A user turn's prediction, with where it belongs and how it was made.
 
     ``history`` names what stood for earlier user turns, ``speakers`` whose turns stood there at all, ``decoding`` the settings
-    of the search, ``checkpoint`` the checkpoint's name. ``audio`` with ``start``, ``end`` (seconds) and ``channel`` is what was
-    heard. ``fuzzy`` is the state after matching, where that was asked for. ``transcript_confidence`` and ``ctc_transcript`` are
-    those of `TurnPrediction`; files of before they were kept have neither.
+    of the search, ``checkpoint`` the checkpoint's name; the two hashes tell histories from files, and checkpoints, of one name
+    apart. ``audio`` with ``start``, ``end`` (seconds) and ``channel`` is what was heard. ``fuzzy`` is the state after matching,
+    where that was asked for. ``transcript_confidence`` and ``ctc_transcript`` are those of `TurnPrediction`. Files of before the
+    latter and the hashes were kept have none.
     """
 
     dialogue_id: str
@@ -52,6 +54,8 @@ class TrackedTurn:
     speakers: str = "user+agent"
     decoding: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str = ""
+    checkpoint_hash: str = ""
+    history_hash: str = ""
     audio: str | None = None
     start: float | None = None
     end: float | None = None
@@ -59,19 +63,24 @@ class TrackedTurn:
     fuzzy: MatchedState | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What must be the same for two turns to be of one scoring."""
-        return {
-            "history": self.history,
-            "speakers": self.speakers,
-            "decoding": dict(self.decoding),
-            "checkpoint": self.checkpoint,
-        }
+        """What must be the same for two turns to be of one scoring, as far as it is known; see `engine.scoring.provenance`."""
+        return {key: value for key in SETTINGS if (value := getattr(self, key))}
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
 
 _TURN = TypeAdapter(TrackedTurn)
+
+
+def refuse_to_overwrite(path: Path) -> None:
+    """Ask before the work: hours of predictions are not to be lost to a command repeated.
+
+    Raises:
+        FileError: the file holds something.
+    """
+    if path.exists() and path.stat().st_size:
+        raise FileError(f"{path} holds something already: go on from it with --resume, lose it with --overwrite, or name another")
 
 
 _BEGINNING = b'{"dialogue_id": '  # of every line

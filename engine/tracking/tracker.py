@@ -29,7 +29,7 @@ from engine.tracking.constraints import Constraint, Given, Pinned, Together, Tra
 from engine.tracking.decoding import Decoder, Generated, Job
 from engine.tracking.drafts import CtcReader, Guesses
 from engine.tracking.grammar import GrammarError, StateGrammar
-from engine.tracking.guard import is_noise, is_silence
+from engine.tracking.guard import holds_no_speech
 from engine.tracking.support import AnswerSupport
 
 
@@ -58,7 +58,7 @@ class TurnPrediction:
 
     ``valid`` is False when ``raw`` is not the JSON it should be; ``state`` is then the previous state.
     ``seconds`` is the computing time; of what several turns share, each bears an equal part. ``guarded``: the recording holds no
-    speech, so the model was not asked. ``calibrated``: ``confidence`` went through the checkpoint's calibration.
+    speech, so the model was not asked. ``calibrated``: the checkpoint has a calibration, which ``confidence`` went through.
     ``transcript_confidence`` (0..1) is that of the least sure word; ``None`` where it wrote none of its own. ``ctc_transcript``
     is what the connector's outputs say by themselves, a second opinion on the words; ``None`` where no stage trained its CTC.
     """
@@ -81,7 +81,7 @@ class Tracker:
     Args:
         decoding: how the answers of each task are searched for; the checkpoint's own settings where not given.
         calibration: what makes confidences honest; see `engine.tracking.calibration`.
-        guard: answer recordings without speech with no words and an unchanged state.
+        guard: answer recordings without speech with no words and an unchanged state (tasks dst and asr).
         drafts: guess answers and check them, which is several times faster than token by token and gives the same answers.
         merge: fold LoRA into the LLM, which is faster; a model that goes on training must not be.
 
@@ -138,9 +138,14 @@ class Tracker:
         own = self.info.decoding.get(task, TASKS[task].decoding)
         return check_decoding(task, self._decoding.get(task, own))
 
-    def settings(self) -> dict[str, Any]:
-        """What an answer's text depends on, to be recorded with it."""
-        return self.decoding("dst").model_dump() | {"guard": self.guard}
+    def settings(self, task: TaskName = "dst") -> dict[str, Any]:
+        """What the text of a task's answers depends on beside their history, to be recorded with them."""
+        return {
+            "checkpoint": self.info.name,
+            "checkpoint_hash": self.info.weights,
+            "speakers": self.info.prompt.history,
+            "decoding": self.decoding(task).model_dump() | {"guard": self.guard and TASKS[task].guarded},
+        }
 
     @cached_property
     def grammar(self) -> StateGrammar:
@@ -254,9 +259,10 @@ class TurnQueue:
         begun = time.perf_counter()
         tracker = self.tracker
         samples = _samples(request)
-        if tracker.guard and request.transcript is None and (is_silence(samples) or is_noise(samples)):
+        if tracker.guard and request.transcript is None and holds_no_speech(samples):
             seconds = time.perf_counter() - begun
-            self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True)))
+            calibrated = tracker.calibration is not None
+            self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True, calibrated)))
             return
         prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
         constraint = Together(self._constraints(request, len(samples) / audio.SAMPLE_RATE))
@@ -308,8 +314,9 @@ class TurnQueue:
         heard = None
         if request.transcript is None:
             heard = transcript_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.transcript)
+        calibrated = calibration is not None
         if parsed.state is None:
-            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds, transcript_confidence=heard)
+            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds, False, calibrated, heard)
         confidence = slot_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.state)
         if calibration is not None:
             confidence = calibration.apply(confidence)
@@ -317,7 +324,6 @@ class TurnQueue:
         for domain, slots in request.pinned.items():
             for slot in slots:
                 confidence.get(domain, {}).pop(slot, None)  # what is settled is not the model's to be sure of
-        calibrated = calibration is not None
         return TurnPrediction(parsed.transcript, state, confidence, raw, True, seconds, False, calibrated, heard)
 
 

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors import SafetensorError
 from torch import Tensor
 
-from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
+from engine.checkpoints import CheckpointInfo, hash_weights, load_weights, read_info, save_checkpoint
 from engine.config import HOW, Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
@@ -452,11 +452,8 @@ def _identity(recipe: Recipe, dialogues: Sequence[Dialogue], base: Path | None) 
     for dialogue in dialogues:
         turns = [vars(turn) | {"audio": turn.audio and Path(turn.audio).name} for turn in dialogue.turns]
         data.update(json.dumps(vars(dialogue) | {"turns": turns}, sort_keys=True, default=vars).encode())
-    weights = hashlib.sha256()
-    for file in sorted(base.glob("*.safetensors")) if base else ():
-        weights.update(file.read_bytes())
     return {
         "recipe": recipe.model_dump_json(exclude=HOW),
-        "base checkpoint": weights.hexdigest() if base else "",
+        "base checkpoint": hash_weights(base).hexdigest() if base else "",
         "training data": data.hexdigest(),
     }

@@ -15,7 +15,14 @@ from studio.services.comparison import Change, Comparison
 from studio.workspace import Workspace
 
 KINDS = ("broken", "fixed", "still wrong")
-NAMES = {"jga": "Joint goal accuracy", "slot_f1": "Slot F1", "ser": "Slot error rate"}
+NAMES = {
+    "wer": "Word error rate",
+    "jga": "Joint goal accuracy",
+    "slot_f1": "Slot F1",
+    "slot_precision": "Slot precision",
+    "slot_recall": "Slot recall",
+    "ser": "Slot error rate",
+}
 MOST = 200  # turns listed at once; the report has them all
 
 
@@ -79,16 +86,16 @@ class ComparePanel:
 def summary_html(seen: Comparison) -> str:
     """Scores, what changed by slot, and how the recipes differ."""
     figures = seen.figures
-    rows = [["Word error rate", *map(shared.percent, seen.wer), "", ""]]
+    rows = [] if "wer" in figures["scores"] else [[NAMES["wer"], *map(shared.percent, seen.wer), "", ""]]
     for name, score in figures["scores"].items():
-        low, high = score["interval"]
+        bounds = "" if score["interval"] is None else " ({:+.1f} to {:+.1f})".format(*score["interval"])
         rows.append(
             [
                 NAMES[name],
                 shared.percent(score["baseline"]),
                 shared.percent(score["system"]),
-                f"{score['difference']:+.1f} ({low:+.1f} to {high:+.1f})",
-                f"{score['p_value']:.3f}",
+                f"{score['difference']:+.1f}{bounds}",
+                "" if score["p_value"] is None else f"{score['p_value']:.3f}",
             ]
         )
     before, after = shared.escape(seen.baseline), shared.escape(seen.system)

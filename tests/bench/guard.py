@@ -10,7 +10,7 @@ import itertools
 from pathlib import Path
 
 from engine import audio
-from engine.tracking.guard import is_noise, is_silence
+from engine.tracking.guard import holds_no_speech
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 SHORT = 0.5  # seconds; shorter recordings are always heard
@@ -26,7 +26,7 @@ def recordings(folder):
 
 def unheard(samples):
     """Whether the tracker would answer that nobody spoke."""
-    return is_silence(samples) or is_noise(samples)
+    return holds_no_speech(samples)
 
 
 def main() -> None:

@@ -24,7 +24,8 @@ def test_transcribe_prints_one_object_a_line_in_order_and_names_bad_files(base_m
     bad.write_text("not audio")
     done = engine("transcribe", "--json", clip, bad, clip)
     first, refused, last = map(json.loads, done.stdout.splitlines())
-    assert list(first) == ["file", "transcript", "state", "confidence", "raw", "seconds", "guarded"]
+    answer = ["file", "transcript", "state", "confidence", "raw", "seconds", "guarded"]
+    assert list(first) == [*answer, "checkpoint", "checkpoint_hash", "speakers", "decoding"]
     assert first["transcript"] == last["transcript"] != ""
     assert refused["file"] == str(bad) and "error" in refused
     assert done.returncode == 2 and "notes.wav" in done.stderr and "Traceback" not in done.stderr

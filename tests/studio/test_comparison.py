@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from studio.cli import app
 from studio.errors import StudioError
+from studio.pages.compare_panel import summary_html
 from studio.services import checkpoints, comparison, dialogues, training
 from studio.services.job_views import JobView
 from studio.workspace import Workspace
@@ -31,6 +32,9 @@ def test_what_was_broken_leads_to_the_turns_and_their_recordings(ws: Workspace, 
     assert (found.baseline, found.system, found.wer) == ("demo", "run-1", (10.0, 10.0))
     assert found.figures["per_slot"] == {"restaurant-area": {"fixed": 0, "broken": 2, "still_wrong": 0}}
     assert found.figures["scores"]["jga"]["difference"] == -100
+    shown = summary_html(found)
+    assert "Joint goal accuracy" in shown and "-100.0" in shown and "-100.0 (" not in shown, "one dialogue gives no interval"
+    assert shown.count("Word error rate") == 1
     held_out = dialogues.get_dialogue(ws, 2)
     assert [change.turn_id for change in found.changes] == [turn.id for turn in held_out.turns]
     assert [change.audio for change in found.changes] == [str(turn.audio) for turn in held_out.turns]

@@ -97,7 +97,7 @@
     const total = {
       turns: rows.length, scored: 0, right: 0, wrong: 0, reference_slots: 0, predicted_slots: 0, correct: 0, substitutions: 0,
       insertions: 0, deletions: 0, utterances: 0, reference_words: 0, word_substitutions: 0, word_insertions: 0, word_deletions: 0,
-      bin_slots: 0, bin_correct: 0,
+      bin_slots: 0, bin_correct: 0, precision_credit: 0, recall_credit: 0,
     };
     const length = (text) => (text ? text.split(" ").length : 0);
     for (const row of rows) {
@@ -109,6 +109,9 @@
           const kind = slot[filter.match];
           total.correct += slot.credited?.[filter.match] ?? kind === "correct"; // a profile may credit what is not the same
           if (kind !== "correct") total[`${kind}s`] += 1;
+          const [precision, recall] = kind === "correct" ? [1, 1] : slot.shares?.[filter.match] ?? [0, 0]; // of a wrong value's words
+          total.precision_credit += precision;
+          total.recall_credit += recall;
           total.reference_slots += kind !== "insertion";
           total.predicted_slots += kind !== "deletion";
         }
@@ -130,13 +133,14 @@
         }
       }
     }
+    for (const name of ["precision_credit", "recall_credit"]) total[name] = Math.floor(total[name] * 1e6 + 0.5) / 1e6;
     return total;
   };
 
   const readFilter = () => {
     const filter = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
     filter.system = Number(filter.system === "1" && paired);
-    filter.match = filter.match === "fuzzy" && data.fuzzy ? "fuzzy" : "plain";
+    filter.match = Object.hasOwn(data.views, filter.match) ? filter.match : "plain";
     return filter;
   };
 
@@ -149,13 +153,18 @@
       add("slot F1", percent(2 * total.correct, total.reference_slots + total.predicted_slots),
         `${total.correct} right, ${total.substitutions} wrong values, ${total.insertions} not in the reference, ${total.deletions} missing`);
     }
+    if (total.scored && total.precision_credit !== total.correct) {
+      const [precision, recall] = [total.precision_credit / total.predicted_slots, total.recall_credit / total.reference_slots];
+      add("slot F1, partial", percent(2 * precision * recall, precision + recall),
+        `right words: ${total.precision_credit.toFixed(2)} of ${total.predicted_slots} answered values, ${total.recall_credit.toFixed(2)} of ${total.reference_slots} in the reference`);
+    }
     if (total.utterances) {
       const errors = total.word_substitutions + total.word_insertions + total.word_deletions;
       add("WER", percent(errors, total.reference_words),
         `${total.reference_words} words: ${total.word_insertions} I, ${total.word_deletions} D, ${total.word_substitutions} S`);
     }
     if (filter.bin) add("slots of this confidence", percent(total.bin_correct, total.bin_slots), `${total.bin_correct} of ${total.bin_slots} right`);
-    if (filter.match === "fuzzy" && data.fuzzy.oracle) parts.push(make("span", { className: "oracle" }, "oracle: matched with test values"));
+    if (filter.match.endsWith("fuzzy") && data.fuzzy.oracle) parts.push(make("span", { className: "oracle" }, "oracle: matched with test values"));
     sums.replaceChildren(...parts);
     sums.dataset.counts = JSON.stringify(total);
   };
@@ -182,17 +191,20 @@
     return line;
   };
 
-  const slotTable = (answer, scored) => {
-    const judged = Object.entries(answer.slots).filter(([, slot]) => slot.plain || slot.fuzzy || !scored);
-    const plainRight = ([, slot]) => slot.plain === "correct" && (!data.fuzzy || slot.fuzzy === "correct");
+  const slotTable = (answer, scored, match) => {
+    const known = (slot) => slot.predicted !== null || (slot.repaired ?? null) !== null;
+    const judged = Object.entries(answer.slots).filter(([, slot]) => slot.plain || slot.fuzzy || slot[match] || (!scored && known(slot)));
+    const plainRight = ([, slot]) => slot.plain === "correct" && (!data.fuzzy || slot.fuzzy === "correct") && slot[match] === "correct";
+    const perturbed = match === "plain" || match === "fuzzy" ? null : match; // then its values stand in a column of their own
     const shown = judged.filter((entry) => !plainRight(entry)), right = judged.filter(plainRight);
     const parts = [];
     if (shown.length) {
-      const heads = ["slot", "reference", "answer", ...(data.fuzzy ? [`after fuzzy matching${data.fuzzy.oracle ? " (oracle)" : ""}`] : [])];
+      const heads = ["slot", "reference", "answer", ...(data.fuzzy ? [`after fuzzy matching${data.fuzzy.oracle ? " (oracle)" : ""}`] : []), ...(perturbed ? [data.views[perturbed]] : [])];
       const rows = shown.map(([name, slot]) => make("tr", { className: slot.plain || "" },
         make("th", { scope: "row" }, own(name)), make("td", {}, slot.gold === null ? "–" : own(slot.gold)),
-        make("td", {}, slot.predicted === null ? "–" : own(slot.predicted), kindText(slot.plain), sure(slot)),
-        data.fuzzy ? make("td", {}, slot.repaired === null ? "–" : own(slot.repaired), kindText(slot.fuzzy), matched(slot)) : null));
+        make("td", {}, slot.predicted === null ? "–" : own(slot.predicted), kindText(slot.plain), partly(slot, "plain"), sure(slot)),
+        data.fuzzy ? make("td", {}, slot.repaired === null ? "–" : own(slot.repaired), kindText(slot.fuzzy), partly(slot, "fuzzy"), matched(slot)) : null,
+        perturbed ? changed(slot, perturbed) : null));
       parts.push(make("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": "slots that differ" }, make("table", { className: "diff" },
         make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, ...rows))));
     }
@@ -205,6 +217,14 @@
   };
   const kindText = (kind) => (kind ? make("small", { className: `kind ${kind}` }, `${KIND[kind][0]} ${KIND[kind][1]}`) : null);
   const sure = (slot) => (slot.confidence === undefined ? null : make("small", {}, ` ${(100 * slot.confidence).toFixed(0)} % sure`));
+  const changed = (slot, match) => {
+    const value = Object.hasOwn(slot.perturbed || {}, match) ? slot.perturbed[match] : slot.predicted;
+    return make("td", {}, value === null ? "–" : own(value), kindText(slot[match]), partly(slot, match));
+  };
+  const partly = (slot, match) => {
+    const shares = slot.shares?.[match];
+    return shares ? make("small", {}, ` words right: ${(100 * shares[0]).toFixed(0)} % of the answer's, ${(100 * shares[1]).toFixed(0)} % of the reference's`) : null;
+  };
   const matched = (slot) => {
     if (!slot.match) return null;
     const [score, runnerUp, second, accepted] = slot.match;
@@ -261,7 +281,7 @@
     return make("section", {}, head, ...heard(row, system),
       answer.guarded ? make("p", { className: "alert" }, "No speech was found in this recording: nothing counts as heard, and the state before stands.") : null,
       answer.valid ? null : make("p", { className: "alert" }, "⚠ The answer is not valid JSON; the state before stands."),
-      ...slotTable(answer, row.scored), answer.raw ? lazy("raw output", () => make("pre", { dir: "auto" }, answer.raw)) : null);
+      ...slotTable(answer, row.scored, filter.match), answer.raw ? lazy("raw output", () => make("pre", { dir: "auto" }, answer.raw)) : null);
   };
 
   const card = (row, filter) => {
@@ -288,7 +308,7 @@
   const show = (jump) => {
     current = readFilter();
     for (const field of form.elements) if (field.name) field.value = { system: String(current.system) }[field.name] ?? current[field.name] ?? "";
-    if (form.elements.match) form.elements.match.value = current.match === "fuzzy" ? "fuzzy" : "";
+    if (form.elements.match) form.elements.match.value = current.match === "plain" ? "" : current.match;
     found = data.turns.filter((row) => matches(row, current));
     drawn = 0;
     list.replaceChildren();

@@ -116,10 +116,49 @@ def test_sums_over_turns_are_the_scores(inputs):
     assert sum(len(heard.split()) for kind, _, heard in words if kind == "insert") == scores["words"]["insertions"]
 
 
-def test_every_depth_has_an_interval_around_its_jga(inputs):
+def test_partial_scores_are_sums_of_the_word_shares_that_the_turns_show(inputs, tmp_path):
+    gold, heard = (
+        {"hotel": {"name": "the curry garden", "area": "north"}},
+        {"hotel": {"name": "curry garden inn", "area": "south"}},
+    )
+    turns = [{"turn_id": n, "speaker": "user", "transcript": "hi", "state": gold} for n in (0, 1)]
+    manifest = write_lines(tmp_path / "m.jsonl", [{"dialogue_id": "d", "turns": turns}])
+    lines = [{"dialogue_id": "d", "turn_id": n, "transcript": "hi", "state": state} for n, state in enumerate((heard, gold))]
+    one = build(manifest, [write_lines(tmp_path / "p.jsonl", lines)], ["s"], Options(PROFILES["strict"]))
+    counts, slots = one.systems[0].scores["counts"], one.rows[0]["answers"][0]["slots"]
+    assert slots["hotel-name"]["shares"] == {"plain": [pytest.approx(2 / 3), pytest.approx(2 / 3)]}
+    assert "shares" not in slots["hotel-area"]
+    assert counts["precision_credit"] == counts["recall_credit"] == pytest.approx(2 + 2 / 3)
+    credits = re.findall(r"precision_credit&#34;: ([\d.]+)", render(one))
+    assert credits == ["2.666667"] * 3, "partial precision, recall and F1 lead to turns that add up to them"
+
+
+def test_scores_of_perturbed_names_are_sums_over_turns_that_show_what_became_of_the_names(inputs):
+    ontology, _ = read_value_lists(inputs / "ontology.json", "all")
+    report_ = made(inputs, matcher=FuzzyMatcher(ontology, "paper"), robustness=True)
+    page = render(report_)
+    answers_ = [row["answers"][0] for row in report_.rows if row["scored"]]
+    for kind in ("typos", "paraphrases"):
+        for view, found in ((kind, "plain"), (f"{kind}-fuzzy", "fuzzy")):
+            counts = report_.robustness[0]["kinds"][kind][found]["counts"]
+            assert sum(is_right(answer, view) for answer in answers_) == counts["joint_correct"]
+            slots = [slot[view] for answer in answers_ for slot in answer["slots"].values()]
+            assert slots.count("substitution") == counts["substitutions"]
+            assert len(re.findall(f'href="#[^"]*match={view}"', page)) == 2, "JGA and slot F1"
+    misspelt = [slot for answer in answers_ for slot in answer["slots"].values() if "typos" in slot.get("perturbed", {})]
+    assert misspelt and all(slot["perturbed"]["typos"] != slot["predicted"] for slot in misspelt)
+    assert page == render(report_) and "misspelt, after fuzzy matching (oracle)</option>" in page
+
+
+def test_every_depth_has_an_interval_around_its_jga_and_a_table_of_one_dialogue_has_none(inputs, tmp_path):
     for tally in made(inputs).systems[0].scores["per_depth"].values():
         low, high = tally["jga_interval"]
         assert 0 <= low <= tally["jga"] <= high <= 100
+    turns = [{"turn_id": 0, "speaker": "user", "transcript": "hi", "state": {}}]
+    manifest = write_lines(tmp_path / "m.jsonl", [{"dialogue_id": "d", "turns": turns}])
+    file = write_lines(tmp_path / "p.jsonl", [{"dialogue_id": "d", "turn_id": 0, "transcript": "hi", "state": {}}])
+    pair = build(manifest, [file, file], ["a", "b"], Options(PROFILES["strict"]))
+    assert pair.comparison["scores"]["wer"]["interval"] is None and "difference, points" in render(pair)
 
 
 def test_changes_are_those_of_the_paired_comparison(inputs):

@@ -1,12 +1,15 @@
 """State scores by hand, their invariants, and what is refused."""
 
 import json
+import random
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.scoring import ScoreError, score_states
+from engine.scoring import ScoreError, bootstrap_interval, score_states
+from engine.scoring.states import PARTIAL_SCORES, SCORES
 
 VALUES = st.sampled_from(["cheap", "north", "dontcare", "4", "Kettle's Yard"])
 SLOTS = st.dictionaries(st.sampled_from(["area", "pricerange", "name", "stars"]), VALUES, max_size=4)
@@ -118,6 +121,56 @@ def test_scores_survive_json():
     assert json.loads(json.dumps(data)) == json.loads(json.dumps(data | {"jga_interval": list(data["jga_interval"])}))
     assert data["counts"]["joint_correct"] == 3
     assert data["per_depth"]["2"]["jga"] == 50.0
+
+
+def test_every_score_of_every_row_has_an_interval_if_two_dialogues_have_it():
+    gold = {f"d{n}": [{"hotel": {"area": "north", "name": "the acorn"}}] * 2 for n in range(12)}
+    predicted = {name: [{"hotel": {"area": "north", "name": f"acorn {n % 3}"}}, {}] for n, name in enumerate(gold)}
+    predicted["d0"] = gold["d0"]
+    gold["d5"] = [gold["d5"][0] | {"taxi": {"leaveat": "17:15"}}] * 2
+    data = score_states(predicted, gold).to_json()
+    rows = [
+        data,
+        *(row for table in ("per_domain", "per_slot", "per_depth") for key, row in data[table].items() if key[0] != "t"),
+    ]
+    assert len(rows) == 6  # hotel, its two slots, two depths
+    for row in rows:
+        for score in (*SCORES, *PARTIAL_SCORES):
+            if row[score] is None:  # at depth 2 nearly nothing is predicted
+                continue
+            low, high = row[f"{score}_interval"] or (row[score], row[score])
+            assert low <= row[score] <= high
+        assert row["slot_recall_interval"][0] < row["slot_recall_interval"][1]
+    name = data["per_slot"]["hotel-name"]
+    assert name["partial_f1_interval"][0] > name["slot_f1_interval"][0]
+    taxi = data["per_slot"]["taxi-leaveat"]
+    assert taxi["jga"] == 0.0 and taxi["jga_interval"] is taxi["ser_interval"] is None, "one dialogue says nothing of others"
+
+
+def test_an_interval_is_that_of_the_row_alone():
+    states = {f"d{n}": [{"hotel": {"area": "north"}}, {"hotel": {"area": "north"}}] for n in range(8)}
+    predicted = {name: [found[0], found[1] if n % 2 else {}] for n, (name, found) in enumerate(states.items())}
+    data = score_states(predicted, states).to_json()
+    right = [n % 2 for n in range(8)]
+    assert data["per_depth"]["2"]["jga_interval"] == bootstrap_interval(right, [1] * 8)
+    assert data["jga_interval"] == bootstrap_interval([1 + n for n in right], [2] * 8)
+    assert data["per_depth"]["1"]["jga_interval"] == (100.0, 100.0)
+
+
+def test_nine_thousand_turns_are_scored_in_seconds():
+    chance = random.Random(0)
+    slots = [(f"domain{n % 7}", f"slot{n}") for n in range(40)]
+
+    def state():
+        found = {}
+        for domain, slot in chance.sample(slots, 6):
+            found.setdefault(domain, {})[slot] = chance.choice(["north", "south"])
+        return found
+
+    gold, predicted = ({f"d{n}": [state() for _ in range(18)] for n in range(500)} for _ in range(2))
+    begun = time.process_time()
+    score_states(predicted, gold).to_json()
+    assert time.process_time() - begun < 20
 
 
 @pytest.mark.parametrize(

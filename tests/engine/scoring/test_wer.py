@@ -39,6 +39,14 @@ def test_words_heard_in_noise_are_insertions():
     assert wer(["a"], ["a"]).nonspeech_rate is None
 
 
+def test_the_rate_of_noise_that_got_words_has_an_interval_over_dialogues():
+    heard = ["you", ""] * 10
+    low, high = wer([""] * 20, heard).nonspeech_interval
+    assert 20 < low < 50 < high < 80
+    assert wer([""] * 20, heard, ["one"] * 20).nonspeech_interval is None
+    assert wer(["a", "b"], ["a", "b"]).nonspeech_interval is None
+
+
 def test_noise_alone_has_no_rate_but_its_insertions():
     result = wer(["", ""], ["you", ""])
     assert (result.wer, result.wer_interval, result.insertions) == (None, None, 1)

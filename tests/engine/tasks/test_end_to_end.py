@@ -3,14 +3,17 @@
 import json
 import math
 
+import numpy as np
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
+from engine.checkpoints import weights_hash
 from engine.cli import app
 from engine.config import DecodingConfig, PromptConfig, parse_recipe
 from engine.data.slots import known_slots
 from engine.data.triplets import TripletSettings, with_triplets
-from engine.dialogue import read_manifest, write_manifest
+from engine.dialogue import Dialogue, Turn, read_manifest, write_manifest
 from engine.tasks import TASKS, DataError, IndependentTask
 from engine.tracking import Tracker, answer_examples, evaluate_dialogues, evaluate_task
 from engine.training import train
@@ -99,6 +102,51 @@ def test_decoding_settings_of_a_task_reach_its_answers(trained, talk):
     assert len({plain, text(no_repeat_ngram=1), text(beams=3)}) == 3
     tracker.info.decoding["asr"] = DecodingConfig(max_new_tokens=3)
     assert plain.startswith(short := answer_examples(tracker, examples)[0].text.rstrip("\ufffd")) and len(short) < len(plain)
+
+
+def test_a_recogniser_writes_nothing_for_noise_unless_it_has_no_guard(trained, tmp_path):
+    soundfile.write(tmp_path / "noise.wav", 0.1 * np.random.default_rng(0).standard_normal(32000), 16000)
+    noise = Dialogue("n", [Turn(0, "user", "", str(tmp_path / "noise.wav"), translation={"de": ""})], "test")
+    report, answers = evaluate_task(Tracker.load(trained / "checkpoint"), [noise], "asr")
+    assert (answers[0].text, answers[0].guarded, report["nonspeech_rate"], report["guarded"]) == ("", True, 0.0, 1)
+    open_ear = Tracker.load(trained / "checkpoint", guard=False)
+    report, answers = evaluate_task(open_ear, [noise], "asr")
+    assert (answers[0].guarded, report["guarded"], report["decoding"]["guard"]) == (False, 0, False)
+    translated = answer_examples(open_ear, list(TASKS["ast"].examples(noise, open_ear.info.prompt)))
+    assert not translated[0].guarded, "what a translation of nothing is, nobody defined"
+
+
+def test_how_answers_were_made_stands_in_every_line_and_in_the_report(trained, talk, tmp_path):
+    write_manifest(tmp_path / "m.jsonl", talk[:1])
+    arguments = (
+        "--checkpoint",
+        trained / "checkpoint",
+        "--manifest",
+        tmp_path / "m.jsonl",
+        "--predictions",
+        tmp_path / "p.jsonl",
+    )
+    done = run("evaluate", "--task", "asr", *arguments, "--json", "--beams", 1)
+    report, line = json.loads(done.stdout.splitlines()[-1]), json.loads((tmp_path / "p.jsonl").read_text().splitlines()[0])
+    for made in (report, line):
+        assert (made["checkpoint"], made["checkpoint_hash"]) == ("tasks", weights_hash(trained / "checkpoint"))
+        assert (made["decoding"]["beams"], made["decoding"]["guard"]) == (1, True)
+
+
+def test_a_scoring_as_the_studio_starts_it_goes_on_after_an_interruption_and_is_not_overwritten_unasked(trained, talk, tmp_path):
+    write_manifest(tmp_path / "m.jsonl", talk[:1])
+    predictions = tmp_path / "p.jsonl"
+    arguments = ["evaluate", "--checkpoint", trained / "checkpoint", "--manifest", tmp_path / "m.jsonl", "--json"]
+    arguments += ["--predictions", predictions]
+    assert run(*arguments, "--resume").exit_code == 0, "there is no file yet"
+    whole = predictions.read_text()
+    assert json.loads(whole.splitlines()[0])["checkpoint_hash"] == weights_hash(trained / "checkpoint")
+    predictions.write_text(whole[: len(whole) // 2])
+    assert run(*arguments, "--resume").exit_code == 0
+    assert len(predictions.read_text().splitlines()) == len(whole.splitlines())
+    refused = run(*arguments)
+    assert refused.exit_code == 2 and "--overwrite" in refused.output and len(predictions.read_text()) >= len(whole) // 2
+    assert run(*arguments, "--overwrite").exit_code == 0
 
 
 def test_a_manifest_without_the_tasks_labels_is_refused_with_what_it_lacks(trained, dialogues):

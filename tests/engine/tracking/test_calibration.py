@@ -1,6 +1,7 @@
 """Confidences: what is fitted on corrected turns makes them honest, and the error that says so is the published one."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -62,3 +63,19 @@ def test_calibrating_twice_over_is_refused():
     turn = TrackedTurn("a", 0, "", {"r": {"s": "v"}}, {"r": {"s": 0.9}}, "", True, 0.0, calibrated=True)
     with pytest.raises(ValueError, match="calibrated confidences"):
         calibrate_on([turn], [dialogue], [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"turn_id": 2}, "turn 2 of dialogue 'a' was predicted, and is not there"),
+        ({"dialogue_id": "b"}, "turn 0 of dialogue 'b' was predicted, and is not there"),
+        ({"audio": "other.wav"}, "is not there as it was heard"),
+        ({"history": "oracle"}, "read the history 'oracle'"),
+    ],
+)
+def test_what_says_nothing_of_the_model_in_use_is_refused(changes, reason):
+    dialogue = Dialogue("a", [Turn(0, "user", audio="said.wav", state={"r": {"s": "v"}})], "dev")
+    turn = TrackedTurn("a", 0, "", {"r": {"s": "v"}}, {"r": {"s": 0.9}}, "", True, 0.0, audio="said.wav")
+    with pytest.raises(ValueError, match=reason):
+        calibrate_on([replace(turn, **changes)], [dialogue], [])

@@ -59,8 +59,14 @@ def tracker(monkeypatch):
 
     monkeypatch.setattr(module, "TurnQueue", Queue)
     tracker = SimpleNamespace(
-        info=SimpleNamespace(prompt=PromptConfig(), name="fake"),
-        settings=lambda: DecodingConfig().model_dump(),
+        info=SimpleNamespace(prompt=PromptConfig()),
+        settings=lambda: {
+            "checkpoint": "fake",
+            "checkpoint_hash": tracker.weights,
+            "speakers": "user+agent",
+            "decoding": DecodingConfig().model_dump(),
+        },
+        weights="1a",
         ontology=Ontology({"restaurant": {"food": ["thai", "italian"]}}),
         support=lambda request, raw: None,
         asked=asked,
@@ -142,6 +148,47 @@ def test_going_on_with_other_settings_or_dialogues_is_refused(tracker, spoken, t
         evaluate_dialogues(tracker, spoken[:2], predictions=path, resume=True, history=oracle_history(spoken))
     with pytest.raises(ManifestError, match="is not among those to score"):
         evaluate_dialogues(tracker, spoken[2:], predictions=path, resume=True)
+    tracker.weights = "2b"  # another fine-tune of the same recipe, and so of the same name
+    with pytest.raises(ManifestError, match="line 1: made with checkpoint_hash '1a', not '2b'"):
+        evaluate_dialogues(tracker, spoken[:2], predictions=path, resume=True)
+
+
+def test_going_on_with_another_recognisers_file_of_the_same_name_is_refused(tracker, spoken, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+
+    def history(word):
+        lines = [{"dialogue_id": "a", "turn_id": 2 * n, "transcript": f"{word} {n}"} for n in range(3)]
+        (tmp_path / "asr.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        return read_history(tmp_path / "asr.jsonl", spoken[:1])
+
+    evaluate_dialogues(tracker, spoken[:1], predictions=path, history=history("thai"))
+    evaluate_dialogues(tracker, spoken[:1], predictions=path, resume=True, history=history("thai"))
+    with pytest.raises(ManifestError, match="made with history_hash"):
+        evaluate_dialogues(tracker, spoken[:1], predictions=path, resume=True, history=history("tai"))
+
+
+def test_going_on_with_other_recordings_is_refused_and_with_moved_ones_not(tracker, spoken, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    evaluate_dialogues(tracker, spoken, predictions=path)
+    (tmp_path / "moved").mkdir()
+    for name in (CLIP, "another.wav"):
+        soundfile.write(tmp_path / "moved" / name, np.zeros(800), 16000)
+    for turn in spoken[0].user_turns():
+        turn.audio = str(tmp_path / "moved" / CLIP)
+    assert len(evaluate_dialogues(tracker, spoken, predictions=path, resume=True)[1]) == 6
+    spoken[0].turns[2].audio = str(tmp_path / "moved" / "another.wav")
+    with pytest.raises(ManifestError, match=r"turn 2 of dialogue 'a' was heard in .*clip\.wav, not in .*another\.wav"):
+        evaluate_dialogues(tracker, spoken, predictions=path, resume=True)
+
+
+def test_a_scoring_begun_before_hashes_were_kept_goes_on(tracker, spoken, tmp_path):
+    path = tmp_path / "predictions.jsonl"
+    evaluate_dialogues(tracker, spoken, predictions=path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()][:4]
+    old = [{key: value for key, value in line.items() if not key.endswith("_hash")} for line in lines]
+    path.write_text("".join(json.dumps(line) + "\n" for line in old))
+    tracker.asked.clear()
+    assert len(evaluate_dialogues(tracker, spoken, predictions=path, resume=True)[1]) == 6 and len(tracker.asked) == 2
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from engine.connector_config import StackedTransformerConfig
 from engine.dialogue import Dialogue, Ontology, Turn
 from engine.model import SpeechLLM
 from engine.tracking import Tracker, TurnRequest, track_dialogues
+from engine.tracking.calibration import Calibration
 
 ONTOLOGY = Ontology({"hotel": {"area": ["north", "south"], "name": []}, "train": {"day": ["friday"]}})
 
@@ -82,6 +83,15 @@ def test_silence_is_not_decoded_and_the_dialogue_goes_on(parts):
     assert silent.guarded and (silent.transcript, silent.state, silent.raw, silent.valid) == ("", previous, "", True)
     assert not spoken.guarded and spoken.raw and spoken.ctc_transcript is None, "no stage has trained its CTC"
     assert not tracker(parts).turns(requests)[0].guarded
+
+
+def test_every_turn_of_a_calibrated_checkpoint_says_so_also_without_an_answer(parts):
+    """One guarded turn, or one that is not JSON, and the report's head no longer said "calibrated"."""
+    speech = next((resources.files("studio") / "assets" / "sample" / "audio").iterdir())
+    asked = tracker(parts, guard=True, max_new_tokens=3)
+    asked.calibration = Calibration(1.0, 0.0, 100, 50, 0.1, 0.1)
+    silent, broken = asked.turns([TurnRequest(np.zeros(16000, np.float32)), TurnRequest(speech)])
+    assert silent.guarded and not broken.valid and silent.calibrated and broken.calibrated
 
 
 def test_the_memory_of_an_answer_is_given_back(parts, dialogues):
