@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation, Job, JobKind
+from db.models import Checkpoint, Evaluation, Job, JobKind, Project, Snapshot
 
 Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
@@ -47,6 +47,22 @@ def common(session: Session, first_id: int, second_id: int, answered: bool = Fal
         if other is not None and not (answered and None in (other.predictions, found.predictions)):
             return other, found
     return None
+
+
+def common_by_project(session: Session, first_id: int, second_id: int) -> list[tuple[str, Evaluation, Evaluation]]:
+    """Evaluations of two checkpoints on the newest manifest of each project that both were scored on, by the project's name.
+
+    Newest by the second's. A manifest that no snapshot knows, of an older version, has no project and the name "".
+    """
+    found: dict[str, tuple[str, Evaluation, Evaluation]] = {}
+    of_second = select(Evaluation).where(Evaluation.checkpoint_id == second_id).order_by(Evaluation.id.desc())
+    for after in session.scalars(of_second):
+        before = evaluation(session, first_id, after.manifest_sha256)
+        if before is not None:
+            of_manifest = select(Project.name).join(Snapshot).where(Snapshot.held_out_sha256 == after.manifest_sha256).distinct()
+            for name in session.scalars(of_manifest).all() or [""]:
+                found.setdefault(name, (name, before, after))
+    return sorted(found.values(), key=lambda pair: pair[0])
 
 
 def compare(session: Session, checkpoint: Checkpoint) -> Both:

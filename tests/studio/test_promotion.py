@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from db.models import Checkpoint, Evaluation, Promotion
+from db.models import Checkpoint, Evaluation, Promotion, Snapshot
 from engine import tracking
 from studio.errors import StudioError
-from studio.services import checkpoints, dialogues, gates, promotion, trackers, understanding
+from studio.services import checkpoints, dialogues, gates, projects, promotion, trackers, understanding
 from studio.services.gates import Rules
 from studio.workspace import Workspace
 
@@ -32,6 +32,20 @@ def demo(ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
     with ws.write() as session:
         session.add(Evaluation(checkpoint_id=1, manifest_sha256="held out", scores=GOOD))
+
+
+@pytest.fixture
+def note_held_out(ws: Workspace) -> Callable[[str, str], None]:
+    """Make it as if a project's held-out dialogues had been a manifest of that hash."""
+
+    def note(project: str, manifest: str) -> None:
+        known = {found.name: found.id for found in projects.list_projects(ws)}
+        project_id = known.get(project) or projects.create_project(ws, project).id
+        with ws.write() as session:
+            frozen = {"sha256": "0" * 64, "path": "runs/1", "dialogues": [], "held_out": ["d"], "held_out_sha256": manifest}
+            session.add(Snapshot(project_id=project_id, ontology_id=1, **frozen))
+
+    return note
 
 
 @pytest.mark.parametrize(
@@ -60,6 +74,40 @@ def test_the_rules_are_the_users_own(ws: Workspace) -> None:
     assert said.passed and [finding.rule for finding in said.findings] == ["Joint goal accuracy", "F1 of hotel-area"]
     with pytest.raises(StudioError, match="slot loss is in points and not below 0"):
         gates.set_rules(ws, Rules(slot_loss=-1.0))
+
+
+def test_a_gate_without_rules_lets_everything_pass_and_says_so(ws: Workspace) -> None:
+    worse = scored(ws, "worse", jga=0.0)
+    gates.set_rules(ws, Rules(None, None, None))
+    said = gates.verdict(ws, worse)
+    assert (said.passed, said.sentence) == (True, gates.NO_RULES)
+    assert promotion.promote(ws, worse, "anna").target == "worse"
+
+
+def test_scores_of_which_none_is_what_the_rules_ask_are_told_from_no_scores(ws: Workspace) -> None:
+    unmeasured = scored(ws, "unmeasured", jga=None)
+    gates.set_rules(ws, Rules(0.0, None, None))
+    said = gates.verdict(ws, unmeasured)
+    assert (said.passed, said.sentence) == (False, gates.UNMEASURED)
+
+
+def test_the_newest_dialogues_of_every_project_count_and_one_that_fails_is_named(
+    ws: Workspace, note_held_out: Callable[[str, str], None]
+) -> None:
+    new = scored(ws, "new")
+    with ws.write() as session:
+        for manifest, jga in (("hotels old", 0.0), ("hotels", 40.0), ("taxis", 90.0)):
+            session.add(Evaluation(checkpoint_id=1, manifest_sha256=manifest, scores=GOOD))
+            session.add(Evaluation(checkpoint_id=new, manifest_sha256=manifest, scores=GOOD | {"jga": jga}))
+            session.flush()
+    for project, manifest in (("Hotels", "hotels old"), ("Hotels", "hotels"), ("Taxis", "taxis")):
+        note_held_out(project, manifest)
+    said = gates.verdict(ws, new)
+    assert said.sentence == (
+        "Refused by the gate: Joint goal accuracy on Hotels: 50.0 % → 40.0 %, 10.0 points worse; may not be worse."
+    )
+    gates.set_rules(ws, Rules(jga_loss=10.0))
+    assert gates.verdict(ws, new).sentence == "Passes the gate on Hotels, Taxis."
 
 
 def test_a_regression_is_refused_and_only_goes_through_with_a_reason_that_is_kept(ws: Workspace) -> None:
