@@ -128,9 +128,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
     measure.click(score, [head.project, checkpoint], queued, **shared.ACT)
-    gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
-    gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.ACT)
-    gate.back.click(go_back, None, [notice, *view], **shared.ACT)
+    gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.SWITCH)
+    gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.SWITCH)
+    gate.back.click(go_back, None, [notice, *view], **shared.SWITCH)
     gate.keep.click(keep_rules, [checkpoint, *gate.limits], [notice, *view], **shared.ACT)
     pair = [side.baseline, checkpoint]
     side.baseline.input(choose_baseline, pair, side.outputs, **shared.LIGHT)

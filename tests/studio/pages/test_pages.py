@@ -46,9 +46,14 @@ def test_no_handler_is_an_endpoint_for_strangers(config: dict[str, Any]) -> None
 
 
 def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
-    """A timer's tick that takes a place in a queue lets two open tabs wait for each other."""
-    limits = {fn.concurrency_id: fn.concurrency_limit for fn in app.build(ws).fns.values() if fn.fn}
-    assert {name: limit for name, limit in limits.items() if limit is not None} == {"save": 1, "act": 1, "model": 1}
+    """A timer's tick that takes a place in a queue lets two open tabs wait for each other.
+
+    Putting a checkpoint in use takes as long as loading it, and had kept recordings and jobs waiting.
+    """
+    handlers = [fn for fn in app.build(ws).fns.values() if fn.fn and fn.concurrency_limit is not None]
+    assert {fn.concurrency_id: fn.concurrency_limit for fn in handlers} == {"save": 1, "act": 1, "model": 1, "switch": 1}
+    switching = {fn.name for fn in handlers if fn.concurrency_id == "switch"}
+    assert switching == {"put_in_use", "put_in_use_all_the_same", "go_back"}
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
