@@ -68,8 +68,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a checkpoint against the one in use; ``problem`` is why it could not judge, if so."""
+    """What the gate says of a checkpoint against the one in use, whose id ``against`` is; ``problem`` is why it could not judge,
+    if so.
+    """
 
+    against: int
     findings: tuple[Finding, ...] = ()
     problem: str | None = None
 
@@ -133,12 +136,12 @@ def verdict(ws: Workspace, checkpoint_id: int) -> Verdict:
 def judge(session: Session, kept: Rules, used_id: int, checkpoint_id: int) -> Verdict:
     """Hold what ``engine evaluate`` printed for two checkpoints against the rules. What was not measured is not judged."""
     if kept == Rules(None, None, None):
-        return Verdict()
+        return Verdict(used_id)
     both = checkpoint_rows.common_by_project(session, used_id, checkpoint_id)
     if not both:
-        return Verdict(problem=UNJUDGED)
+        return Verdict(used_id, problem=UNJUDGED)
     found = [finding for name, before, after in both for finding in _findings(kept, name, before.scores, after.scores)]
-    return Verdict(tuple(found)) if found else Verdict(problem=UNMEASURED)
+    return Verdict(used_id, tuple(found)) if found else Verdict(used_id, problem=UNMEASURED)
 
 
 def _findings(kept: Rules, project: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Finding]:

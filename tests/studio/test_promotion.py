@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import torch
 from sqlalchemy.exc import IntegrityError
 
 from db.models import Checkpoint, Evaluation, Promotion, Snapshot
 from engine import tracking
 from studio.errors import StudioError
-from studio.services import checkpoints, dialogues, gates, projects, promotion, trackers, understanding
+from studio.services import checkpoints, dialogues, gates, lease, projects, promotion, trackers, understanding
 from studio.services.gates import Rules
 from studio.workspace import Workspace
 
@@ -207,8 +208,62 @@ def test_a_switch_by_another_process_does_not_keep_who_speaks_waiting(
     new = scored(ws, "new")
     promotion.promote_finished(ws, new, "job 1")
     assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
-    trackers.prepare(new, checkpoints.in_use(ws).path)
+    trackers.prepare(ws, new, checkpoints.in_use(ws).path)
     assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
+
+
+def test_the_shell_loads_nothing_onto_a_gpu_that_a_job_may_have(ws: Workspace, tracker) -> None:
+    promotion.promote(ws, scored(ws, "new"), "root (shell)", from_shell=True)
+    promotion.rollback(ws, "root (shell)", from_shell=True)
+    assert (tracker.loaded, checkpoints.in_use(ws).name) == ([], "demo")
+
+
+def test_nothing_is_loaded_while_the_live_model_waits_for_the_gpu(
+    ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "has_gpu", lambda: True)
+    monkeypatch.setattr(lease, "take", lambda ws, who, force=False: False)
+    lease.set_while_training(ws, "wait")
+    assert promotion.promote(ws, scored(ws, "new"), "anna").target == "new"
+    assert tracker.loaded == []
+
+
+def test_where_two_do_not_fit_the_new_one_takes_the_place_of_the_old_and_the_old_one_comes_back_if_that_fails(
+    ws: Workspace, project: int, tracker, sound: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound(1))
+    understanding.predict_turn(ws, turn.id)
+    load, broken = tracking.Tracker.load, [checkpoints.folder(ws, Checkpoint(path="runs/huge"))]
+
+    def crammed(folder, device) -> object:
+        if trackers._answering is not None or folder in broken:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return load(folder, device)
+
+    monkeypatch.setattr(tracking.Tracker, "load", crammed)
+    with pytest.raises(StudioError, match="cannot be loaded: CUDA out of memory"):
+        promotion.promote(ws, scored(ws, "huge"), "anna")
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
+    promotion.promote(ws, scored(ws, "new"), "anna")
+    monkeypatch.setattr(tracking.Tracker, "load", lambda folder, device: pytest.fail("loaded again"))
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
+
+
+def test_a_verdict_counts_only_against_the_checkpoint_it_was_made_on(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = scored(ws, "first"), scored(ws, "second")
+    # While the second is loaded somebody puts the first in use
+    monkeypatch.setattr(trackers, "prepare", lambda *_: promotion.promote(ws, first, "ben", from_shell=True))
+    with pytest.raises(StudioError, match="Somebody else just changed the checkpoint in use"):
+        promotion.promote(ws, second, "anna")
+    assert [step.target for step in promotion.history(ws)] == ["first"]
+
+
+def test_a_run_that_somebody_put_in_use_while_it_was_scored_is_no_failure(ws: Workspace) -> None:
+    new = scored(ws, "new")
+    promotion.promote(ws, new, "anna")
+    assert promotion.promote_finished(ws, new, "job 1") == "It was put in use while it was scored."
+    assert len(promotion.history(ws)) == 1
 
 
 def test_a_checkpoint_that_cannot_be_loaded_or_is_not_there_leaves_the_old_one_in_use(
