@@ -77,8 +77,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown(item) | panel.opened(item) | {used: used_html(provenance.corrections_of(ws, job_id))}
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
-        jobs = training.job_lines(ws, project_id)
-        chosen = wanted if wanted in [item.id for item in jobs] else next((item.id for item in jobs), None)
+        jobs, chosen = training.job_lines(ws, project_id, wanted)
         return {job: gr.update(choices=choices_of(jobs), value=chosen)}, chosen
 
     def chosen_project(project_id: int | None) -> dict[Any, Any]:
@@ -206,7 +205,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if job_id is None:
             return gr.skip()
         item = training.job_view(ws, job_id)
-        jobs = {job: gr.update(choices=choices_of(training.job_lines(ws, project_id)))}
+        jobs = {job: gr.update(choices=choices_of(training.job_lines(ws, project_id, job_id)[0]))}
         # Which one is chosen is not touched: somebody may choose another while this is on its way
         return shown(item) | panel.grown(item, known) | jobs | place.stands()
 

@@ -107,16 +107,27 @@ class JobLine:
     created: datetime
 
 
-def job_lines(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobLine]:
-    """Jobs, newest first, after ``look_after``."""
+def job_lines(
+    ws: Workspace, project_id: int | None = None, wanted: int | None = None, limit: int = 50
+) -> tuple[list[JobLine], int | None]:
+    """Jobs, newest first, after ``look_after``; an older one that is ``wanted`` comes last. And the one to show: that, else the
+    newest.
+    """
     look_after(ws)
     with ws.read() as session:
-        return [
+        found = list(jobs.load_many(session, project_id, limit))
+        asked = session.get(Job, wanted) if wanted is not None else None
+        if asked is not None and project_id not in (None, asked.project_id):
+            asked = None
+        if asked is not None and asked not in found:
+            found.append(asked)
+        lines = [
             JobLine(
                 job.id, cast(Status, str(job.status)), _title(job), job.checkpoint.name if job.checkpoint else None, job.created
             )
-            for job in jobs.load_many(session, project_id, limit)
+            for job in found
         ]
+    return lines, asked.id if asked is not None else next((line.id for line in lines), None)
 
 
 def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50, kind: Kind | None = None) -> list[JobView]:

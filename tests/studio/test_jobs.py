@@ -15,14 +15,14 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from db.models import Evaluation, Job, utc_now
+from db.models import Evaluation, Job, JobStatus, utc_now
 from db.repositories import jobs
 from engine.dialogue import Turn, read_manifest
 from studio import cli
 from studio.errors import StudioError
 from studio.jobs import shell, train
 from studio.jobs.shell import Shell
-from studio.services import checkpoints, corrections, dialogues, estimates, runs, training, understanding
+from studio.services import checkpoints, corrections, dialogues, estimates, projects, runs, training, understanding
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
@@ -148,6 +148,18 @@ def test_ten_jobs_of_three_people_run_one_after_the_other_in_the_order_they_came
         assert earlier.ended is not None
         assert later.started is not None
         assert earlier.ended <= later.started
+
+
+def test_a_job_older_than_the_list_is_opened_by_its_link(ws: Workspace, project: int) -> None:
+    other = projects.create_project(ws, "Other").id
+    with ws.write() as session:
+        session.add_all(Job(project_id=project, status=JobStatus.FINISHED) for _ in range(52))
+        session.add(Job(project_id=other, status=JobStatus.FINISHED))
+    found, chosen = training.job_lines(ws, project, wanted=1)
+    assert ([line.id for line in found], chosen) == ([*range(52, 2, -1), 1], 1)
+    for elsewhere in (53, 99, None):
+        found, chosen = training.job_lines(ws, project, elsewhere)
+        assert ([line.id for line in found], chosen) == ([*range(52, 2, -1)], 52)
 
 
 def test_curves_are_read_in_pieces_and_thinned(ws: Workspace, start) -> None:
