@@ -11,6 +11,7 @@ from typing import Any
 from db.models import Job, JobKind, Snapshot, SnapshotRevision
 from db.repositories import checkpoints as checkpoint_rows
 from engine.dialogue import read_manifest
+from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints, provenance
 from studio.services.job_views import JobView, find_job, job_view
@@ -29,8 +30,8 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
     """Queue a finished job once more: same snapshot, recipe and base. Its checkpoint is not put in use.
 
     Raises:
-        StudioError: no such job, it has not finished or is of an older version, or something it was made of is not what it
-            was.
+        StudioError: no such job, it has not finished or is of an older version, something it was made of is not what it was, or
+            its backend cannot be had.
     """
     with ws.read() as session:
         job = find_job(session, job_id)
@@ -42,7 +43,8 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
         base = checkpoints.folder(ws, job.base)
         source = ws.path(job.snapshot.path).parents[1]
         _check(source, job.snapshot, known, base, job_id)
-        snapshot_id = job.snapshot.id
+        snapshot_id, backend = job.snapshot.id, job.backend
+    backends.named(backend).check()
     with ws.write() as session:
         job = find_job(session, job_id)
         again = Job(
@@ -50,7 +52,7 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
             base=job.base,
             recipe=job.recipe,
             overrides=job.overrides,
-            backend=job.backend,
+            backend=backend,
             use_when_finished=False,
         )
         session.add(again)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from db.models import Checkpoint, Job, JobStatus, Project
-from db.repositories import jobs, settings
+from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints, provenance
+from studio.services import checkpoints, placement, provenance
 from studio.services.job_views import JobLine, JobView, find_job, job_lines, job_view, list_jobs, metrics, resumable
 from studio.services.recipes import RecipeView, on_base, recipe_toml, recipes
 from studio.services.reruns import rerun_job
@@ -60,10 +60,13 @@ def start_job(
     there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe, checkpoint or backend, a recipe
-            for another model than the checkpoint's or that needs dev dialogues where none is corrected, or the disk is full.
+        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe or checkpoint, a backend that
+            cannot be had, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected,
+            or the disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
+    backend = backend or placement.default_backend(ws)
+    backends.named(backend).check()
     with ws.read() as session:
         found = session.get(Checkpoint, base_checkpoint_id)
         if session.get(Project, project_id) is None or found is None:
@@ -72,8 +75,6 @@ def start_job(
     evaluates = any(stage.eval_every for stage in on_base(text, folder).stages)
     known = provenance.describe_checkpoint(folder)
     with ws.write() as session:
-        backend = backend or settings.get(session, settings.TRAINING_BACKEND, backends.LOCAL)
-        backends.named(backend)
         job = Job(
             project_id=project_id,
             base_id=base_checkpoint_id,
