@@ -46,6 +46,7 @@ def start(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")] = "adapt",
     project: ProjectName = None,
     base: Annotated[str | None, typer.Option(help="The checkpoint to start from; the one in use if not given.")] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start from the recipe's base models alone.")] = False,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance adapt.steps=20")] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
     use: Annotated[bool, typer.Option(help="Put the checkpoint in use when it is finished and passes the gate.")] = True,
@@ -58,7 +59,9 @@ def start(
 
     with sentences():
         ws = open_workspace(home)
-        base_id = checkpoints.in_use(ws).id if base is None else _checkpoint(ws, base)
+        if from_scratch and base is not None:
+            raise StudioError("Give --base or --from-scratch, not both.")
+        base_id = _checkpoint(ws, base) if base is not None else None if from_scratch else checkpoints.in_use(ws).id
         job = training.start_job(ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages)
         _show(job, as_json)
 

@@ -91,8 +91,9 @@ class Job(Base):
     process ids are used again. ``called`` is when a process was last started for it. ``backend`` is where its engine runs.
 
     ``phase`` says in plain words what it is doing, ``error`` in a sentence why it failed and ``failure`` of what kind that is.
-    Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from, ``gate`` what the gate said when the result
-    was to be put in use; of a scoring ``base_id`` is what is scored. ``options`` are what another kind was asked for.
+    Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from (``None``: the base models alone), ``gate``
+    what the gate said when the result was to be put in use; of a scoring ``base_id`` is what is scored. ``options`` are what
+    another kind was asked for.
     """
 
     __tablename__ = "jobs"

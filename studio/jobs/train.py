@@ -31,7 +31,7 @@ def run(shell: Shell) -> Ended:
     with shell.ws.read() as session:
         wanted, used_id = shell.job(session).use_when_finished, checkpoints.in_use_id(session)
     phases = {
-        base_id: "scoring the base checkpoint",
+        **({base_id: "scoring the base checkpoint"} if base_id is not None else {}),
         used_id: "scoring the checkpoint in use",  # the gate compares with it
         checkpoint_id: "scoring the new checkpoint",
     }
@@ -53,10 +53,10 @@ def _train(shell: Shell) -> int:
     with shell.ws.write() as session:
         job = shell.job(session)
         job.phase = "training"
-        assert job.base is not None
-        base = checkpoints.folder(shell.ws, job.base)
         command = ["train", *provenance.recipe_arguments(shell.folder, job)]
-        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--base", str(base), "--resume"]
+        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--resume"]
+        if job.base is not None:
+            command += ["--base", str(checkpoints.folder(shell.ws, job.base))]
         if (shell.folder / HELD_OUT).is_file():
             command += ["--watch", str(shell.folder / HELD_OUT)]
         backend = backends.named(job.backend)
@@ -68,11 +68,10 @@ def _train(shell: Shell) -> int:
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
 
 
-def _register(shell: Shell) -> tuple[int, int]:
-    """Enter the new checkpoint; returns its id and its base's."""
+def _register(shell: Shell) -> tuple[int, int | None]:
+    """Enter the new checkpoint; returns its id and its base's, if it has one."""
     with shell.ws.write() as session:
         job = shell.job(session)
-        assert job.base_id is not None
         job.status, job.phase = JobStatus.SAVING, "saving the checkpoint"
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)

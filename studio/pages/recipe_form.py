@@ -114,7 +114,7 @@ class RecipeForm:
             return {self.plan: shared.alert(error), self.text: ""}
         return {self.text: toml}
 
-    def weigh(self, base_id: int, toml: str) -> dict[Any, Any]:
+    def weigh(self, base_id: int | None, toml: str) -> dict[Any, Any]:
         """Time and memory that a complete recipe takes, or why it does not go with the base checkpoint."""
         try:
             measured = estimates.measured_seconds(self.ws, toml, base_id)

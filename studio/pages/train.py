@@ -19,6 +19,8 @@ from studio.workspace import Workspace
 
 COUNTING = shared.empty("Counting", "What is corrected and what is held out is read.")
 
+FROM_SCRATCH = ("the base models alone", 0)  # a choice has no value None
+
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
@@ -29,7 +31,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             base = gr.Dropdown(
                 [],
                 label="Start from",
-                info="The checkpoint whose weights training goes on with.",
+                info="The checkpoint whose weights training goes on with; a recipe with stages of its own can do without.",
                 elem_id="train.base",
                 interactive=True,
             )
@@ -108,7 +110,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         choices, chosen = listed(project_id, wanted)
         start_from = {
             head.project: selector,
-            base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
+            base: gr.update(choices=[*((item.name, item.id) for item in known), FROM_SCRATCH], value=checkpoints.in_use(ws).id),
         }
         return start_from | form.opened(None, project_id) | chosen_project(project_id) | place.opened() | choices | opened(chosen)
 
@@ -135,7 +137,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def weigh(base_id: int, toml: str) -> Any:
         """Inputs: train.base, train.recipe_text. Outputs: train.plan, train.memory."""
-        return form.weigh(base_id, toml) if toml else gr.skip()
+        return form.weigh(base_id or None, toml) if toml else gr.skip()
 
     @shared.reported
     def switch_project(project_id: int) -> Any:
@@ -165,7 +167,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if not stages:
             raise StudioError("Choose at least one stage.")
         chosen = form.overrides(name, stages, steps, rate, rows, more)
-        item = training.start_job(ws, project_id, base_id, name, chosen, use_it, stages=stages)
+        item = training.start_job(ws, project_id, base_id or None, name, chosen, use_it, stages=stages)
         gr.Info(
             f"It {item.waits_for}." if item.waits_for else "Training started.",
             title=f"Job {item.id}",

@@ -29,8 +29,8 @@ class JobView:
 
     ``step`` of ``total_steps`` counts what ``unit`` names: also of a training that is being scored, whose turns they are then.
     ``waits_for`` says what keeps a queued job from running. ``recipe``, ``stage`` (of the recipe), ``loss`` and the like are a
-    training's; ``base_checkpoint`` is where it starts, or what is scored. ``error`` is the sentence on what went wrong, and
-    ``failure`` its kind.
+    training's; ``base_checkpoint`` is where it starts (``None``: from the base models alone), or what is scored. ``error`` is the
+    sentence on what went wrong, and ``failure`` its kind.
 
     ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
     the checkpoint was to be put in use, ``None`` where it was not asked.
@@ -227,7 +227,7 @@ def _title(job: Job) -> str:
     base, chosen = job.base.name if job.base is not None else "", job.options.get("dialogues")
     match job.kind:
         case JobKind.TRAIN:
-            return f"{job.recipe} from {base}"
+            return f"{job.recipe} from {base or 'the base models'}"
         case JobKind.EVALUATE:
             return f"score {base}"
         case JobKind.PREDICT:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Promotion, PromotionKind
+from db.models import Promotion, PromotionKind
 from db.repositories import promotions, settings
 from studio.errors import StudioError
 from studio.services import checkpoints, gates, people, trackers
@@ -70,7 +70,7 @@ def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
         StudioError: files of the checkpoint are missing.
     """
     with ws.read() as session:
-        checkpoints.require_whole(ws, session.get_one(Checkpoint, checkpoint_id))
+        checkpoints.require_whole(ws, checkpoints.get(session, checkpoint_id))
     said = gates.verdict(ws, checkpoint_id)
     if said.against == checkpoint_id:
         return "It was put in use while it was scored."
@@ -121,9 +121,7 @@ def history(ws: Workspace) -> list[PromotionView]:
 def _usable(ws: Workspace, checkpoint_id: int) -> Path:
     """The folder of a checkpoint that may be put in use."""
     with ws.read() as session:
-        checkpoint = session.get(Checkpoint, checkpoint_id)
-        if checkpoint is None:
-            raise StudioError("This checkpoint does not exist any more: choose another one.")
+        checkpoint = checkpoints.get(session, checkpoint_id)
         if checkpoints.in_use_id(session) == checkpoint_id:
             raise StudioError(f"{checkpoint.name} is in use already.")
         return checkpoints.require_whole(ws, checkpoint)

@@ -32,7 +32,7 @@ def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], reci
     """Write the files above into the job's folder and give the snapshot its ``provenance``.
 
     Args:
-        base: what `describe_checkpoint` says of the checkpoint the run starts from.
+        base: what `describe_checkpoint` says of the checkpoint the run starts from, nothing where it starts from none.
         recipe: the complete recipe's text.
         sounds: under ``train`` and ``held_out`` the hashes of the recordings.
     """

@@ -38,9 +38,9 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
         known = job.snapshot.provenance if job.snapshot is not None else None
         if job.kind != JobKind.TRAIN:
             raise StudioError(f"Job {job_id} trained nothing: only a training is run again to compare what comes out.")
-        if job.checkpoint is None or job.snapshot is None or job.base is None or known is None:
+        if job.checkpoint is None or job.snapshot is None or known is None:
             raise StudioError(f"Job {job_id} cannot be run again: it has not finished, or an older version did not note enough.")
-        base = checkpoints.folder(ws, job.base)
+        base = checkpoints.folder(ws, job.base) if job.base is not None else None
         source = ws.path(job.snapshot.path).parents[1]
         _check(source, job.snapshot, known, base, job_id)
         snapshot_id, backend = job.snapshot.id, job.backend
@@ -100,7 +100,7 @@ def judge(ws: Workspace, job_id: int) -> None:
     (folders[1] / REPRODUCTION).write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path, job_id: int) -> None:
+def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path | None, job_id: int) -> None:
     """Refuse to run what would be another run."""
     parts = [(source / TRAIN, snapshot.sha256), (source / "held_out" / "manifest.jsonl", snapshot.held_out_sha256)]
     whole = all(digest is None or (file.is_file() and sha256(file) == digest) for file, digest in parts)
@@ -110,7 +110,7 @@ def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path, 
     whole = whole and all(file.is_file() and sound_hash(file) == file.stem for file in heard)
     if not whole:
         raise StudioError(f"Job {job_id} cannot be run again: its snapshot in {source} was changed or is not complete.")
-    if weights_hash(base) != known["base"]["sha256"]:
+    if base is not None and weights_hash(base) != known["base"]["sha256"]:
         raise StudioError(f"Job {job_id} cannot be run again: its base checkpoint {known['base']['name']} is not what it was.")
 
 

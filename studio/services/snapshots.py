@@ -76,7 +76,7 @@ def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[st
 
     Args:
         recipe: the complete recipe's text.
-        base: what `provenance.describe_checkpoint` says of the job's base.
+        base: what `provenance.describe_checkpoint` says of the job's base, nothing where it has none.
         evaluates: the recipe measures itself on dialogues of the split ``dev``: they are taken too.
 
     Raises:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.models import Checkpoint, Job, JobStatus, Project
+from db.models import Job, JobStatus, Project
 from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
@@ -46,18 +46,19 @@ __all__ = [
 def start_job(
     ws: Workspace,
     project_id: int,
-    base_checkpoint_id: int,
+    base_checkpoint_id: int | None,
     recipe: str,
     overrides: Sequence[str] = (),
     use_when_finished: bool = True,
     backend: str | None = None,
     stages: Sequence[str] | None = None,
 ) -> JobView:
-    """Freeze the corrections, queue a fine-tune on them and start it if no other job runs.
+    """Freeze the corrections, queue a training on them and start it if no other job runs.
 
-    ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``; ``stages`` those of the recipe
-    that are run, ``None`` for all it runs. With ``use_when_finished`` the new checkpoint is put in use as soon as it is
-    there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
+    Without ``base_checkpoint_id`` it starts from the recipe's base models alone. ``overrides`` are the command line's ``--set``
+    arguments, such as ``"stage2.steps=20"``; ``stages`` those of the recipe that are run, ``None`` for all it runs. With
+    ``use_when_finished`` the new checkpoint is put in use as soon as it is there, if the gate lets it pass. ``backend`` names
+    where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
         StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe or checkpoint, a backend that
@@ -68,12 +69,12 @@ def start_job(
     backend = backend or placement.default_backend(ws)
     backends.named(backend).check()
     with ws.read() as session:
-        found = session.get(Checkpoint, base_checkpoint_id)
-        if session.get(Project, project_id) is None or found is None:
-            raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
-        folder = checkpoints.require_whole(ws, found)
+        if session.get(Project, project_id) is None:
+            raise StudioError("The project does not exist any more: choose another one.")
+        base = checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None
+        folder = checkpoints.require_whole(ws, base) if base is not None else None
     evaluates = any(stage.eval_every for stage in on_base(text, folder).stages)
-    known = provenance.describe_checkpoint(folder)
+    known = provenance.describe_checkpoint(folder) if folder is not None else {}
     with ws.write() as session:
         job = Job(
             project_id=project_id,

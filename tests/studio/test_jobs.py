@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from socket import gethostname
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -28,6 +29,7 @@ from studio.workspace import Workspace, open_workspace
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
 BOTH = pytest.mark.databases("sqlite", "postgresql")
+STAGES = ("align", "stage1", "stage2")
 SLOW = {"FAKE_STEP": "0.2"}
 
 
@@ -72,7 +74,7 @@ def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspa
     assert (job.status, job.step, job.total_steps, job.error) == ("finished", 5, 5, None)
     for scores, of in ((job.scores_before, "demo"), (job.scores_after, "checkpoint")):
         assert scores is not None and scores.items() >= {"wer": 10.0, "jga": 50.0, "of": of}.items()
-    assert job.gate == "Passes the gate."
+    assert job.gate == "Passes the gate on Restaurants."
     used = checkpoints.in_use(ws)
     assert (used.name, used.parent, used.job_id) == ("run-1", "demo", job.id)
     assert used.path.is_dir()
@@ -110,6 +112,23 @@ def test_what_is_left_is_known_from_the_pace_since_the_first_of_it(tmp_path, mon
     assert left == [None, None, 8.0, 6.0]
     progress.tell(0, 20)  # other work begins
     assert runs.progress(tmp_path) == {"step": 0, "total_steps": 20, "eta_seconds": None}
+
+
+def test_a_recipe_with_stages_of_its_own_starts_from_the_base_models_alone(
+    ws: Workspace, project: int, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StudioError, match="Recipe adapt goes on from a checkpoint"):
+        training.start_job(ws, project, None, "adapt")
+    job = wait(ws, training.start_job(ws, project, None, "demo", [f"{stage}.steps=1" for stage in STAGES]).id)
+    assert (job.status, job.title, job.base_checkpoint) == ("finished", "demo from the base models", None)
+    assert job.gate == "Passes the gate on Restaurants.", "the one in use was scored beside it"
+    assert (job.scores_before, job.scores_after and job.scores_after["of"]) == (None, "checkpoint")
+    used = checkpoints.in_use(ws)
+    assert (used.name, used.parent, used.parent_scores) == ("run-1", None, None)
+    assert json.loads((used.path / "checkpoint.json").read_text()) == {}, "of no base"
+    toml = training.recipe_toml("demo", [f"{stage}.steps=2" for stage in STAGES])
+    monkeypatch.setattr(runs, "read_metrics", lambda *_: [SimpleNamespace(stage=stage, seconds=0.5) for stage in STAGES])
+    assert estimates.measured_seconds(ws, toml, None) == pytest.approx(3.0)
 
 
 def test_a_checkpoint_that_got_worse_is_not_put_in_use(ws: Workspace, start) -> None:
