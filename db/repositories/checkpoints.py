@@ -18,6 +18,11 @@ def load_many(session: Session) -> Sequence[Checkpoint]:
     return session.scalars(select(Checkpoint).order_by(Checkpoint.id.desc())).all()
 
 
+def names(session: Session) -> set[str]:
+    """The names of all checkpoints there ever were."""
+    return set(session.scalars(select(Checkpoint.name)))
+
+
 def demo(session: Session) -> Checkpoint | None:
     """The checkpoint that comes with the package."""
     return session.scalar(select(Checkpoint).where(Checkpoint.path.is_(None)))

@@ -52,6 +52,16 @@ def in_use(ws: Workspace) -> CheckpointView:
         return _view(ws, session, get(session, used), used)
 
 
+def view(ws: Workspace, checkpoint_id: int) -> CheckpointView:
+    """One checkpoint.
+
+    Raises:
+        StudioError: no such checkpoint.
+    """
+    with ws.read() as session:
+        return _view(ws, session, get(session, checkpoint_id), in_use_id(session))
+
+
 def model_card(ws: Workspace, checkpoint_id: int) -> str:
     """The text of the checkpoint's ``MODEL_CARD.md``, empty where there is none.
 

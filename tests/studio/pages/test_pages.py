@@ -51,7 +51,13 @@ def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
     Putting a checkpoint in use takes as long as loading it, and had kept recordings and jobs waiting.
     """
     handlers = [fn for fn in app.build(ws).fns.values() if fn.fn and fn.concurrency_limit is not None]
-    assert {fn.concurrency_id: fn.concurrency_limit for fn in handlers} == {"save": 1, "act": 1, "model": 1, "switch": 1}
+    assert {fn.concurrency_id: fn.concurrency_limit for fn in handlers} == {
+        "save": 1,
+        "act": 1,
+        "model": 1,
+        "switch": 1,
+        "copy": 1,
+    }
     switching = {fn.name for fn in handlers if fn.concurrency_id == "switch"}
     assert switching == {"put_in_use", "put_in_use_all_the_same", "go_back"}
 
@@ -139,7 +145,7 @@ TAKES |= dict.fromkeys(("_bring", "_keep", "_remove"), "reviewer")
 TAKES |= dict.fromkeys(
     ("begin", "end", "go_on", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"), "trainer"
 )
-TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
+TAKES |= dict.fromkeys(("score", "have_answered", "bring_in"), "trainer")
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
 TAKES |= dict.fromkeys(("add_user", "change_user", "set_minutes", "put_in_use_all_the_same"), "admin")
 
