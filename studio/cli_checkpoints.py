@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from studio.cli_common import AsJson, Home, print_json, say, sentences
+from studio.cli_common import AsJson, CheckpointName, Home, checkpoint_named, print_json, say, sentences
 from studio.workspace import open_workspace
 
 if TYPE_CHECKING:
     from studio.services.checkpoints import CheckpointView
 
-checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoints: list them, bring in what was trained elsewhere.")
+checkpoints = typer.Typer(no_args_is_help=True, help="Checkpoints: list them, bring in what was trained elsewhere, delete.")
 
 
 @checkpoints.command("list")
@@ -46,6 +46,17 @@ def add(
             print_json(found)
         else:
             say(f"{found.checkpoint.name} is here now" if found.new else f"It is here already, as {found.checkpoint.name}")
+
+
+@checkpoints.command()
+def delete(checkpoint: CheckpointName, home: Home = None) -> None:
+    """Delete a checkpoint's files for good; what it scored stays."""
+    from studio.services import deleting
+
+    with sentences():
+        ws = open_workspace(home)
+        deleting.delete_checkpoint(ws, checkpoint_named(ws, checkpoint))
+        say(f"{checkpoint} is deleted")
 
 
 def _line(item: CheckpointView) -> str:

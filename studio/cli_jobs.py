@@ -152,6 +152,16 @@ def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 
 
 @jobs.command()
+def delete(job: JobId, home: Home = None) -> None:
+    """Delete a job that has ended for good, with its folder and checkpoint."""
+    from studio.services import deleting
+
+    with sentences():
+        deleting.delete_job(open_workspace(home), job)
+        say(f"Job {job} is deleted")
+
+
+@jobs.command()
 def log(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     """Print how a job stands and the end of its log; with --json everything about it."""
     from studio.services import live, provenance, training

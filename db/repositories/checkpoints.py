@@ -14,8 +14,24 @@ Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
 
 def load_many(session: Session) -> Sequence[Checkpoint]:
-    """Checkpoints, newest first."""
-    return session.scalars(select(Checkpoint).order_by(Checkpoint.id.desc())).all()
+    """Checkpoints that were not deleted, newest first."""
+    return session.scalars(select(Checkpoint).where(Checkpoint.deleted.is_(None)).order_by(Checkpoint.id.desc())).all()
+
+
+def below(session: Session, folder: str) -> Sequence[Checkpoint]:
+    """Those of them whose files lie in a folder of the workspace."""
+    return [found for found in load_many(session) if found.path is not None and found.path.startswith(f"{folder}/")]
+
+
+def child(session: Session, checkpoint_id: int) -> Checkpoint | None:
+    """One of them that was trained from the checkpoint."""
+    return next((found for found in load_many(session) if found.parent_id == checkpoint_id), None)
+
+
+def forget_answers(session: Session, folder: str) -> None:
+    """Have evaluations know no more of answers that lie in a folder of the workspace; the scores stay."""
+    for found in session.scalars(select(Evaluation).where(Evaluation.predictions.startswith(f"{folder}/", autoescape=True))):
+        found.predictions = None
 
 
 def names(session: Session) -> set[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
@@ -18,8 +18,9 @@ PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
 
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
-    """Jobs, newest first, with their checkpoints."""
+    """Jobs that were not deleted, newest first, with their checkpoints."""
     query = select(Job).options(selectinload(Job.base), selectinload(Job.checkpoint)).order_by(Job.id.desc()).limit(limit)
+    query = query.where(Job.deleted.is_(None))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:
@@ -29,7 +30,7 @@ def load_many(session: Session, project_id: int | None, limit: int, kind: JobKin
 
 def running_or_newest(session: Session, project_id: int, kind: JobKind) -> Job | None:
     """The job of a project and kind that runs, else the newest."""
-    of_kind = select(Job).where(Job.project_id == project_id, Job.kind == kind)
+    of_kind = select(Job).where(Job.project_id == project_id, Job.kind == kind, Job.deleted.is_(None))
     return session.scalar(of_kind.order_by(Job.status.in_(ACTIVE).desc(), Job.id.desc()).limit(1))
 
 
@@ -71,6 +72,13 @@ def queue_position(session: Session, job: Job) -> int | None:
     return session.scalar(waiting.where(Job.id <= job.id))
 
 
+def in_need_of(session: Session, checkpoint_id: int) -> Job | None:
+    """A job that starts from the checkpoint, scores it or made it, and runs or may be resumed."""
+    its = or_(Job.base_id == checkpoint_id, Job.checkpoint_id == checkpoint_id)
+    open_ = or_(Job.status != JobStatus.FINISHED, Job.error.is_not(None))
+    return session.scalar(select(Job).where(its, open_, Job.deleted.is_(None)).limit(1))
+
+
 def overlooked(session: Session) -> bool:
     """Whether a job waits though none of its line runs: the process started for it came to nothing."""
     return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
@@ -78,7 +86,7 @@ def overlooked(session: Session) -> bool:
 
 def disk_failed(session: Session) -> Job | None:
     """The newest job that failed for its disk, if none was started after that."""
-    broken = (Job.status == JobStatus.FAILED, Job.failure == FailureKind.DISK)
+    broken = (Job.status == JobStatus.FAILED, Job.failure == FailureKind.DISK, Job.deleted.is_(None))
     failed = session.scalar(select(Job).where(*broken).order_by(Job.ended.desc()).limit(1))
     if failed is None or session.scalar(select(Job.id).where(Job.started > failed.ended).limit(1)) is not None:
         return None

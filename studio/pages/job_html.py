@@ -34,7 +34,9 @@ def progress_html(item: JobView) -> str:
     if item.waits_for:
         facts.append(shared.escape(item.waits_for))
     if item.checkpoint:
-        facts.append(f"checkpoint <a href='models?checkpoint={item.checkpoint_id}'>{shared.escape(item.checkpoint)}</a>")
+        name = shared.escape(item.checkpoint)
+        link = f"<a href='models?checkpoint={item.checkpoint_id}'>{name}</a>" if item.checkpoint_id is not None else name
+        facts.append(f"checkpoint {link}")
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""

@@ -8,12 +8,13 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.delete_bar import DeleteBar
 from studio.pages.job_html import progress_html
 from studio.pages.live_panel import LivePanel
 from studio.pages.recipe_form import RecipeForm
 from studio.pages.train_html import preview_html, used_html
 from studio.pages.where_panel import WherePanel
-from studio.services import checkpoints, provenance, training, verdicts
+from studio.services import checkpoints, deleting, provenance, training, verdicts
 from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
 
@@ -50,12 +51,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 stop = gr.Button("Stop and save", elem_id="train.stop", size="sm", interactive=False, scale=0, min_width=130)
                 again = gr.Button("Run again", elem_id="train.rerun", size="sm", interactive=False, scale=0, min_width=130)
                 resume = gr.Button("Resume", elem_id="train.resume", size="sm", interactive=False, scale=0, min_width=130)
+                bar = DeleteBar("train")
             panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
                 used = shared.block(elem_id="train.used")
     timer = gr.Timer(2)
-    live = [progress, stop, resume, again, used, scores, job, *panel.outputs]
+    live = [progress, stop, resume, again, used, scores, job, *bar.parts, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
         scored = item.has_scores and not item.active and (item.status == "finished" or item.scores_after is not None)
@@ -63,7 +65,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             progress: progress_html(item),
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
-            again: gr.update(interactive=item.checkpoint is not None and not item.active),
+            again: gr.update(interactive=item.checkpoint_id is not None and not item.active),
             scores: shared.scores_html(item.scores_before, item.scores_after) if scored else "",
         }
 
@@ -76,7 +78,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             nothing: dict[Any, Any] = {progress: text, scores: "", used: ""}
             return nothing | panel.nothing() | {button: gr.update(interactive=False) for button in (stop, resume, again)}
         item = training.job_view(ws, job_id)
-        return shown(item) | panel.opened(item) | {used: used_html(provenance.corrections_of(ws, job_id))}
+        return shown(item) | panel.opened(item) | bar.closed() | {used: used_html(provenance.corrections_of(ws, job_id))}
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
         jobs, chosen = training.job_lines(ws, project_id, wanted)
@@ -202,6 +204,17 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return listed(project_id, item.id)[0] | opened(item.id)
 
     @shared.reported
+    def delete_job(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
+        """Inputs: train.project, train.job. Outputs: the jobs and the newest."""
+        shared.allowed(ws, request, "admin")
+        if job_id is None:
+            return gr.skip()
+        deleting.delete_job(ws, job_id)
+        gr.Info("Its folder is gone.", title=f"Job {job_id} deleted", duration=4)
+        choices, chosen = listed(project_id, None)
+        return choices | opened(chosen)
+
+    @shared.reported
     def tick(job_id: int | None, known: dict[str, Any], project_id: int | None) -> Any:
         """Inputs: train.job, what is plotted, train.project. Outputs: the job."""
         if job_id is None:
@@ -244,6 +257,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
+    bar.yes.click(delete_job, [head.project, job], live, **shared.COPY)
     timer.tick(tick, [job, panel.known, head.project], [*live, place.where], trigger_mode="once", **shared.LIGHT)
     place.kind.input(choose_place, place.kind, [place.processes, place.address, place.gpu], **shared.LIGHT)
     place.keep.click(keep_place, place.choice, place.outputs, **shared.ACT)

@@ -22,6 +22,8 @@ from studio.workspace import Workspace, disk_errors
 LONGEST = 100  # letters of a name
 OF_RUNS = re.compile(r"run-\d+.*", re.IGNORECASE)  # names that jobs give
 
+NOT_IN_FILES = re.compile(r"[/\\\x00-\x1f]")  # reports are named after checkpoints
+
 
 @dataclass(frozen=True)
 class Brought:
@@ -80,11 +82,13 @@ def _check(folder: Path) -> str:
 def _name(session: Session, asked: str, own: str) -> str:
     """The name that a new checkpoint gets."""
     taken = checkpoint_rows.names(session)
-    if len(asked) > LONGEST or OF_RUNS.fullmatch(asked):
-        raise StudioError(f"Choose a name of {LONGEST} letters at most that is not run-1 or the like: runs are called so.")
+    if len(asked) > LONGEST or OF_RUNS.fullmatch(asked) or NOT_IN_FILES.search(asked):
+        raise StudioError(
+            f"Choose a name of {LONGEST} letters at most, without slashes, and not run-1 or the like, as runs have."
+        )
     if asked in taken:
         raise StudioError(f"There is, or was, a checkpoint called {asked}: choose another name.")
-    own = asked or ("from elsewhere" if OF_RUNS.fullmatch(own) else own[:LONGEST])
+    own = asked or ("from elsewhere" if OF_RUNS.fullmatch(own) else NOT_IN_FILES.sub("-", own)[:LONGEST])
     numbered = (f"{own}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (own, *numbered) if name not in taken)
 

@@ -117,7 +117,7 @@ def get(session: Session, checkpoint_id: int) -> Checkpoint:
         StudioError: no such checkpoint.
     """
     checkpoint = session.get(Checkpoint, checkpoint_id)
-    if checkpoint is None:
+    if checkpoint is None or checkpoint.deleted is not None:
         raise StudioError("This checkpoint does not exist any more: choose another one.")
     return checkpoint
 

@@ -32,8 +32,9 @@ class JobView:
     training's; ``base_checkpoint`` is where it starts (``None``: from the base models alone), or what is scored. ``error`` is the
     sentence on what went wrong, and ``failure`` its kind.
 
-    ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
-    the checkpoint was to be put in use, ``None`` where it was not asked.
+    ``checkpoint_id`` is ``None`` where the checkpoint was deleted. ``queue_position`` is 1 for the next to start and ``None`` for
+    a job that is not queued. ``gate`` is what the gate said when the checkpoint was to be put in use, ``None`` where it was not
+    asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
     """
@@ -117,16 +118,11 @@ def job_lines(
     with ws.read() as session:
         found = list(jobs.load_many(session, project_id, limit))
         asked = session.get(Job, wanted) if wanted is not None else None
-        if asked is not None and project_id not in (None, asked.project_id):
+        if asked is not None and (asked.deleted is not None or project_id not in (None, asked.project_id)):
             asked = None
         if asked is not None and asked not in found:
             found.append(asked)
-        lines = [
-            JobLine(
-                job.id, cast(Status, str(job.status)), _title(job), job.checkpoint.name if job.checkpoint else None, job.created
-            )
-            for job in found
-        ]
+        lines = [JobLine(job.id, cast(Status, str(job.status)), _title(job), _made(job), job.created) for job in found]
     return lines, asked.id if asked is not None else next((line.id for line in lines), None)
 
 
@@ -170,7 +166,7 @@ def roughly(seconds: float) -> str:
 
 def find_job(session: Session, job_id: int) -> Job:
     job = session.get(Job, job_id)
-    if job is None:
+    if job is None or job.deleted is not None:
         raise StudioError(f"There is no job {job_id}: choose one of the list.")
     return job
 
@@ -190,8 +186,8 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         recipe=job.recipe,
         overrides=tuple(job.overrides),
         base_checkpoint=job.base.name if job.base is not None else None,
-        checkpoint=job.checkpoint.name if job.checkpoint else None,
-        checkpoint_id=job.checkpoint_id,
+        checkpoint=_made(job),
+        checkpoint_id=job.checkpoint_id if job.checkpoint is not None and job.checkpoint.deleted is None else None,
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),
@@ -221,6 +217,13 @@ def _waits_for(ws: Workspace, session: Session, job: Job) -> str | None:
     if (ahead := jobs.ahead(session, job)) is not None:
         return f"waits for job {ahead.id} ({_title(ahead)}) to end"
     return room.lacks(ws, session)
+
+
+def _made(job: Job) -> str | None:
+    """The checkpoint that came of it, by name."""
+    if job.checkpoint is None:
+        return None
+    return f"{job.checkpoint.name} (deleted)" if job.checkpoint.deleted is not None else job.checkpoint.name
 
 
 def _title(job: Job) -> str:

@@ -131,6 +131,7 @@ def _switch(ws: Workspace, checkpoint_id: int, author: str, said: Verdict, reaso
     with ws.write() as session:
         if checkpoints.in_use_id(session) != said.against:
             raise SwitchedError
+        checkpoints.get(session, checkpoint_id)  # it may have been deleted while it was loaded
         return _record(session, PromotionKind.PROMOTE, checkpoint_id, author, said, reason)
 
 

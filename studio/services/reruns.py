@@ -40,6 +40,8 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
             raise StudioError(f"Job {job_id} trained nothing: only a training is run again to compare what comes out.")
         if job.checkpoint is None or job.snapshot is None or known is None:
             raise StudioError(f"Job {job_id} cannot be run again: it has not finished, or an older version did not note enough.")
+        if job.checkpoint.deleted is not None:
+            raise StudioError(f"Job {job_id} cannot be run again to compare: {job.checkpoint.name} was deleted.")
         base = checkpoints.folder(ws, job.base) if job.base is not None else None
         source = ws.path(job.snapshot.path).parents[1]
         _check(source, job.snapshot, known, base, job_id)
@@ -77,8 +79,8 @@ def judge(ws: Workspace, job_id: int) -> None:
         now = job.snapshot.provenance if job.snapshot is not None else None
         if now is None or "rerun_of" not in now or job.snapshot is None or job.checkpoint is None:
             return
-        first = find_job(session, now["rerun_of"])
-        if first.checkpoint is None or first.snapshot is None:
+        first = session.get_one(Job, now["rerun_of"])
+        if first.checkpoint is None or first.checkpoint.deleted is not None or first.snapshot is None:
             return
         held_out = job.snapshot.held_out_sha256
         scores = [

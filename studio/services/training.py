@@ -78,7 +78,7 @@ def start_job(
     with ws.write() as session:
         job = Job(
             project_id=project_id,
-            base_id=base_checkpoint_id,
+            base=checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None,
             recipe=recipe,
             overrides=list(overrides),
             use_when_finished=use_when_finished,

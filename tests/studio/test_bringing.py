@@ -101,10 +101,16 @@ def test_a_name_is_ones_own_and_never_that_of_a_run_to_come(ws: Workspace, train
     with ws.write() as session:
         session.add(Checkpoint(name="run-1", path="runs/1/train/checkpoint", parent_id=1))
     folder = trained(name="run-7")
-    for name, sentence in (("demo", "a checkpoint called demo"), ("run-7", "runs are called so"), ("x" * 101, "100 letters")):
+    for name, sentence in (
+        ("demo", "a checkpoint called demo"),
+        ("run-7", "as runs have"),
+        ("x" * 101, "100 letters"),
+        ("../x", "without slashes"),
+    ):
         with pytest.raises(StudioError, match=sentence):
             bringing.bring(ws, folder, name)
     assert bringing.bring(ws, folder).checkpoint.name == "from elsewhere"
+    assert bringing.bring(ws, trained(name="org/model", run="run2")).checkpoint.name == "org-model"
 
 
 def test_the_shell_brings_in_and_lists(ws: Workspace, trained) -> None:
