@@ -134,7 +134,7 @@ def test_a_recipe_with_stages_of_its_own_starts_from_the_base_models_alone(
 def test_a_checkpoint_that_got_worse_is_not_put_in_use(ws: Workspace, start) -> None:
     job = wait(ws, start(FAKE_ENGINE="regress").id)
     assert (job.status, job.error, job.checkpoint) == ("finished", None, "run-1")
-    assert "Refused by the gate: Joint goal accuracy: 50.0 % → 0.0 %" in (job.gate or "")
+    assert "Refused by the gate: Joint goal accuracy on Restaurants: 50.0 % → 0.0 %" in (job.gate or "")
     assert checkpoints.in_use(ws).name == "demo"
 
 
