@@ -15,6 +15,14 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from engine.connector_config import CONNECTOR_KINDS, CONNECTOR_SECTIONS, ConnectorConfig, Section, StackedTransformerConfig
 from engine.recipe_files import RecipeError, compose, nearest, override, packaged, read_recipe
 
+# What a resumed run may change in its recipe: how the work is cut up, not what it is.
+HOW: Any = {
+    "threads": True,
+    "checkpoint_every": True,
+    "model": {"activation_checkpointing": True},
+    "stages": {"__all__": {"max_positions": True}},
+}
+
 
 def _compiles(pattern: str) -> str:
     try:

@@ -19,7 +19,6 @@ _SAID: dict[str, Kind] = {
     "cannot allocate memory": "memory",
     "memory allocation of": "memory",  # Rust, of safetensors and tokenizers, which then aborts
     "bad_alloc": "memory",
-    "signal 9 (sigkill)": "memory",  # torchrun, of one of its processes
     "no space left on device": "disk",
     "disk quota exceeded": "disk",
     "read-only file system": "disk",

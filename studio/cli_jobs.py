@@ -134,12 +134,23 @@ def stop(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 
 
 @jobs.command()
-def resume(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+def resume(
+    job: JobId,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value of how it trains on: STAGE.max_positions, model.activation_checkpointing, checkpoint_every, threads.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    home: Home = None,
+) -> None:
     """Go on with a stopped, failed or interrupted job."""
     from studio.services import training
 
     with sentences():
-        _show(training.resume_job(open_workspace(home), job), as_json)
+        _show(training.resume_job(open_workspace(home), job, overrides or ()), as_json)
 
 
 @jobs.command()
@@ -242,7 +253,7 @@ def _who() -> str:
 
 def _line(job: Any) -> str:
     steps = f", {job.unit} {job.step} of {job.total_steps}" if job.total_steps else ""
-    made = f" -> {job.checkpoint}" if job.checkpoint else ""
+    made = "".join(f" -> {name}" for name in (job.checkpoint, *job.kept) if name)
     more = "".join(f", {text}" for text in (job.left, job.waits_for) if text)
     return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}{more}"
 

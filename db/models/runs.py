@@ -31,7 +31,22 @@ class Checkpoint(Base):
     deleted: Mapped[datetime | None]
     parent: Mapped[Checkpoint | None] = relationship(remote_side=[id])
     job: Mapped[Job | None] = relationship(foreign_keys="Job.checkpoint_id", back_populates="checkpoint")
+    left_by: Mapped[Job | None] = relationship(secondary="kept_checkpoints", back_populates="kept")
     evaluations: Mapped[list[Evaluation]] = relationship(order_by="Evaluation.id")
+
+    @property
+    def run(self) -> Job | None:
+        """The training it comes from: as its result, or left on the way."""
+        return self.job or self.left_by
+
+
+class KeptCheckpoint(Base):
+    """A checkpoint that a training left on its way: where it was stopped, or before its loss was no number."""
+
+    __tablename__ = "kept_checkpoints"
+
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoints.id"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
 
 
 class Evaluation(Base):
@@ -92,7 +107,8 @@ class SnapshotRevision(Base):
 
 class Job(Base):
     """A job. Its process is known by ``host``, ``pid`` and ``pid_started`` (seconds after the machine's start) together:
-    process ids are used again. ``called`` is when a process was last started for it. ``backend`` is where its engine runs.
+    process ids are used again. ``called`` is when a process was last started for it, ``calls`` how often one came to nothing.
+    ``backend`` is where its engine runs.
 
     ``phase`` says in plain words what it is doing, ``error`` in a sentence why it failed and ``failure`` of what kind that is.
     Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from (``None``: the base models alone), ``gate``
@@ -119,6 +135,7 @@ class Job(Base):
     pid: Mapped[int | None]
     pid_started: Mapped[float | None]
     called: Mapped[datetime | None]
+    calls: Mapped[int] = mapped_column(default=0, server_default="0")
     error: Mapped[str | None]
     failure: Mapped[FailureKind | None]
     gate: Mapped[str | None]
@@ -129,6 +146,9 @@ class Job(Base):
     snapshot: Mapped[Snapshot | None] = relationship()
     base: Mapped[Checkpoint | None] = relationship(foreign_keys=[base_id])
     checkpoint: Mapped[Checkpoint | None] = relationship(foreign_keys=[checkpoint_id], back_populates="job")
+    kept: Mapped[list[Checkpoint]] = relationship(
+        secondary="kept_checkpoints", back_populates="left_by", order_by="Checkpoint.id"
+    )
 
     @property
     def folder(self) -> str:

@@ -44,6 +44,11 @@ def demo(session: Session) -> Checkpoint | None:
     return session.scalar(select(Checkpoint).where(Checkpoint.path.is_(None)))
 
 
+def named(session: Session, name: str) -> Checkpoint | None:
+    """The checkpoint of that name."""
+    return session.scalar(select(Checkpoint).where(Checkpoint.name == name))
+
+
 def scores(session: Session, checkpoint_id: int, manifest_sha256: str) -> dict[str, Any] | None:
     """How the checkpoint scored on that manifest, if it was evaluated."""
     found = evaluation(session, checkpoint_id, manifest_sha256)
@@ -55,6 +60,13 @@ def evaluation(session: Session, checkpoint_id: int, manifest_sha256: str) -> Ev
     return session.scalar(
         select(Evaluation).where(Evaluation.checkpoint_id == checkpoint_id, Evaluation.manifest_sha256 == manifest_sha256)
     )
+
+
+def newest_evaluations(session: Session, limit: int) -> Sequence[tuple[Checkpoint, Evaluation]]:
+    """What was scored last of checkpoints that were not deleted, with those, newest first."""
+    query = select(Checkpoint, Evaluation).join(Evaluation).where(Checkpoint.deleted.is_(None))
+    query = query.order_by(Evaluation.id.desc()).limit(limit)
+    return [(checkpoint, evaluation) for checkpoint, evaluation in session.execute(query)]
 
 
 def common(session: Session, first_id: int, second_id: int, answered: bool = False) -> tuple[Evaluation, Evaluation] | None:

@@ -15,12 +15,13 @@ from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
 LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
+TRIES = 4  # processes that are started for a job before it counts as failed
 
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
     """Jobs that were not deleted, newest first, with their checkpoints."""
-    query = select(Job).options(selectinload(Job.base), selectinload(Job.checkpoint)).order_by(Job.id.desc()).limit(limit)
-    query = query.where(Job.deleted.is_(None))
+    query = select(Job).where(Job.deleted.is_(None)).order_by(Job.id.desc()).limit(limit)
+    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:
@@ -72,11 +73,12 @@ def queue_position(session: Session, job: Job) -> int | None:
     return session.scalar(waiting.where(Job.id <= job.id))
 
 
-def in_need_of(session: Session, checkpoint_id: int) -> Job | None:
-    """A job that starts from the checkpoint, scores it or made it, and runs or may be resumed."""
+def in_need_of(session: Session, checkpoint_id: int, besides: int | None = None) -> Job | None:
+    """A job that starts from the checkpoint, scores it or made it, and runs or may be resumed; not the one ``besides``."""
     its = or_(Job.base_id == checkpoint_id, Job.checkpoint_id == checkpoint_id)
     open_ = or_(Job.status != JobStatus.FINISHED, Job.error.is_not(None))
-    return session.scalar(select(Job).where(its, open_, Job.deleted.is_(None)).limit(1))
+    query = select(Job).where(its, open_, Job.deleted.is_(None))
+    return session.scalar((query.where(Job.id != besides) if besides is not None else query).limit(1))
 
 
 def overlooked(session: Session) -> bool:
@@ -84,9 +86,20 @@ def overlooked(session: Session) -> bool:
     return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
 
 
+def call(job: Job) -> bool:
+    """Note that a process is started for a job; False where enough of them came to nothing, each in its time."""
+    now = utc_now()
+    if job.called is None or now - job.called > PATIENCE:
+        if job.calls >= TRIES:
+            return False
+        job.calls, job.called = job.calls + 1, now
+    return True
+
+
 def disk_failed(session: Session) -> Job | None:
-    """The newest job that failed for its disk, if none was started after that."""
-    broken = (Job.status == JobStatus.FAILED, Job.failure == FailureKind.DISK, Job.deleted.is_(None))
+    """The newest job that failed for its disk, or whose scoring did, if none was started after that."""
+    ended = Job.status.in_((JobStatus.FAILED, JobStatus.FINISHED))
+    broken = (ended, Job.failure == FailureKind.DISK, Job.deleted.is_(None))
     failed = session.scalar(select(Job).where(*broken).order_by(Job.ended.desc()).limit(1))
     if failed is None or session.scalar(select(Job.id).where(Job.started > failed.ended).limit(1)) is not None:
         return None
@@ -111,7 +124,7 @@ def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float
     if job is None:
         return None
     job.status, job.phase, job.error, job.failure = JobStatus.RUNNING, "starting", None, None
-    job.host, job.pid, job.pid_started = host, pid, pid_started
+    job.host, job.pid, job.pid_started, job.calls = host, pid, pid_started, 0
     job.started = utc_now()
     job.ended = None
     return job

@@ -82,13 +82,19 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
     return list(session.scalars(query))
 
 
-def error_counts(session: Session, project_id: int) -> dict[tuple[str, str], dict[ErrorKind, int]]:
-    """How often each slot was misheard and misunderstood, by the project's labels."""
+def error_counts(session: Session, project_id: int, checkpoint_id: int) -> dict[tuple[str, str], dict[ErrorKind, int]]:
+    """How often a checkpoint misheard and misunderstood each slot in dialogues to train on, by the project's labels."""
+    counted = (
+        Dialogue.project_id == project_id,
+        Dialogue.split == Split.TRAIN,
+        SlotError.checkpoint_id == checkpoint_id,
+        SlotError.layer == LABELS,
+    )
     query = (
         select(SlotError.domain, SlotError.slot, SlotError.kind, func.count())
         .join(Turn, Turn.id == SlotError.turn_id)
         .join(Dialogue, Dialogue.id == Turn.dialogue_id)
-        .where(Dialogue.project_id == project_id, SlotError.layer == LABELS)
+        .where(*counted)
         .group_by(SlotError.domain, SlotError.slot, SlotError.kind)
     )
     found: dict[tuple[str, str], dict[ErrorKind, int]] = {}

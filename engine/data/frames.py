@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine import audio
-from engine.base_models import home
+from engine.base_models import fsync, home
 from engine.dialogue import Turn
 from engine.model import SpeechLLM
 
@@ -62,7 +62,8 @@ class FrameCache:
     """Frames by the encoder's weights and the content of the audio; float16 ``(frames, encoder width)``.
 
     A clip is encoded when a step first needs it, so that a run starts at once however large its corpora are.
-    Files are ``<encoder>/<two hex>/<hash>.npy``, each written under another name first: a killed run leaves no half file.
+    Files are ``<encoder>/<two hex>/<hash>.npy``, each on the disk before it has its name: a killed run leaves no half file. What
+    cannot be read, after a power cut or on a bad disk, counts as missing. Any of them may be deleted at any time.
     """
 
     def __init__(self, model: SpeechLLM, folder: Path | None = None) -> None:
@@ -71,14 +72,15 @@ class FrameCache:
         self.folder = root / model.encoder.fingerprint[:12]
 
     def read(self, turn: Turn) -> Tensor | None:
-        """The turn's frames if they are there.
+        """The turn's frames if they are there and whole.
 
         Raises:
             AudioError: the recording itself is gone.
         """
+        path = self._path(turn)
         try:
-            return torch.from_numpy(np.load(self._path(turn)))
-        except FileNotFoundError:
+            return torch.from_numpy(np.load(path))
+        except (FileNotFoundError, EOFError, ValueError):
             return None
 
     def get(self, turn: Turn) -> Tensor:
@@ -95,6 +97,7 @@ class FrameCache:
             partial = path.with_suffix(f".{os.getpid()}.partial")
             with partial.open("wb") as file:
                 np.save(file, frames.numpy())
+            fsync(partial)
             partial.replace(path)
         return encoded
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -20,8 +20,11 @@ from engine.tracking.decoding import Job
 from engine.tracking.tracker import Tracker
 
 
-def answer_examples(tracker: Tracker, examples: Sequence[Example], *, batch: int = 16) -> list[Answer]:
-    """The tracker's answers in the order of the examples; turns of similar length are decoded together.
+def answer_examples(
+    tracker: Tracker, examples: Sequence[Example], *, batch: int = 16, each: Callable[[], None] = lambda: None
+) -> list[Answer]:
+    """The tracker's answers in the order of the examples; turns of similar length are decoded together, and ``each`` is called
+    after every batch.
 
     Raises:
         AudioError: a recording is missing or cannot be used; found before the decoding begins.
@@ -36,6 +39,7 @@ def answer_examples(tracker: Tracker, examples: Sequence[Example], *, batch: int
             for place, text in zip(places, _answers(tracker, [examples[place] for place in places]), strict=True):
                 answers[place] = Answer(examples[place], text)
             progress.advance(bar, len(places))
+            each()
     return [answers[place] for place in range(len(examples))]
 
 

@@ -6,6 +6,7 @@ resume/state.safetensors   everything an exact resume needs, replaced atomically
 resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
 checkpoint/                the result, renamed into place when complete
 last_good/                 the weights before a step that failed
+stopped/                   the weights where it was stopped; gone when it goes on
 result.json                how the run ended
 stop                       made by whoever wants it to save and end
 """
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,7 @@ class RunFolder:
         self.path = path
         self.checkpoint = path / "checkpoint"
         self.last_good = path / "last_good"
+        self.stopped = path / "stopped"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples.json"
         self.result = path / "result.json"
@@ -66,7 +70,7 @@ class RunFolder:
     def claim(self, identity: dict[str, str]) -> None:
         """Make the folder ready for a run, or for an unfinished one to go on.
 
-        Steps logged after the resume point are dropped: they run again.
+        Steps logged after the resume point are dropped: they run again. So are broken lines, which a power cut may leave.
 
         Raises:
             RunFolderError: the unfinished run has another recipe, base or training data, or its resume point is damaged.
@@ -78,11 +82,15 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self.stop.unlink(missing_ok=True)
         self.result.unlink(missing_ok=True)
-        shutil.rmtree(self.last_good, ignore_errors=True)
+        for left in (self.last_good, self.stopped):
+            shutil.rmtree(left, ignore_errors=True)
         if state is None:
             self.samples.unlink(missing_ok=True)
-        lines = self._lines()[: state["done"] if state else 0]
-        self.metrics.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        done = state["done"] if state else 0
+        lines = [line for line in self._lines() if line["step"] <= done]
+        if len(lines) < done:
+            print(f"the figures of {done - len(lines)} of {done} steps are lost from {self.metrics}", file=sys.stderr, flush=True)
+        _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
     def log(self, **values: Any) -> None:
         """Append one step's figures."""
@@ -91,10 +99,12 @@ class RunFolder:
 
     def save_samples(self, **content: Any) -> None:
         """Replace the sample answers."""
-        _replace(self.samples, content)
+        _replace(self.samples, json.dumps(content, ensure_ascii=False))
 
     def save_state(self, state: dict[str, Any]) -> None:
-        """Replace the resume point; a power cut or a full disk leaves the old or the new one."""
+        """Replace the resume point; a power cut or a full disk leaves the old or the new one, and the figures up to it."""
+        if self.metrics.exists():
+            fsync(self.metrics)
         _save(self._state, state)
         for file in self._state.parent.glob("best-*.safetensors"):
             if file != self._best(state["stage"], state["best"]["step"]):
@@ -118,18 +128,26 @@ class RunFolder:
     def write_result(self, status: str, seconds: float, error: str | None = None, failure: str | None = None) -> dict[str, Any]:
         """Write ``result.json``: ``status`` is finished, stopped or failed, ``error`` a sentence for people, ``failure`` its
         kind (`engine.failures`)."""
-        result = {"status": status, "steps": len(self._lines()), "seconds": round(seconds, 1), "error": error, "failure": failure}
-        _replace(self.result, result)
+        steps = self._lines()[-1:]
+        result = {"status": status, "steps": steps[0]["step"] if steps else 0, "seconds": round(seconds, 1)}
+        result |= {"error": error, "failure": failure}
+        _replace(self.result, json.dumps(result, ensure_ascii=False))
         return result
 
-    def _lines(self) -> list[str]:
-        return self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []
+    def _lines(self) -> list[dict[str, Any]]:
+        """What was logged, without lines that are broken."""
+        found = []
+        for line in self.metrics.read_bytes().splitlines() if self.metrics.exists() else ():
+            with suppress(ValueError):
+                found.append(json.loads(line))
+        return found
 
 
-def _replace(path: Path, content: dict[str, Any]) -> None:
-    """Write a small JSON file so that whoever reads it sees the old or the new one."""
+def _replace(path: Path, text: str) -> None:
+    """Write a small file so that whoever reads it, or finds it after a power cut, sees the old or the new one."""
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
+    fsync(partial)
     partial.replace(path)
 
 

@@ -6,9 +6,11 @@ import hashlib
 import json
 import math
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from engine.checkpoints import CheckpointInfo, load_weights, read_info, save_checkpoint
-from engine.config import Recipe, RecipeError, StageConfig
+from engine.config import HOW, Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
@@ -41,15 +43,8 @@ from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
-from engine.training.watching import Answers, excerpt, spread_evenly
+from engine.training.watching import Answers, Stopped, spread_evenly
 
-# What a resumed run may change in its recipe: how the work is cut up, not what it is.
-HOW: Any = {
-    "threads": True,
-    "checkpoint_every": True,
-    "model": {"activation_checkpointing": True},
-    "stages": {"__all__": {"max_positions": True}},
-}
 LENGTH_MULTIPLE = 16  # rows are padded to a few lengths, so that kernels are reused
 
 
@@ -102,10 +97,11 @@ class _Figures:
     padded: int = 0
     seconds: float = 0.0
     problem: str | None = None
+    stopping: bool = False
 
     def __add__(self, other: _Figures) -> _Figures:
         sums = (self.loss + other.loss, self.positions + other.positions, self.padded + other.padded)
-        return _Figures(*sums, self.seconds + other.seconds, self.problem or other.problem)
+        return _Figures(*sums, self.seconds + other.seconds, self.problem or other.problem, self.stopping or other.stopping)
 
 
 class _Run:
@@ -137,7 +133,6 @@ class _Run:
             check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         if watched and processes.shard:
             raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
-        watched = excerpt(watched)
         check_audio(turn.audio for dialogue in watched for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
@@ -146,6 +141,7 @@ class _Run:
         self.state = folder.read_state()
         self.done = self.state["done"] if self.state else 0
         self.best = Best()
+        self.taken: dict[str, Any] | None = None  # of a step that was taken before the resume point, but not evaluated
         self.model = SpeechLLM(recipe.model)
         for stage in recipe.stages:
             select_trainable(self.model, stage.trainable)
@@ -160,7 +156,7 @@ class _Run:
         self.started = time.monotonic()
         self.pace = Pace()
         steps = sum(stage.steps for stage in recipe.stages)
-        self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, watched, steps)
+        self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, self._heard, watched, steps)
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -174,6 +170,7 @@ class _Run:
             with Progress(*columns, TimeRemainingColumn(), disable=not self.processes.first) as self.progress:
                 for index in range(self.state["stage"] if self.state else 0, len(self.recipe.stages)):
                     if not self._stage(index):
+                        self._save_stopped(index)
                         return self._result("stopped")
             self._save_checkpoint(self.folder.checkpoint)
         finally:
@@ -185,9 +182,13 @@ class _Run:
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
 
+    def _heard(self) -> bool:
+        """Whether this process was told to stop."""
+        return self.stopping or self.folder.stop.exists()
+
     def _must_stop(self) -> bool:
         """Whether one process was told to; all agree."""
-        return any(self.processes.gather(self.stopping or (self.processes.first and self.folder.stop.exists())))
+        return any(self.processes.gather(self._heard()))
 
     def _stage(self, index: int) -> bool:
         """Run one stage from its first open step; False when it was stopped."""
@@ -204,12 +205,18 @@ class _Run:
         try:
             for step in range(first, stage.steps):
                 begun = time.monotonic()
-                values = self._step(index, step, feed, optimiser, check=step == first)
-                seconds = time.monotonic() - begun
+                taken, self.taken = self.taken, None
+                values = taken or self._step(index, step, feed, optimiser, check=step == first)
+                seconds = values.pop("seconds", time.monotonic() - begun)
                 self.done += 1
                 evaluate = stage.eval_every and ((step + 1) % stage.eval_every == 0 or step + 1 == stage.steps)
                 if evaluate:
-                    values |= self._evaluate(index, step + 1, dev_feed)
+                    try:
+                        values |= self._evaluate(index, step + 1, dev_feed)
+                    except Stopped:
+                        self._log(stage, total, seconds, values)
+                        self._save_resume(index, step, optimiser, values | {"seconds": seconds})
+                        return False
                 last = step + 1 == stage.steps or bool(evaluate and stage.patience and self.best.worse >= stage.patience)
                 if last:
                     total -= stage.steps - (step + 1)
@@ -255,14 +262,15 @@ class _Run:
 
         optimiser.zero()
         figures = self._together(index, step, backward, optimiser)
-        norm, rate = optimiser.step(step, float(share.tokens))
+        norm = optimiser.norm(float(share.tokens))
         if not (math.isfinite(figures.loss) and math.isfinite(norm)):
-            self._save_checkpoint(self.folder.last_good)  # the optimiser took no step: these weights are still good
+            self._save_checkpoint(self.folder.last_good, index)  # the optimiser took no step: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
             raise LossError(
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
                 f"check these recordings, or start a new run with --base {self.folder.last_good} and a lower learning rate"
             )
+        rate = optimiser.step(step, norm)
         values = {"loss": figures.loss / share.tokens, "lr": rate, "grad_norm": norm}
         values |= {"tokens": share.tokens, "turns": share.turns}
         rates = {"positions": figures.positions, "speech_seconds": round(figures.seconds, 2)}
@@ -302,30 +310,35 @@ class _Run:
         return loss, int(batch.attention.sum()), batch.attention.numel()
 
     def _evaluate(self, index: int, step: int, feed: Feed) -> dict[str, Any]:
-        """Loss on the dev dialogues, and WER and JGA on some; the best weights so far are put aside."""
+        """Loss on the dev dialogues, and WER and JGA on some; the best weights so far are put aside.
+
+        Raises:
+            Stopped: one process was told to, and nothing is changed.
+        """
         stage, batches = self.recipe.stages[index], self.dev_batches[index]
-        begun, tokens = time.monotonic(), 0
+        begun, tokens, figures = time.monotonic(), 0, _Figures()
 
         @torch.no_grad()
-        def forward() -> _Figures:
-            nonlocal tokens
-            figures = _Figures()
-            for number in range(len(batches)):
-                share = feed.step(number, len(batches) - 1)
-                tokens += share.tokens
-                for micro, weight in self._even(share):
-                    figures += _Figures(float(self._loss(feed, micro)[0]) * weight)
-            return figures
+        def forward(number: int) -> _Figures:
+            nonlocal tokens, figures
+            share = feed.step(number, len(batches) - 1)
+            tokens += share.tokens
+            for micro, weight in self._even(share):
+                figures += _Figures(float(self._loss(feed, micro)[0]) * weight)
+            return _Figures(stopping=self._heard())
 
         self.model.eval()
-        loss = self._together(index, step - 1, forward, None).loss / tokens
+        for number in range(len(batches)):
+            if self._together(index, step - 1, partial(forward, number), None).stopping:
+                raise Stopped
+        loss = sum(self.processes.gather(figures), _Figures()).loss / tokens
         values: dict[str, Any] = {"eval_loss": loss}
-        if self.best.take(loss, step):
-            best = {name: whole(parameter) for name, parameter in self.model.trainable()}
-            self._write("the best weights", lambda: self.folder.save_best(index, step, best))
         if stage.eval_dialogues:
             some = spread_evenly(self.dev, stage.eval_dialogues)
             values |= self.answers.to("eval", some, stage, self.done, stage.eval_every)
+        if self.best.take(loss, step):
+            best = {name: whole(parameter) for name, parameter in self.model.trainable()}
+            self._write("the best weights", lambda: self.folder.save_best(index, step, best))
         self.model.train()
         seconds = time.monotonic() - begun
         self.pace.aside("eval", seconds, stage.eval_every)
@@ -350,12 +363,14 @@ class _Run:
         line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": self.pace.left(total - self.done)}
         self._write("the metrics", lambda: self.folder.log(**line))
 
-    def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None) -> None:
+    def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None, taken: dict[str, Any] | None = None) -> None:
+        """``taken`` is what a step that was taken is logged with, where it was stopped in the evaluation after it."""
         state = {
             "identity": self.identity,
             "stage": stage,
             "step": step,
-            "done": self.done,
+            "done": self.done - (taken is not None),
+            "taken": taken,
             "best": vars(self.best),
             "weights": {name: whole(value) for name, value in self.model.named_parameters() if not self.model.is_base(name)},
             "optimiser": optimiser.state() if optimiser else None,
@@ -392,26 +407,36 @@ class _Run:
         if self.state is None or self.state["stage"] != index:
             return 0
         state, self.state = self.state, None
+        self.taken = state.get("taken")
         if state["optimiser"] is not None:
             optimiser.load(state["optimiser"])
             self.best = Best(**state["best"])
         return int(state["step"])
 
-    def _info(self) -> CheckpointInfo:
-        """The new checkpoint knows the slots and values of its base too, and names the stages of both."""
+    def _info(self, stage: int | None = None) -> CheckpointInfo:
+        """The new checkpoint knows the slots and values of its base too, and names the stages of both; of its own those up to
+        ``stage`` where it is written in the middle of that one."""
         before = self.base or CheckpointInfo(self.recipe.name, self.recipe.model, self.recipe.prompt)
         return CheckpointInfo(
             self.recipe.name,
             self.recipe.model,
             self.recipe.prompt,
             before.ontology.merged(Ontology.from_dialogues(self.dialogues)),
-            (*before.stages, *(stage.name for stage in self.recipe.stages)),
+            (*before.stages, *(each.name for each in self.recipe.stages[: None if stage is None else stage + 1])),
             self.recipe.decoding,
         )
 
-    def _save_checkpoint(self, folder: Path) -> None:
+    def _save_checkpoint(self, folder: Path, stage: int | None = None) -> None:
         with gathered(self.model):
-            self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(), folder))
+            self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(stage), folder))
+
+    def _save_stopped(self, stage: int) -> None:
+        """A checkpoint of where it stands, beside the resume point: without room for it the run stops all the same."""
+        try:
+            self._save_checkpoint(self.folder.stopped, stage)
+        except DiskError as error:
+            if self.processes.first:
+                print(f"stopped without a checkpoint: {error}", file=sys.stderr, flush=True)
 
     def _result(self, status: str) -> dict[str, Any]:
         seconds = time.monotonic() - self.started

@@ -51,7 +51,7 @@ class MasterAdamW:
     """AdamW whose weights are float32 even where the model's are bfloat16: small updates are not rounded away, and neither are
     the small gradients of one micro-batch beside the sum of the others.
 
-    With several processes (data parallel), ``step`` sums their gradients; under FSDP they come summed.
+    With several processes (data parallel), ``norm`` sums their gradients; under FSDP they come summed.
     """
 
     def __init__(self, named: Sequence[tuple[str, nn.Parameter]], stage: StageConfig, processes: Processes) -> None:
@@ -96,8 +96,8 @@ class MasterAdamW:
         """Names of the parameters that no micro-batch so far gave a gradient."""
         return [name for name, master in zip(self.names, self.masters, strict=True) if master.grad is None]
 
-    def step(self, step: int, divisor: float) -> tuple[float, float]:
-        """Divide the summed gradients, clip, update. Returns the gradient norm and the highest learning rate."""
+    def norm(self, divisor: float) -> float:
+        """Divide the summed gradients; their norm comes back, for whoever decides whether to ``step``."""
         for master in self.masters:
             if master.grad is None:  # this process had no row
                 master.grad = torch.zeros_like(master)
@@ -107,12 +107,14 @@ class MasterAdamW:
         for gradients in filter(None, (whole_ones, spread)):
             torch._foreach_div_(gradients, divisor)
             norms.append(full(nn.utils.get_total_norm(gradients)))
-        norm = float(torch.stack(norms).norm())
-        if not math.isfinite(norm):
-            return norm, 0.0
+        return float(torch.stack(norms).norm())
+
+    def step(self, step: int, norm: float) -> float:
+        """Clip gradients of this `norm`, update. Returns the highest learning rate."""
         if norm > self.stage.clip:
-            for gradients in filter(None, (whole_ones, spread)):
-                torch._foreach_mul_(gradients, self.stage.clip / norm)
+            for kind in self.kinds:
+                if gradients := [master.grad for master in kind if master.grad is not None]:
+                    torch._foreach_mul_(gradients, self.stage.clip / norm)
         for group in self.adamw.param_groups:
             group["lr"] = group["base"] * schedule(self.stage, step)
         self.adamw.step()
@@ -120,7 +122,7 @@ class MasterAdamW:
             for parameter, master in zip(self.parameters, self.masters, strict=True):
                 if parameter is not master:
                     parameter.copy_(master)
-        return norm, max(group["lr"] for group in self.adamw.param_groups)
+        return max(group["lr"] for group in self.adamw.param_groups)
 
     def state(self) -> dict[str, Any]:
         """Whole tensors on the CPU, whatever the number of processes; all of them must ask."""

@@ -26,6 +26,11 @@ class Pace:
         """Another stage does other things beside its steps."""
         self._aside = {}
 
+    @property
+    def step_seconds(self) -> float:
+        """Seconds of a step alone, 0 before the first."""
+        return self._step
+
     def left(self, steps: int) -> float:
         """Seconds that so many steps will take."""
         return steps * (self._step + sum(self._aside.values()))

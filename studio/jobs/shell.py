@@ -22,7 +22,7 @@ from studio.workspace import Workspace
 
 POLL_SECONDS = 0.2
 PHASE = 100  # letters of a phase
-STOP_SECONDS = 120.0  # what a child gets to save after it was asked to stop
+STOP_SECONDS = 120.0  # what a child gets to save after it was asked to stop, beside what it is in the middle of
 END_SECONDS = 60.0  # how long it is tried to write down how a job ended
 RESERVE, RESERVED = "reserve", 500_000  # a file and its bytes
 STOPPED = 3  # a child's exit code for "saved and stopped on request"
@@ -59,11 +59,20 @@ class Shell:
         with self.ws.write() as session:
             self.job(session).phase = phase[:PHASE]
 
-    def watch(self, running: Running, stop: Path | None = None, each: Callable[[], None] = lambda: None) -> int:
+    def watch(
+        self,
+        running: Running,
+        stop: Path | None = None,
+        each: Callable[[], None] = lambda: None,
+        hears_after: Callable[[], float] = lambda: 0.0,
+    ) -> int:
         """Wait for a child; its exit code comes back. A wish to stop is passed on as the file ``stop``, and the child ended if
         it does not hear; without ``stop`` it is ended at once, for what it did is kept. ``each`` is called now and then.
+
+        Args:
+            hears_after: for how many seconds it may not look for the wish, as is known when there is one.
         """
-        asked: float | None = None
+        deadline: float | None = None
         code = None
         try:
             while (code := running.poll()) is None:
@@ -71,11 +80,11 @@ class Shell:
                     (self.folder / HEARTBEAT).touch()
                     each()
                 if self.stop_asked:
-                    asked = asked if asked is not None else time.monotonic()
+                    deadline = deadline if deadline is not None else time.monotonic() + STOP_SECONDS + hears_after()
                     if stop is not None:  # again each time: the engine clears the file when it starts
                         stop.parent.mkdir(exist_ok=True)
                         stop.touch()
-                    if stop is None or time.monotonic() - asked > STOP_SECONDS:
+                    if stop is None or time.monotonic() > deadline:
                         running.end()
                 time.sleep(POLL_SECONDS)
         finally:
@@ -83,9 +92,9 @@ class Shell:
                 running.end()
         return code
 
-    def why(self, told: dict[str, Any], exit_code: int) -> tuple[str, FailureKind]:
-        """One sentence on why a child failed, and its kind; ``told`` is what it left itself."""
-        return failures.why(self.folder, told, exit_code, runs.log_since(self.folder, self._log_begins))
+    def why(self, told: dict[str, Any], exit_code: int, less: str = "") -> tuple[str, FailureKind]:
+        """One sentence on why a child failed, and its kind; ``told`` is what it left itself, ``less`` as in `failures.why`."""
+        return failures.why(self.folder, told, exit_code, runs.log_since(self.folder, self._log_begins), less)
 
     def reserve(self) -> None:
         """Put something by that is given up when the disk is full: else nobody could write down why the job ended."""

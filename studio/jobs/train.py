@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 from db.models import Checkpoint, JobStatus
+from db.repositories import checkpoints as checkpoint_rows
 from studio import backends
+from studio.errors import StudioError
 from studio.jobs import evaluate
 from studio.jobs.shell import STOPPED, Ended, Shell
 from studio.services import checkpoints, lease, promotion, provenance, reruns, runs
+from studio.services.failures import LESS
 from studio.services.snapshots import HELD_OUT, TRAIN
 
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
-UNSCORED = (
-    "The checkpoint is trained, but scoring on the held-out dialogues failed: see the log, then resume the job to score again."
-)
+SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it."
 
 
 def run(shell: Shell) -> Ended:
@@ -22,11 +24,14 @@ def run(shell: Shell) -> Ended:
     if not (shell.folder / CHECKPOINT).is_dir():  # else it was killed after training
         code = _train(shell)
         if code == STOPPED:
+            _keep(shell, "stopped", "step")
             return Ended(JobStatus.STOPPED)
         if code != 0:
             if shell.stop_asked and code < 0:
                 return Ended(JobStatus.STOPPED, "It did not save in time: resume goes on from an earlier step.")
-            return Ended(JobStatus.FAILED, *shell.why(runs.result(shell.folder / "train"), code))
+            why, kind = shell.why(runs.result(shell.folder / "train"), code, LESS)
+            kept = _keep(shell, "last_good", "last-good")
+            return Ended(JobStatus.FAILED, f"{why} {kept} has the weights before that: start from it." if kept else why, kind)
     checkpoint_id, base_id = _register(shell)
     with shell.ws.read() as session:
         wanted, used_id = shell.job(session).use_when_finished, checkpoints.in_use_id(session)
@@ -37,14 +42,17 @@ def run(shell: Shell) -> Ended:
     }
     failures = evaluate.score(shell, phases)
     if failures and failures[0].status == JobStatus.STOPPED:
-        return failures[0]
+        return replace(failures[0], error=SCORING_STOPPED)
     (shell.folder / runs.PROGRESS).unlink(missing_ok=True)  # what counts is the training again
     reruns.judge(shell.ws, shell.job_id)
     if wanted and used_id != checkpoint_id:  # else it was killed after that
         said = promotion.promote_finished(shell.ws, checkpoint_id, f"job {shell.job_id}")
         with shell.ws.write() as session:
             shell.job(session).gate = said
-    return replace(failures[0], status=JobStatus.FINISHED, error=UNSCORED) if failures else Ended(JobStatus.FINISHED)
+    if failures:
+        why = f"The checkpoint is trained, not scored: {failures[0].error} After that, resume the job to score again."
+        return replace(failures[0], status=JobStatus.FINISHED, error=why)
+    return Ended(JobStatus.FINISHED)
 
 
 def _train(shell: Shell) -> int:
@@ -63,16 +71,50 @@ def _train(shell: Shell) -> int:
     (out / "result.json").unlink(missing_ok=True)
     if backend.kind != "ray":
         lease.take_for_job(shell.ws, f"job {shell.job_id}")
-    code = shell.watch(backend.start(command, shell.folder), out / "stop")
+    code = shell.watch(backend.start(command, shell.folder), out / "stop", hears_after=lambda: _hears_after(shell))
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
 
 
+def _hears_after(shell: Shell) -> float:
+    """Seconds until the engine has surely looked for a wish to stop, as it does between steps: twice its slowest lately."""
+    return 2 * max((line.get("seconds", 0.0) for line in runs.newest_metrics(shell.folder)), default=0.0)
+
+
+def _keep(shell: Shell, left: str, what: str) -> str | None:
+    """Enter a checkpoint that the engine left on the way, so that it can be scored, compared and started from; its name.
+
+    It is moved out of the engine's folder, which is cleared of it when the run goes on. One that was kept after as many steps
+    before is the same, and is there again if it was deleted. Where this fails the job ends as it would have without.
+    """
+    found, step = shell.folder / "train" / left, runs.last_metrics(shell.folder).get("step")
+    if step is None or not found.is_dir():  # before the first step it is the base
+        return None
+    name, path = f"run-{shell.job_id}-{what}-{step}", f"runs/{shell.job_id}/kept/{what}-{step}"
+    try:
+        with shell.ws.write() as session:
+            known = checkpoint_rows.named(session, name)
+            if known is not None and known.deleted is None:
+                shutil.rmtree(found)
+                return name
+            shutil.rmtree(shell.ws.path(path), ignore_errors=True)  # moved, but not entered: it was killed between
+            shell.ws.path(path).parent.mkdir(exist_ok=True)
+            found.rename(shell.ws.path(path))
+            if known is not None:
+                known.deleted = None
+            else:
+                job = shell.job(session)
+                job.kept.append(Checkpoint(name=name, path=path, parent_id=job.base_id))
+    except (OSError, StudioError) as error:
+        print(f"{name} was not kept: {error}", flush=True)
+        return None
+    return name
+
+
 def _register(shell: Shell) -> tuple[int, int | None]:
-    """Enter the new checkpoint; returns its id and its base's, if it has one."""
+    """Enter the new checkpoint; returns its id and its base's, if it has one. The job runs on: a stop ends the scoring."""
     with shell.ws.write() as session:
         job = shell.job(session)
-        job.status, job.phase = JobStatus.SAVING, "saving the checkpoint"
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)
             session.flush()

@@ -10,7 +10,7 @@ import gradio as gr
 from engine.dialogue import State, Value, accepted
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import adjudication, agreement, dialogues, double, verdicts
+from studio.services import adjudication, agreement, dialogues, double, people, verdicts
 from studio.services.adjudication import Comparison, SlotRow, Waiting
 from studio.services.agreement import Report
 from studio.services.double import Progress
@@ -87,23 +87,22 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         } | opened(first)
 
     @shared.reported
-    def load(remembered: int | None, request: gr.Request) -> Any:
+    def load(remembered: int | None) -> Any:
         """Inputs: the browser's last project. Outputs: everything on the page."""
-        selector, project_id = shared.choose_project(ws, remembered)
-        top = {head.project: selector, head.hint: shared.hint(ws, project_id)}
+        top, project_id = head.choose(ws, remembered)
+        return top | filled(project_id)
+
+    def filled(project_id: int | None) -> dict[Any, Any]:
+        """What a reviewer sees of a project."""
+        top = {head.hint: shared.hint(ws, project_id)}
         try:
-            shared.allowed(ws, request, "reviewer")
+            people.require(ws, shared.reader(), "reviewer")
         except StudioError as error:
             return top | {refused: gr.update(value=shared.alert(error), visible=True)}
         if project_id is None:
             return top
         set_to = round(100 * double.progress(ws, project_id).share)
         return top | {work: gr.update(visible=True), share: set_to, notice: ""} | shown(project_id)
-
-    @shared.reported
-    def switch_project(project_id: int, request: gr.Request) -> Any:
-        """Inputs: agreement.project. Outputs: everything on the page, the browser's last project."""
-        return {head.remembered: project_id} | load(project_id, request)
 
     @shared.reported
     def set_share(project_id: int, percent: float, request: gr.Request) -> Any:
@@ -187,7 +186,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     outputs = [notice, decided, *view]
     everything = [head.project, head.hint, head.remembered, refused, work, share, *outputs]
     demo.load(load, head.remembered, everything, **shared.LIGHT)
-    head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    head.on_switch(filled, [head.hint, refused, work, share, *outputs])
     share.release(set_share, [head.project, share], [share, progress, notice], **shared.ACT)
     turn.input(choose, turn, side_by_side, **shared.LIGHT)
     agreed.click(take_agreed, head.project, outputs, **shared.ACT)

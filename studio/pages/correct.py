@@ -82,12 +82,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         except StudioError as error:  # an old link: say so and open what there is
             gr.Warning(shared.escape(error))
             turn_id = dialogue_id = by_link = None
-        selector, project_id = shared.choose_project(ws, by_link or remembered)
+        top, project_id = head.choose(ws, by_link or remembered)
         if turn_id is None and dialogue_id is not None:
             turn_id = first_open(dialogue_id)
         if turn_id is None and project_id is not None:
             turn_id = next_in(project_id, wanted) or newest(project_id)
-        return {head.project: selector} | of_project(project_id, turn_id, wanted)
+        return top | of_project(project_id, turn_id, wanted)
 
     def newest(project_id: int) -> int | None:
         rows, _ = search.dialogues(ws, project_id, search.Filters(), 1)
@@ -121,12 +121,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """Inputs: the page's address, the browser's last project. Outputs: as when the page is loaded."""
         return arrive(address_of(address), remembered)
 
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: correct.project. Outputs: the browser's last project, and all that is shown of a project."""
+    def switch_project(project_id: int) -> dict[Any, Any]:
+        """All that is shown of a project."""
         wanted = tuple(DEFAULTS.values())
         turn_id = next_in(project_id, wanted) or newest(project_id)
-        return {head.remembered: project_id} | of_project(project_id, turn_id, wanted)
+        return of_project(project_id, turn_id, wanted)
 
     @shared.reported
     def find(project_id: int, now: Seen, *wanted: str) -> Any:
@@ -232,7 +231,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         keep = {editor.notice, editor.review.note} | ({editor.transcript} if typed else set())
         return {part: value for part, value in shown.items() if part not in keep}
 
-    everything = [head.project, head.hint, head.remembered, *finder.filters, *finder.lists, finder.tabs, *editor.turn_view]
+    of_projects = [head.hint, *finder.filters, *finder.lists, finder.tabs, *editor.turn_view]
+    everything = [head.project, head.remembered, *of_projects]
     looked_for = [head.project, seen, *finder.filters]
     arrived = demo.load(load, head.remembered, everything, **shared.LIGHT)
     in_address = [finder.turn, *finder.filters]
@@ -243,7 +243,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         go_back_in_browser, [here, head.remembered], everything, js="(_, project) => [location.search, project]", **shared.SAVE
     )
     came_back.then(None, in_address, None, js=keep_address, **shared.LIGHT)
-    head.project.input(switch_project, head.project, everything, **shared.SAVE)
+    head.on_switch(switch_project, of_projects, shared.SAVE)
     changed = [finder.paused.click, *(part.input for part in finder.filters if part is not finder.search)]
     gr.on([*changed, finder.search.submit], find, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
     gr.on([*changed, finder.turn.change], None, in_address, None, js=keep_address, **shared.LIGHT)

@@ -96,19 +96,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
         Outputs: data.project, data.hint, data.split_dialogue, data.moves, the import.
         """
-        selector, project_id = shared.choose_project(ws, remembered)
-        chosen = {head.project: selector, head.hint: shared.hint(ws, project_id)}
-        return chosen | moving.shown(project_id) | bringing.shown(project_id)
+        top, project_id = head.choose(ws, remembered)
+        return top | {head.hint: shared.hint(ws, project_id)} | moving.shown(project_id) | bringing.shown(project_id)
 
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: data.project.
-
-        Outputs: the browser's last project, data.hint, data.download, data.export_notice, data.answer_notice,
-        data.split_dialogue, data.moves, data.plan, the import.
-        """
+    def switch_project(project_id: int) -> dict[Any, Any]:
+        """What is shown of a project; what was planned, packed or answered in another one is gone."""
         return {
-            head.remembered: project_id,
             head.hint: shared.hint(ws, project_id),
             notice: NONE_YET,
             answer_notice: ANSWER,
@@ -171,9 +164,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             raise StudioError("There is no project yet: create one on the Talk page.")
         return shared.queued(queueing.start_prediction(ws, project_id))
 
-    demo.load(load, head.remembered, [head.project, head.hint, *moving.parts, *bringing.parts], **shared.LIGHT)
-    switched = [head.remembered, head.hint, notice, answer_notice, download, *moving.parts, bringing.plan, *bringing.parts]
-    head.project.input(switch_project, head.project, switched, **shared.LIGHT)
+    filled = [head.project, head.remembered, head.hint, *moving.parts, *bringing.parts]
+    demo.load(load, head.remembered, filled, **shared.LIGHT)
+    switched = [head.hint, notice, answer_notice, download, *moving.parts, bringing.plan, *bringing.parts]
+    head.on_switch(switch_project, switched)
     grown = [*bringing.parts, head.hint, moving.dialogue]
     bringing.timer.tick(tick, [head.project, moving.search], grown, trigger_mode="once", **shared.LIGHT)
     outgoing.input(example_html, outgoing, out_example, **shared.LIGHT)

@@ -33,10 +33,12 @@ def progress_html(item: JobView) -> str:
         facts.append(f"number {item.queue_position} in the queue")
     if item.waits_for:
         facts.append(shared.escape(item.waits_for))
-    if item.checkpoint:
-        name = shared.escape(item.checkpoint)
-        link = f"<a href='models?checkpoint={item.checkpoint_id}'>{name}</a>" if item.checkpoint_id is not None else name
-        facts.append(f"checkpoint {link}")
+    made = {item.checkpoint: item.checkpoint_id} if item.checkpoint else {}
+    for name, checkpoint_id in (made | item.kept).items():
+        link = shared.escape(name)
+        facts.append(
+            f"checkpoint <a href='models?checkpoint={checkpoint_id}'>{link}</a>" if checkpoint_id else f"checkpoint {link}"
+        )
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""

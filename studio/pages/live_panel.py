@@ -39,7 +39,7 @@ class LivePanel:
                 color="measure",
                 y_title="%",
                 y_lim=[0, 100],
-                title="On the sample turns",
+                title="Measured while training",
                 elem_id="train.measured",
                 **plain,
             )

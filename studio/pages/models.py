@@ -67,13 +67,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
         """Inputs: the browser's last project, ?checkpoint=. Outputs: everything on the page."""
-        selector, project_id = shared.choose_project(ws, remembered)
-        return {head.project: selector, head.hint: shared.hint(ws, project_id)} | shown(shared.query_int(request, "checkpoint"))
-
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: models.project. Outputs: the browser's last project, models.hint."""
-        return {head.remembered: project_id, head.hint: shared.hint(ws, project_id)}
+        top, project_id = head.choose(ws, remembered)
+        return top | {head.hint: shared.hint(ws, project_id)} | shown(shared.query_int(request, "checkpoint"))
 
     @shared.reported
     def choose(checkpoint_id: int) -> Any:
@@ -154,7 +149,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     everything = [head.project, head.hint, head.remembered, notice, *view]
     demo.load(load, head.remembered, everything, **shared.LIGHT)
-    head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    head.on_switch(lambda project_id: {head.hint: shared.hint(ws, project_id)}, [head.hint])
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
     measure.click(score, [head.project, checkpoint], queued, **shared.ACT)

@@ -119,13 +119,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def load(remembered: int | None) -> Any:
         """Inputs: the browser's last project. Outputs: everything on the page."""
-        selector, project_id = shared.choose_project(ws, remembered)
-        return {head.project: selector, head.hint: shared.hint(ws, project_id)} | listed(project_id, None, None)
+        top, project_id = head.choose(ws, remembered)
+        return top | of_project(project_id)
 
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: ontology.project. Outputs: everything on the page."""
-        return {head.remembered: project_id, head.hint: shared.hint(ws, project_id)} | listed(project_id, None, None)
+    def of_project(project_id: int | None) -> dict[Any, Any]:
+        return {head.hint: shared.hint(ws, project_id)} | listed(project_id, None, None)
 
     @shared.reported
     def choose(project_id: int, domain_name: str, slot_name: str | None) -> Any:
@@ -219,8 +217,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     place = [head.project, domain, slot]
     view = [notice, new, *shown]
-    demo.load(load, head.remembered, [head.project, head.hint, *view], **shared.LIGHT)
-    head.project.input(switch_project, head.project, [head.remembered, head.hint, *view], **shared.LIGHT)
+    demo.load(load, head.remembered, [head.project, head.remembered, head.hint, *view], **shared.LIGHT)
+    head.on_switch(of_project, [head.hint, *view])
     gr.on([domain.input, slot.input], choose, place, view, **shared.LIGHT)
     value.input(choose_value, [*place, value], synonyms, **shared.LIGHT)
     form = [head.project, action, kind, domain, slot, value, new]

@@ -26,6 +26,7 @@ class RecipeForm:
             self.proposal = shared.block(elem_id="train.proposal", scale=4)
             self.take = gr.Button("Take this over", elem_id="train.take_proposal", size="sm", scale=0, min_width=120)
         self.recipe = gr.Dropdown([], label="Recipe", elem_id="train.recipe", interactive=True)
+        self.filled = gr.State(None)  # the recipe that the fields hold
         self.stages = gr.CheckboxGroup([], label="Stages", elem_id="train.stages", interactive=True)
         with gr.Row(elem_classes="dst-bar"):
             self.steps = gr.Number(label="Steps", precision=0, minimum=1, elem_id="train.steps", min_width=130)
@@ -61,7 +62,7 @@ class RecipeForm:
     @property
     def outputs(self) -> list[Any]:
         """What `opened` and `restaged` fill."""
-        return [self.proposal, self.recipe, self.stages, self.steps, self.rate, self.table, self.text, self.plan]
+        return [self.proposal, self.recipe, self.filled, self.stages, self.steps, self.rate, self.table, self.text, self.plan]
 
     def opened(self, name: str | None, project_id: int | None) -> dict[Any, Any]:
         """The form of a recipe; ``None`` for the one proposed. Stages are those the project's corrections speak for."""
@@ -74,6 +75,7 @@ class RecipeForm:
         return {
             self.proposal: f"<p>{said}</p>",
             self.recipe: gr.update(choices=choices, value=chosen.name, info=chosen.description),
+            self.filled: chosen.name,
             self.stages: gr.update(choices=list(chosen.stages), value=stages, info="Run one after the other."),
         } | self.restaged(chosen.name, stages)
 
@@ -119,16 +121,21 @@ class RecipeForm:
         try:
             measured = estimates.measured_seconds(self.ws, toml, base_id)
             if measured is not None:
-                time = f"about {job_views.roughly(measured)}, as fast as earlier runs on this machine. Scoring comes on top."
+                time = f"about {job_views.roughly(measured)}, as fast as earlier runs on this machine."
             else:
                 guess = job_views.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
                 time = f"some {guess}, which is a guess by the size of the models: no such run was measured on this machine yet."
             return {
-                self.plan: f"<p>Training time: {shared.escape(time)}</p>",
+                self.plan: f"<p>Training time: {shared.escape(time)} {shared.escape(self._scoring(base_id, toml))}</p>",
                 self.memory: f"<p>Memory: {shared.escape(estimates.memory(self.ws, toml, base_id))}</p>",
             }
         except StudioError as error:
             return {self.plan: "", self.memory: shared.alert(error)}
+
+    def _scoring(self, base_id: int | None, toml: str) -> str:
+        """What comes after the training."""
+        each = estimates.seconds_per_turn(self.ws, toml, base_id)
+        return "Scoring comes on top" + (f", about {each:.2g} s for each held-out turn and checkpoint." if each else ".")
 
 
 def _proposable(chosen: RecipeView) -> bool:

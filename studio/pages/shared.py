@@ -46,6 +46,24 @@ class Head:
     hint: gr.HTML
     remembered: gr.BrowserState
 
+    def choose(self, ws: Workspace, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
+        """The selector as it is shown first, and the project that is selected: ``wanted`` if it exists, else the first."""
+        found = projects.list_projects(ws)
+        ids = [project.id for project in found]
+        chosen = wanted if wanted in ids else next(iter(ids), None)
+        selector = gr.update(choices=[(project.name, project.id) for project in found], value=chosen)
+        return {self.project: selector, self.remembered: chosen}, chosen
+
+    def on_switch(self, handler: Callable[[int], Any], outputs: list[Any], options: dict[str, Any] = LIGHT) -> Any:
+        """Have another project shown by ``handler``. Gradio's dropdown says `input` whenever it is left, chosen from or not."""
+
+        def switched(project_id: int, remembered: int | None) -> Any:
+            """Inputs: the selector, the browser's last project. Outputs: the browser's last project, and the handler's."""
+            return gr.skip() if project_id == remembered else {self.remembered: project_id} | handler(project_id)
+
+        asked = [self.project, self.remembered]
+        return self.project.input(reported(switched), asked, [self.remembered, *outputs], **options)
+
 
 def head(page: str) -> Head:
     """Navigation, project selector and hint of a page."""
@@ -69,14 +87,6 @@ def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secon
     return gr.Button(name, elem_id=elem_id, elem_classes=classes, size="sm", scale=0, min_width=96, variant=variant)
 
 
-def choose_project(ws: Workspace, wanted: int | None) -> tuple[dict[str, Any], int | None]:
-    """The project selector's update, and the project that is selected: ``wanted`` if it exists, else the first."""
-    found = projects.list_projects(ws)
-    ids = [project.id for project in found]
-    chosen = wanted if wanted in ids else next(iter(ids), None)
-    return gr.update(choices=[(project.name, project.id) for project in found], value=chosen), chosen
-
-
 def hint(ws: Workspace, project_id: int | None) -> str:
     """One sentence that says what to do next in this project, with a link to where it is done."""
     if project_id is None:
@@ -87,7 +97,10 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     if not far.corrected:
         if far.predicted:
             return "<b>Next:</b> check what the model understood and <a href='correct'>correct it</a>; all is saved at once."
-        return "<b>Start here:</b> speak on Talk or press Next turn there, or <a href='correct'>correct a dialogue</a>."
+        return (
+            "<b>Start here:</b> on <a href='./'>Talk</a>, speak or press Next turn and watch; or "
+            "<a href='correct'>open a turn</a> and press M: the model answers it, and you say what is right."
+        )
     if not training.list_jobs(ws, project_id, limit=1, kind="train"):
         return "<b>Next:</b> correct a few more turns, then <a href='train'>fine-tune the model</a> on them."
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."

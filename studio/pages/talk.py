@@ -132,13 +132,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             by_address = dialogues.get_dialogue(ws, wanted).project_id if wanted is not None else None
         except StudioError as error:  # an old link: say so and open what there is
             gr.Warning(shared.escape(error))
-        selector, project_id = shared.choose_project(ws, by_address or remembered)
-        return {head.project: selector} | opened(project_id, wanted)
-
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: talk.project. Outputs: the browser's last project, talk.dialogue and the view."""
-        return {head.remembered: project_id} | opened(project_id, None)
+        top, project_id = head.choose(ws, by_address or remembered)
+        return top | opened(project_id, wanted)
 
     @shared.reported
     def add_project(name: str | None, request: gr.Request) -> Any:
@@ -148,8 +143,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """
         shared.allowed(ws, request)
         created = projects.create_project(ws, name or "").id
-        selector, _ = shared.choose_project(ws, created)
-        return {head.project: selector, head.remembered: created, project_name: ""} | opened(created, None)
+        top, _ = head.choose(ws, created)
+        return top | {project_name: ""} | opened(created, None)
 
     @shared.reported
     def new_dialogue(project_id: int, request: gr.Request) -> Any:
@@ -250,7 +245,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     everything = [head.project, head.remembered, dialogue, notice, *view]
     here = [dialogue, head.project, playing]
     demo.load(load, head.remembered, everything, **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
-    head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    head.on_switch(lambda project_id: opened(project_id, None), [dialogue, notice, *view])
     gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.ACT)
     dialogue.input(choose_dialogue, here, [notice, *view], **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
     find.submit(find_dialogues, [find, dialogue, head.project], [dialogue, notice], **shared.LIGHT)

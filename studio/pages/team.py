@@ -68,18 +68,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
         """Inputs: the browser's last project. Outputs: everything on the page."""
-        selector, project_id = shared.choose_project(ws, remembered)
-        top = {head.project: selector, head.hint: shared.hint(ws, project_id)}
+        top, project_id = head.choose(ws, remembered)
+        top |= {head.hint: shared.hint(ws, project_id)}
         try:
             shared.allowed(ws, request, "admin")
         except StudioError as error:
             return top | {refused: gr.update(value=shared.alert(error), visible=True)}
         return top | {manage: gr.update(visible=True), minutes: claims.minutes(ws)} | listed(None)
-
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: team.project. Outputs: the browser's last project, team.hint."""
-        return {head.remembered: project_id, head.hint: shared.hint(ws, project_id)}
 
     @shared.reported
     def choose(wanted: str, request: gr.Request) -> Any:
@@ -111,8 +106,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         claims.set_minutes(ws, number or 0, shared.author(request))
         return f"{shared.saved()}: a dialogue is held for {shared.count(claims.minutes(ws), 'minute')}."
 
-    demo.load(load, head.remembered, [head.project, head.hint, refused, manage, minutes, *shown], **shared.LIGHT)
-    head.project.input(switch_project, head.project, [head.remembered, head.hint], **shared.LIGHT)
+    filled = [head.project, head.remembered, head.hint, refused, manage, minutes, *shown]
+    demo.load(load, head.remembered, filled, **shared.LIGHT)
+    head.on_switch(lambda project_id: {head.hint: shared.hint(ws, project_id)}, [head.hint])
     who.input(choose, who, shown, **shared.LIGHT)
     add.click(add_user, [name, password, role], [name, password, notice, *shown], **shared.ACT)
     gr.on([minutes.submit, minutes.blur], set_minutes, minutes, notice, **shared.ACT)

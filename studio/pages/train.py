@@ -51,13 +51,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 stop = gr.Button("Stop and save", elem_id="train.stop", size="sm", interactive=False, scale=0, min_width=130)
                 again = gr.Button("Run again", elem_id="train.rerun", size="sm", interactive=False, scale=0, min_width=130)
                 resume = gr.Button("Resume", elem_id="train.resume", size="sm", interactive=False, scale=0, min_width=130)
+                less = gr.Button(
+                    "Resume with less memory", elem_id="train.less_memory", size="sm", visible=False, scale=0, min_width=130
+                )
                 bar = DeleteBar("train")
             panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
                 used = shared.block(elem_id="train.used")
     timer = gr.Timer(2)
-    live = [progress, stop, resume, again, used, scores, job, *bar.parts, *panel.outputs]
+    live = [progress, stop, resume, less, again, used, scores, job, *bar.parts, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
         scored = item.has_scores and not item.active and (item.status == "finished" or item.scores_after is not None)
@@ -65,6 +68,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             progress: progress_html(item),
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
+            less: gr.update(visible=item.can_take_less_memory),
             again: gr.update(interactive=item.checkpoint_id is not None and not item.active),
             scores: shared.scores_html(item.scores_before, item.scores_after) if scored else "",
         }
@@ -75,7 +79,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 "No training yet",
                 "Correct some turns, then start: the loss appears here, and training goes on without this page.",
             )
-            nothing: dict[Any, Any] = {progress: text, scores: "", used: ""}
+            nothing: dict[Any, Any] = {progress: text, scores: "", used: "", less: gr.update(visible=False)}
             return nothing | panel.nothing() | {button: gr.update(interactive=False) for button in (stop, resume, again)}
         item = training.job_view(ws, job_id)
         return shown(item) | panel.opened(item) | bar.closed() | {used: used_html(provenance.corrections_of(ws, job_id))}
@@ -107,19 +111,18 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             by_address = training.job_view(ws, wanted).project_id if wanted is not None else None
         except StudioError:  # an old link: open what there is
             by_address = None
-        selector, project_id = shared.choose_project(ws, by_address or remembered)
+        top, project_id = head.choose(ws, by_address or remembered)
         known = checkpoints.list_checkpoints(ws)
         choices, chosen = listed(project_id, wanted)
-        start_from = {
-            head.project: selector,
+        start_from = top | {
             base: gr.update(choices=[*((item.name, item.id) for item in known), FROM_SCRATCH], value=checkpoints.in_use(ws).id),
         }
         return start_from | form.opened(None, project_id) | chosen_project(project_id) | place.opened() | choices | opened(chosen)
 
     @shared.reported
-    def choose_recipe(name: str, project_id: int | None) -> Any:
-        """Inputs: train.recipe, train.project. Outputs: the form."""
-        return form.opened(name, project_id)
+    def choose_recipe(name: str, filled: str | None, project_id: int | None) -> Any:
+        """Inputs: train.recipe, the recipe that the form holds, train.project. Outputs: the form."""
+        return form.opened(name, project_id) if name != filled else gr.skip()  # the field was left: what was set stays
 
     @shared.reported
     def take_proposal(project_id: int | None) -> Any:
@@ -141,15 +144,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """Inputs: train.base, train.recipe_text. Outputs: train.plan, train.memory."""
         return form.weigh(base_id or None, toml) if toml else gr.skip()
 
-    @shared.reported
-    def switch_project(project_id: int) -> Any:
-        """Inputs: train.project.
-
-        Outputs: the browser's last project, the form, train.data, train.start, train.hint, train.job and the job.
-        """
+    def switch_project(project_id: int) -> dict[Any, Any]:
+        """The form, the project's data and its jobs."""
         choices, chosen = listed(project_id, None)
-        top = {head.remembered: project_id} | chosen_project(project_id)
-        return top | form.opened(None, project_id) | choices | opened(chosen)
+        return chosen_project(project_id) | form.opened(None, project_id) | choices | opened(chosen)
 
     @shared.reported
     def begin(
@@ -195,6 +193,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
 
     @shared.reported
+    def go_on_with_less(job_id: int | None, request: gr.Request) -> Any:
+        """Inputs: train.job. Outputs: the job."""
+        shared.allowed(ws, request, "trainer")
+        return shown(training.resume_with_less_memory(ws, job_id)) if job_id is not None else gr.skip()
+
+    @shared.reported
     def run_again(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.project, train.job. Outputs: the jobs and the new one."""
         shared.allowed(ws, request, "trainer")
@@ -237,15 +241,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         gr.Info("Jobs started from now on run there.", title="Kept", duration=4)
         return kept
 
-    everything = [head.project, head.hint, head.remembered, data, start, base, *form.outputs, *place.outputs, *live]
+    of_projects = [head.hint, data, start, *form.outputs, *live]
+    everything = [head.project, head.remembered, base, *place.outputs, *of_projects]
     weighed = {"fn": weigh, "inputs": [base, form.text], "outputs": [form.plan, form.memory], **shared.LIGHT}
     drafted = {"fn": draft, "inputs": form.inputs, "outputs": [form.text, form.plan], **shared.LIGHT}
     counted = {"fn": count, "inputs": head.project, "outputs": [data, start], **shared.LIGHT}
     demo.load(load, head.remembered, everything, **shared.LIGHT).then(**drafted).then(**weighed).then(**counted)
-    switched = head.project.input(switch_project, head.project, everything, **shared.LIGHT)
+    switched = head.on_switch(switch_project, of_projects)
     switched.then(**drafted).then(**weighed).then(**counted)
     form.take.click(take_proposal, head.project, form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
-    chosen = form.recipe.input(choose_recipe, [form.recipe, head.project], form.outputs, **shared.LIGHT)
+    chosen = form.recipe.input(choose_recipe, [form.recipe, form.filled, head.project], form.outputs, **shared.LIGHT)
     chosen.then(**drafted).then(**weighed)
     form.stages.input(choose_stages, [form.recipe, form.stages], form.outputs, **shared.LIGHT).then(**drafted).then(**weighed)
     for field in (form.steps, form.rate, form.table, form.more):
@@ -256,6 +261,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
+    less.click(go_on_with_less, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
     bar.yes.click(delete_job, [head.project, job], live, **shared.COPY)
     timer.tick(tick, [job, panel.known, head.project], [*live, place.where], trigger_mode="once", **shared.LIGHT)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from studio.pages import shared
 from studio.services.provenance import UsedCorrection
+from studio.services.snapshots import NO_STATE
 from studio.services.training import Preview
+
+ERRORS = "Why the model was wrong: what the checkpoint in use answered, in dialogues to train on"
 
 
 def preview_html(found: Preview, errors: dict[tuple[str, str], tuple[int, int]]) -> str:
@@ -17,6 +20,7 @@ def preview_html(found: Preview, errors: dict[tuple[str, str], tuple[int, int]])
     )
     cells = "".join(f"<div><b>{number}</b><span>{name}</span></div>" for number, name in figures)
     problem = shared.alert(found.problem) if found.problem else ""
+    problem += f"<p>{shared.escape(NO_STATE)}</p>" if found.words_only else ""
     return f"<div class='dst-figures'>{cells}</div>{problem}{slots_html(found)}{errors_html(errors)}"
 
 
@@ -30,11 +34,11 @@ def slots_html(found: Preview) -> str:
 
 
 def errors_html(errors: dict[tuple[str, str], tuple[int, int]]) -> str:
-    """Which slots were misheard and which misunderstood."""
+    """Which slots the checkpoint in use misheard and which it misunderstood."""
     if not errors:
         return ""
     rows = [[shared.escape(" ".join(place)), *map(str, counts)] for place, counts in errors.items()]
-    return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, "Why the model was wrong")
+    return shared.table(("Corrected slot", "Misheard", "Misunderstood"), rows, ERRORS)
 
 
 def used_html(found: list[UsedCorrection]) -> str:

@@ -50,7 +50,7 @@ class TurnEditor:
             )
             with gr.Row(elem_classes="dst-bar"):
                 self.heard = shared.block(elem_id="correct.model_transcript", scale=1)
-                self.ask = shared.action("Ask the model", "m", "correct.ask_model")
+                self.ask = shared.action("Ask the model", "m", "correct.ask_model", "primary")
             self.transcript = gr.Textbox(
                 label="Transcript (T)",
                 info="Enter saves it, and leaving it; till then a draft is kept.",
@@ -97,7 +97,8 @@ class TurnEditor:
     def saved_view(self) -> list[Any]:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
-        parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out, self.undo, self.redo]
+        parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out]
+        parts += [self.undo, self.redo, self.accept]
         return [*parts, *self.review.parts, *self.guard.parts]
 
     @property
@@ -128,6 +129,7 @@ class TurnEditor:
             self.hints: hints_html(hints.hints(self.ws, around.project_id, item, known)),
             self.undo: gr.update(interactive=item.can_undo),
             self.redo: gr.update(interactive=item.can_redo),
+            self.accept: gr.update(interactive=item.model_transcript is not None),
             self.raw: shared.pretty(item.state),
             self.raw_problem: "",
             self.history: history_html(changes, provenance.runs_of(self.ws, item.id)),

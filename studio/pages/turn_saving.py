@@ -72,6 +72,7 @@ class TurnSaving:
         changed = item.head != now["any"] or action[0] == "mark"
         return self.editor.after_save(item, changed, after) | {self.editor.seen: now | looked}
 
+    @shared.reported
     def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn; correct.slots says what was done to which slot. Outputs: what every save shows."""
         turn_id, act, place, text = event_of(event._data)
@@ -80,9 +81,8 @@ class TurnSaving:
             return gr.skip()
         if act == "pass":
             return self.pass_on(now, place) if turn_id == now.get("turn") else gr.skip()
-        drafts.keep(
-            self.ws, turn_id, shared.author(request), slot_form.draft_of(place), text if act == "draft" and text else None
-        )
+        typed = text if act == "draft" and text else None
+        drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), typed)
         if act == "draft":
             return gr.skip()
         action: Action = ("mark", *place) if act == "confirm" else ("slot", *place, value_of(text) if act == "set" else None)

@@ -134,7 +134,7 @@ def _view(ws: Workspace, session: Session, checkpoint: Checkpoint, used: int) ->
         name=checkpoint.name,
         path=folder(ws, checkpoint),
         parent=checkpoint.parent.name if checkpoint.parent else None,
-        job_id=checkpoint.job.id if checkpoint.job else None,
+        job_id=checkpoint.run.id if checkpoint.run else None,
         in_use=checkpoint.id == used,
         scores=scores,
         parent_scores=parent_scores,

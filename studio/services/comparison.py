@@ -195,10 +195,10 @@ def _text(value: Any) -> str:
 
 def _recipe(ws: Workspace, checkpoint: Checkpoint) -> dict[str, Any]:
     """The recipe a checkpoint was trained with; empty where that is not known, as for the demo."""
-    if checkpoint.job is None:
+    if checkpoint.run is None:
         return {}
     try:
-        return tomllib.loads((ws.path(checkpoint.job.folder) / RECIPE).read_text(encoding="utf-8"))
+        return tomllib.loads((ws.path(checkpoint.run.folder) / RECIPE).read_text(encoding="utf-8"))
     except OSError:
         return {}
 

@@ -7,6 +7,7 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 KEPT = 2000  # points of a curve that are kept at most, and half of them at least once there are as many
 CURVES = 32  # runs whose curves are kept; of those nobody looked at for longest, the file is read again
@@ -27,7 +28,8 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class Measured:
-    """WER or JGA (percent) of the model as it stood after a step, on the held-out turns it is watched on or on dev dialogues."""
+    """WER or JGA (percent) of the model as it stood after a step, on the held-out turns it is watched on or on dev dialogues;
+    ``measure`` says which and of how many turns."""
 
     step: int
     measure: str
@@ -40,6 +42,7 @@ MEASURES = {
     "eval_wer": "word error rate, dev",
     "eval_jga": "joint goal accuracy, dev",
 }
+BESIDE = {"eval_seconds", "held_out_seconds"}  # what measuring took, beside a step's own seconds
 
 
 class Curve:
@@ -47,7 +50,8 @@ class Curve:
 
     _points: list[MetricPoint]
     _measured: list[Measured]
-    _newest: bytes | None
+    _beside: dict[str, float]
+    _newest: bytes
     _mark: bytes
     _offset: int
     _lines: int
@@ -58,8 +62,9 @@ class Curve:
         self._lock = threading.Lock()
         self._forget()
 
-    def read(self) -> tuple[list[MetricPoint], list[Measured]]:
-        """The points and what was measured, oldest first, after reading what was written since; empty without a file."""
+    def read(self) -> tuple[list[MetricPoint], list[Measured], dict[str, float]]:
+        """The points, what was measured, oldest first, and the seconds of that by stage, after reading what was written since;
+        empty without a file."""
         with self._lock:
             try:
                 with self.path.open("rb") as file:
@@ -73,17 +78,17 @@ class Curve:
                         half = self._take(half + chunk)
             except FileNotFoundError:
                 self._forget()
-            newest = [] if self._newest is None or (self._lines - 1) % self._stride == 0 else [_point(self._newest)]
-            return [*self._points, *newest], list(self._measured)
+            newest = None if (self._lines - 1) % self._stride == 0 else _point(self._newest)
+            return [*self._points, *filter(None, [newest])], list(self._measured), dict(self._beside)
 
     def _take(self, text: bytes) -> bytes:
         """Note the whole lines; what is left comes back."""
         read = text[: text.rfind(b"\n") + 1]
         for line in read.splitlines():
-            if self._lines % self._stride == 0:
-                self._points.append(_point(line))
-            if b'_wer"' in line:
-                self._measured += _measures(line)
+            if self._lines % self._stride == 0 and (point := _point(line)):
+                self._points.append(point)
+            if b'"eval_' in line or b'"held_out_' in line:
+                self._take_measures(parse(line))
             self._lines += 1
             self._newest = line
         self._offset += len(read)
@@ -93,11 +98,20 @@ class Curve:
         self._measured = self._measured[-KEPT:]
         return text[len(read) :]
 
+    def _take_measures(self, values: dict[str, Any]) -> None:
+        for key, name in MEASURES.items():
+            if values.get(key) is not None:
+                turns = values.get(f"{key}_turns")
+                of = f" ({turns} turns)" if turns else ""
+                self._measured.append(Measured(values["step"], name + of, values[key]))
+        for key in BESIDE & values.keys():
+            self._beside[values["stage"]] = self._beside.get(values["stage"], 0.0) + values[key]
+
     def _forget(self) -> None:
-        self._points, self._measured = [], []
+        self._points, self._measured, self._beside = [], [], {}
         self._stride, self._lines, self._offset = 1, 0, 0
         self._mark = b""
-        self._newest = None
+        self._newest = b""
 
 
 _curves: OrderedDict[Path, Curve] = OrderedDict()
@@ -116,6 +130,11 @@ def measured(path: Path) -> list[Measured]:
     return _curve(path).read()[1]
 
 
+def seconds_beside(path: Path) -> dict[str, float]:
+    """How long measuring took beside the steps, by stage."""
+    return _curve(path).read()[2]
+
+
 def _curve(path: Path) -> Curve:
     with _lock:
         curve = _curves.setdefault(path, Curve(path))
@@ -125,11 +144,14 @@ def _curve(path: Path) -> Curve:
         return curve
 
 
-def _measures(line: bytes) -> list[Measured]:
-    values = json.loads(line)
-    return [Measured(values["step"], name, values[key]) for key, name in MEASURES.items() if values.get(key) is not None]
+def parse(line: bytes | str) -> dict[str, Any]:
+    """A line of ``metrics.jsonl``; empty where it is broken, as a power cut may leave it."""
+    try:
+        return json.loads(line)
+    except ValueError:
+        return {}
 
 
-def _point(line: bytes) -> MetricPoint:
-    values = json.loads(line)
-    return MetricPoint(**{field.name: values[field.name] for field in fields(MetricPoint)})
+def _point(line: bytes) -> MetricPoint | None:
+    values = parse(line)
+    return MetricPoint(**{field.name: values[field.name] for field in fields(MetricPoint)}) if values else None

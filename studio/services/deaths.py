@@ -17,7 +17,7 @@ from studio.services.runs import HEARTBEAT
 
 CGROUP = Path("/sys/fs/cgroup")
 CLOCK = 60.0  # seconds by which the clock may have been set right since the machine's start
-MEMORY = f"close what else uses memory, {LESS}"
+MEMORY = "close what else uses memory"
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # processes of jobs that this process started
 
@@ -49,7 +49,9 @@ def why(job: Job, folder: Path) -> tuple[str, FailureKind | None]:
     code = child.poll() if child is not None else None
     restarted = job.started is not None and psutil.boot_time() > job.started.timestamp() + CLOCK
     told, kind = _ended(code, killed_since(folder), restarted)
-    return f"{told}; {_resume(job, folder)}.", kind
+    trains = job.kind == JobKind.TRAIN and not (folder / "train" / "checkpoint").is_dir()
+    less = LESS if kind == FailureKind.MEMORY and trains else ""
+    return f"{told}{less}; {_resume(job, folder)}.", kind
 
 
 def killed_since(folder: Path) -> bool | None:

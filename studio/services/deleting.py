@@ -33,18 +33,17 @@ def delete_checkpoint(ws: Workspace, checkpoint_id: int) -> None:
 
 
 def delete_job(ws: Workspace, job_id: int) -> None:
-    """Delete a job with its folder and the checkpoint in it; comparisons turn by turn that rest on its answers go too.
+    """Delete a job with its folder and the checkpoints in it; comparisons turn by turn that rest on its answers go too.
 
     Raises:
-        StudioError: no such job, it has not ended, or its checkpoint cannot be deleted.
+        StudioError: no such job, it has not ended, or one of its checkpoints cannot be deleted.
     """
     with ws.write() as session:
         job = find_job(session, job_id)
         if job.ended is None:
             raise StudioError(f"Job {job_id} cannot be deleted: it is {job.status}; stop it first.")
         for checkpoint in checkpoint_rows.below(session, job.folder):
-            other = jobs.in_need_of(session, checkpoint.id)
-            if other is not None and other is not job:
+            if (other := jobs.in_need_of(session, checkpoint.id, besides=job.id)) is not None:
                 raise StudioError(f"{checkpoint.name} cannot be deleted: job {other.id} needs it; delete that first.")
             _refuse_needed(session, checkpoint)
             checkpoint.deleted = utc_now()

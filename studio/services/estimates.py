@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import tomlkit
 from sqlalchemy.orm import Session
 
-from db.models import JobKind
+from db.models import Checkpoint, JobKind
+from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
@@ -22,16 +23,18 @@ from studio.services.provenance import RECIPE
 from studio.workspace import Workspace
 
 RUNS, POINTS = 30, 200  # how far back, and how many steps of a run are looked at
+SCORINGS = 5  # how far back
 # What a guess rests on: each parameter takes 6 operations for each of a row's positions, and so many are done in a second
 POSITIONS, CORE_SPEED, GPU_SPEED = 300, 1e11, 5e13
 BATCH = 16  # rows of a step where a recipe does not say
 
 
 def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> float | None:
-    """How long training with a complete recipe will take; ``None`` where no earlier run did such work on this machine.
+    """How long training with a complete recipe will take, without scoring; ``None`` where no earlier run did such work on this
+    machine.
 
     A row of a stage takes as long as a row of the newest run of this machine whose base models, backend, tasks and kind of loss
-    were the same.
+    were the same, with what was measured beside the steps.
 
     Raises:
         StudioError: no such checkpoint.
@@ -62,6 +65,25 @@ def guessed_seconds(ws: Workspace, toml: str, base_checkpoint_id: int | None) ->
     speed = GPU_SPEED * cards if cards else CORE_SPEED * (os.cpu_count() or 1)
     rows = sum(stage["steps"] * stage.get("batch", BATCH) for stage in tomllib.loads(toml)["stages"])
     return rows * POSITIONS * 6 * _planned(ws, toml, base_checkpoint_id).parameters / speed
+
+
+def seconds_per_turn(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> float | None:
+    """See `scoring_seconds`; ``None`` too where there is no such checkpoint."""
+    with ws.read() as session:
+        base = session.get(Checkpoint, base_checkpoint_id) if base_checkpoint_id is not None else None
+        return scoring_seconds(ws, session, toml, base) if base is not None or base_checkpoint_id is None else None
+
+
+def scoring_seconds(ws: Workspace, session: Session, toml: str, base: Checkpoint | None) -> float | None:
+    """How long scoring takes for a turn, by the newest one of a checkpoint with the same base models as what is started from: a
+    checkpoint, or a complete recipe's own. ``None`` without.
+    """
+    models = _models(toml, checkpoints.folder(ws, base) if base is not None else None)
+    for scored, evaluation in checkpoint_rows.newest_evaluations(session, SCORINGS):
+        seconds, turns = (evaluation.scores.get(key) for key in ("compute_seconds", "user_turns"))
+        if seconds and turns and _models("", checkpoints.folder(ws, scored)) == models:
+            return float(seconds / turns)
+    return None
 
 
 def memory(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> str:
@@ -128,12 +150,14 @@ def _seconds_per_row(ws: Workspace, session: Session) -> dict[tuple[Any, ...], f
         stages = {stage["name"]: stage for stage in tomllib.loads(toml)["stages"]}
         models = _models(toml, checkpoints.folder(ws, job.base) if job.base is not None else None)
         seconds: dict[str, list[float]] = {}
-        for point in runs.read_metrics(folder, 0, POINTS):
+        points, beside = runs.read_metrics(folder, 0, POINTS), runs.seconds_beside(folder)
+        for point in points:
             seconds.setdefault(point.stage, []).append(point.seconds)
         for name, values in seconds.items():
             if name in stages:
-                each = sum(values) / len(values) / stages[name].get("batch", BATCH)
-                found.setdefault(_work(stages[name], models, job.backend), each)
+                steps = points[-1].step * len(values) / len(points)  # points are spread evenly
+                each = sum(values) / len(values) + beside.get(name, 0.0) / steps
+                found.setdefault(_work(stages[name], models, job.backend), each / stages[name].get("batch", BATCH))
     return found
 
 

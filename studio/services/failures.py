@@ -13,11 +13,13 @@ from engine.failures import KINDS, kind_in, kind_of
 from studio.errors import StudioError
 
 KILLED = (-9, 128 + 9)  # SIGKILL, as this system and as a shell has it: what the system does to who takes too much memory
+CHILD_KILLED = "signal 9 (sigkill)"  # what torchrun says of one of its processes
+END = 40  # lines at the end of a log that may tell why
 ROOM = 1_000_000  # bytes that have to be free for a job to write anything
-LESS = "or start a new job with a lower max_positions"
+LESS = ", or resume with less memory, which the Train page has a button for"  # of a training
 ADVICE = {
-    FailureKind.GPU_MEMORY: f"The GPU's memory ran out: free the GPU and resume, {LESS}.",
-    FailureKind.MEMORY: f"The machine's memory ran out: close what else uses it and resume, {LESS}.",
+    FailureKind.GPU_MEMORY: "The GPU's memory ran out: free the GPU and resume{less}.",
+    FailureKind.MEMORY: "The machine's memory ran out: close what else uses it and resume{less}.",
     FailureKind.LOSS: "The loss is no finite number any more: start a new job with a lower learning rate; the log names the "
     "turns it happened on, whose recordings may be broken.",
     FailureKind.DATA: "Its data cannot be used: {said}",
@@ -32,22 +34,24 @@ def of(error: Exception) -> tuple[str, FailureKind]:
     return sentence, FailureKind(kind_of(error))
 
 
-def why(folder: Path, told: dict[str, Any], exit_code: int, log: str) -> tuple[str, FailureKind]:
+def why(folder: Path, told: dict[str, Any], exit_code: int, log: str, less: str = "") -> tuple[str, FailureKind]:
     """One sentence on a process of a job that failed, and its kind: by its own word, else by what can be told from outside.
 
     Args:
         told: what it left, with ``error`` and ``failure``; may be empty.
-        log: what it said.
+        log: what it said. Only where it left no sentence, and only at the end: what went wrong before did not end it.
+        less: how it could do with less memory, if it could.
     """
     said, kind = told.get("error"), FailureKind(told["failure"]) if told.get("failure") in KINDS else FailureKind.OTHER
+    end = "\n".join(log.splitlines()[-END:])
     if kind == FailureKind.OTHER:
-        kind = FailureKind(kind_in(f"{said or ''} {log}"))
-    if kind == FailureKind.OTHER and said is None and exit_code in KILLED:
+        kind = FailureKind(kind_in(said or end))
+    if kind == FailureKind.OTHER and (CHILD_KILLED in end.lower() or (said is None and exit_code in KILLED)):
         kind = FailureKind.MEMORY
     if kind not in (FailureKind.GPU_MEMORY, FailureKind.MEMORY, FailureKind.LOSS) and (trouble := disk_trouble(folder)):
         return trouble, FailureKind.DISK
     if kind in ADVICE:
-        return ADVICE[kind].format(said=said or _last_line(log)), kind
+        return ADVICE[kind].format(said=said or _last_line(log), less=less), kind
     if said:
         return str(said), kind
     if exit_code < 0:

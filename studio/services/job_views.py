@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -12,11 +13,14 @@ from sqlalchemy.orm import Session
 from db.models import Job, JobKind, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs
+from engine.dialogue import ManifestError, read_manifest
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
-from studio.services import room, runs
+from studio.services import checkpoints, estimates, room, runs
+from studio.services.provenance import RECIPE, recipe_text
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
+from studio.services.snapshots import HELD_OUT
 from studio.workspace import Workspace
 
 Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
@@ -32,9 +36,10 @@ class JobView:
     training's; ``base_checkpoint`` is where it starts (``None``: from the base models alone), or what is scored. ``error`` is the
     sentence on what went wrong, and ``failure`` its kind.
 
-    ``checkpoint_id`` is ``None`` where the checkpoint was deleted. ``queue_position`` is 1 for the next to start and ``None`` for
-    a job that is not queued. ``gate`` is what the gate said when the checkpoint was to be put in use, ``None`` where it was not
-    asked.
+    ``checkpoint_id`` is ``None`` where the checkpoint was deleted. ``kept`` are the checkpoints that a training left on its way
+    and that were not deleted, by name with their ids. ``eta_seconds`` is the time to the end of what is counted, and ``then``
+    says in words what comes on top. ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued.
+    ``gate`` is what the gate said when the checkpoint was to be put in use, ``None`` where it was not asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
     """
@@ -50,6 +55,7 @@ class JobView:
     base_checkpoint: str | None
     checkpoint: str | None
     checkpoint_id: int | None
+    kept: dict[str, int]
     use_when_finished: bool
     folder: Path
     stage: str | None
@@ -57,6 +63,7 @@ class JobView:
     step: int
     total_steps: int | None
     eta_seconds: float | None
+    then: str
     loss: float | None
     error: str | None
     failure: Failure | None
@@ -74,7 +81,7 @@ class JobView:
     @property
     def left(self) -> str | None:
         """How long it still takes, in words, where that is known."""
-        return f"about {roughly(self.eta_seconds)} left" if self.active and self.eta_seconds else None
+        return f"about {roughly(self.eta_seconds)} left{self.then}" if self.active and self.eta_seconds else None
 
     @property
     def has_scores(self) -> bool:
@@ -90,6 +97,11 @@ class JobView:
     def can_resume(self) -> bool:
         """Whether ``resume_job`` may be asked."""
         return resumable(self.status, self.error)
+
+    @property
+    def can_take_less_memory(self) -> bool:
+        """Whether ``resume_with_less_memory`` may be asked."""
+        return self.can_resume and self.failure in ("gpu memory", "memory") and trains_on(self.folder, self.kind)
 
     @property
     def active(self) -> bool:
@@ -155,6 +167,11 @@ def resumable(status: str, error: str | None) -> bool:
     return status in ("stopped", "failed", "interrupted") or (status == "finished" and error is not None)
 
 
+def trains_on(folder: Path, kind: str) -> bool:
+    """Whether a job that is resumed would train by a recipe that can be changed; else its checkpoint is there."""
+    return kind == JobKind.TRAIN and (folder / RECIPE).is_file() and not (folder / "train" / "checkpoint").is_dir()
+
+
 def roughly(seconds: float) -> str:
     """A time that is not known exactly, in two digits at most: ``40 seconds``, ``12 minutes``, ``1.5 hours``, ``3 days``."""
     for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
@@ -188,6 +205,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         base_checkpoint=job.base.name if job.base is not None else None,
         checkpoint=_made(job),
         checkpoint_id=job.checkpoint_id if job.checkpoint is not None and job.checkpoint.deleted is None else None,
+        kept={left.name: left.id for left in job.kept if left.deleted is None},
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),
@@ -195,6 +213,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         step=newest.get("step", 0),
         total_steps=newest.get("total_steps"),
         eta_seconds=newest.get("eta_seconds"),
+        then=_then(ws, session, job) if job.kind == JobKind.TRAIN and not counted else "",
         loss=newest.get("loss"),
         error=job.error,
         failure=cast(Failure, str(job.failure)) if job.failure is not None else None,
@@ -209,6 +228,29 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         started=job.started,
         ended=job.ended,
     )
+
+
+def _then(ws: Workspace, session: Session, job: Job) -> str:
+    """That a training that runs will be scored, and how long that takes where earlier scorings tell."""
+    snapshot = job.snapshot
+    if job.status != JobStatus.RUNNING or snapshot is None or snapshot.held_out_sha256 is None:
+        return ""
+    folder = ws.path(job.folder)
+    each, turns = estimates.scoring_seconds(ws, session, recipe_text(folder), job.base), _turns_to_score(folder / HELD_OUT)
+    if not (each and turns):
+        return ", then scoring"
+    before = {checkpoints.in_use_id(session)} | ({job.base.id} if job.base is not None else set())
+    known = sum(checkpoint_rows.scores(session, id_, snapshot.held_out_sha256) is not None for id_ in before)
+    return f", then scoring for about {roughly(each * turns * (len(before) - known + 1))}"
+
+
+@lru_cache(maxsize=8)
+def _turns_to_score(manifest: Path) -> int:
+    """Of a job's own manifest, which is never changed; 0 where it is gone."""
+    try:
+        return sum(bool(turn.audio) for dialogue in read_manifest(manifest) for turn in dialogue.user_turns())
+    except ManifestError:
+        return 0
 
 
 def _waits_for(ws: Workspace, session: Session, job: Job) -> str | None:

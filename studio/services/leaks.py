@@ -1,16 +1,19 @@
 """Whether a score would be flattered: held-out speech or dialogues that a run, or one it goes on from, is trained on as well.
 
-Names are watched by `splits`; here are copies under another name, known by the sound's hash or by what was said.
+Names are watched by `splits`; here are copies under another name, known by the sound's hash or by what was said: by all turns,
+or by most of those that are long enough not to be alike by chance, for a turn that was corrected otherwise hides no copy.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-
-from sqlalchemy.orm import Session
 
 from db.models import Checkpoint, Dialogue
 from studio.services.views import TurnView
+
+LONG = 5  # words of a turn that counts by itself
+ALIKE, SHARE = 3, 0.8  # so many such turns, and that share of the ones the shorter dialogue has, make a copy
 
 Labelled = tuple[Dialogue, Sequence[TurnView]]  # a dialogue, and its turns that are trained or scored on
 
@@ -18,30 +21,40 @@ Labelled = tuple[Dialogue, Sequence[TurnView]]  # a dialogue, and its turns that
 def refusal(train: Sequence[Labelled], held_out: Sequence[Labelled]) -> str | None:
     """The sentence that names the first held-out dialogue of which a copy is trained on; ``None`` if there is none."""
     heard = {sound: dialogue.name for dialogue, turns in train for sound in sounds([(dialogue, turns)])}
-    said = {words: dialogue.name for dialogue, turns in train if (words := _words(turns))}
+    said = {words: dialogue.name for dialogue, turns in train if len(words := _words(turns)) > 1 and all(words)}
+    telling = [_telling(turns) for _, turns in train]
+    having: dict[str, list[int]] = {}
+    for place, texts in enumerate(telling):
+        for text in texts:
+            having.setdefault(text, []).append(place)
     for dialogue, turns in held_out:
         for sound in sounds([(dialogue, turns)]):
             if sound in heard:
                 return _sentence(dialogue.name, heard[sound], "holds the same recording")
-        words = _words(turns)
-        if words in said:
-            return _sentence(dialogue.name, said[words], "says the same, turn by turn")
+        if (whole := _words(turns)) in said:
+            return _sentence(dialogue.name, said[whole], "says the same, turn by turn")
+        mine = _telling(turns)
+        for place, alike in Counter(place for text in mine for place in having.get(text, ())).most_common():
+            if alike >= max(ALIKE, SHARE * min(len(mine), len(telling[place]))):
+                return _sentence(dialogue.name, train[place][0].name, f"says the same in {alike} turns")
     return None
 
 
-def inherited(session: Session, base: Checkpoint | None, held_out: Sequence[Labelled]) -> str | None:
-    """The same for what the base checkpoint, and those it came from, were trained on."""
+def inherited(base: Checkpoint | None, in_use: Checkpoint | None, held_out: Sequence[Labelled]) -> str | None:
+    """The same for what the base checkpoint, and those it came from, were trained on; and the one in use, which is scored too."""
     held = {sound: dialogue.name for dialogue, turns in held_out for sound in sounds([(dialogue, turns)])}
-    while base is not None:
-        snapshot = base.job.snapshot if base.job is not None else None
-        known = ((snapshot.provenance or {}) if snapshot is not None else {}).get("data", {}).get("sounds", {}).get("train", ())
-        for sound in known:
-            if sound in held:
-                return (
-                    f"{base.name} was trained on a recording of the held-out dialogue {held[sound]}, so its scores would mean "
-                    "nothing: start from another checkpoint, or hold out other dialogues."
-                )
-        base = base.parent
+    for first, advice in ((base, "start from another checkpoint"), (in_use, "put another checkpoint in use")):
+        checkpoint = first
+        while checkpoint is not None:
+            snapshot = checkpoint.run.snapshot if checkpoint.run is not None else None
+            kept = (snapshot.provenance or {}) if snapshot is not None else {}
+            for sound in kept.get("data", {}).get("sounds", {}).get("train", ()):
+                if sound in held:
+                    return (
+                        f"{checkpoint.name} was trained on a recording of the held-out dialogue {held[sound]}, so its scores "
+                        f"would mean nothing: {advice}, or hold out other dialogues."
+                    )
+            checkpoint = checkpoint.parent
     return None
 
 
@@ -52,10 +65,14 @@ def sounds(found: Iterable[Labelled]) -> list[str]:
     return sorted({turn.recording.sha256 for turn in rows if turn.recording is not None})
 
 
-def _words(turns: Sequence[TurnView]) -> tuple[str, ...] | None:
-    """What is said in a dialogue's turns; nothing for a single turn or one without words: those are alike by chance."""
-    words = tuple(" ".join((turn.transcript or "").lower().split()) for turn in turns)
-    return words if len(words) > 1 and all(words) else None
+def _words(turns: Sequence[TurnView]) -> tuple[str, ...]:
+    """What is said in a dialogue's turns."""
+    return tuple(" ".join((turn.transcript or "").lower().split()) for turn in turns)
+
+
+def _telling(turns: Sequence[TurnView]) -> set[str]:
+    """What is said in those that are long enough."""
+    return {words for words in _words(turns) if len(words.split()) >= LONG}
 
 
 def _sentence(held_out: str, trained: str, how: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 HEAR, UNDERSTAND = "hear", "adapt"  # the stages of the recipes for corrections
+FEW = 10  # wrong slots; fewer may be so by chance
 CLEAR = 2 / 3  # the share of the errors from which on one kind alone is worth training
 
 
@@ -18,21 +19,27 @@ class Proposal:
 
 
 def propose(errors: Mapping[tuple[str, str], tuple[int, int]]) -> Proposal:
-    """Choose stages by how often each slot was misheard and misunderstood (`verdicts.counts`)."""
+    """Choose stages by how often the checkpoint in use misheard and misunderstood each slot (`verdicts.counts`)."""
     misheard, misunderstood = (sum(counts[kind] for counts in errors.values()) for kind in (0, 1))
     total = misheard + misunderstood
     if not total:
-        return Proposal((UNDERSTAND,), "No correction was judged yet, so both words and states are taught in one stage, adapt.")
+        why = (
+            "No correction of what the checkpoint in use answered was judged yet, in dialogues to train on, so both words and "
+            "states are taught in one stage, adapt."
+        )
+        return Proposal((UNDERSTAND,), why)
+    few = f" Only {total} of its errors were judged yet: few to choose by." if total < FEW else ""
     if misheard >= CLEAR * total:
-        why = f"{misheard} of {total} wrong slots were misheard{_most(errors, 0)}: stage hear teaches the words."
+        why = f"{misheard} of {total} wrong slots were misheard{_most(errors, 0)}: stage hear teaches the words.{few}"
         return Proposal((HEAR,), why)
     if misunderstood >= CLEAR * total:
         why = (
             f"{misunderstood} of {total} wrong slots were misunderstood although the words were right{_most(errors, 1)}: "
-            "stage adapt teaches the states."
+            f"stage adapt teaches the states.{few}"
         )
         return Proposal((UNDERSTAND,), why)
-    why = f"{misheard} of {total} wrong slots were misheard, {misunderstood} misunderstood: both stages, hear and then adapt."
+    both = f"{misheard} of {total} wrong slots were misheard, {misunderstood} misunderstood"
+    why = f"{both}: both stages, hear and then adapt.{few}"
     return Proposal((HEAR, UNDERSTAND), why)
 
 

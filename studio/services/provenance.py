@@ -21,6 +21,7 @@ from typing import Any
 import engine
 from db.models import Job, Snapshot
 from db.repositories import snapshots
+from studio.errors import StudioError
 from studio.workspace import Workspace
 
 RECIPE, PROVENANCE = "recipe.toml", "provenance.json"
@@ -54,9 +55,30 @@ def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], reci
     save(folder, snapshot)
 
 
+def change(folder: Path, job: Job, recipe: str, overrides: list[str], step: int) -> None:
+    """Give a job that is resumed behind ``step`` another recipe, and keep in its provenance since when it has that."""
+    snapshot = job.snapshot
+    known = (snapshot.provenance or {}) if snapshot is not None else {}
+    if snapshot is None or not known:
+        raise StudioError(f"Job {job.id} is of an older version, which did not note its recipe: resume it as it is.")
+    job.overrides = [*job.overrides, *overrides]
+    resumed = [*known.get("resumed", ()), {"after_step": step, "overrides": overrides, "before": known["recipe"]["sha256"]}]
+    named = known["recipe"] | {"overrides": job.overrides, "sha256": text_hash(recipe)}
+    snapshot.provenance = known | {"recipe": named, "resumed": resumed}
+    partial = folder / f"{RECIPE}.partial"
+    partial.write_text(recipe, encoding="utf-8")
+    partial.replace(folder / RECIPE)
+    save(folder, snapshot)
+
+
 def save(folder: Path, snapshot: Snapshot) -> None:
     """Write a snapshot's ``provenance`` into its job's folder."""
     (folder / PROVENANCE).write_text(json.dumps(snapshot.provenance, indent=1), encoding="utf-8")
+
+
+def recipe_text(folder: Path) -> str:
+    """A job's recipe, complete; empty of a job of an older version."""
+    return (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
 
 
 def recipe_arguments(folder: Path, job: Job) -> list[str]:

@@ -16,6 +16,11 @@ from studio.errors import StudioError
 if TYPE_CHECKING:
     from engine.config import ModelConfig, Recipe
 
+MAY_CHANGE = (
+    "A job that is resumed may change max_positions of its stages, model.activation_checkpointing, checkpoint_every and threads: "
+    "how it computes, not what. For anything else start a new job."
+)
+
 
 @dataclass(frozen=True)
 class RecipeView:
@@ -70,6 +75,30 @@ def recipe_toml(name: str, overrides: Sequence[str] = (), stages: Sequence[str] 
     except RecipeError as error:
         raise StudioError(str(error)) from error
     return tomlkit.dumps(content)
+
+
+def resumed_with(file: Path, overrides: Sequence[str]) -> str:
+    """A job's recipe with overrides that a resumed run may have.
+
+    Raises:
+        StudioError: an unknown key, a bad value, or what would make another run of it.
+    """
+    from engine.config import HOW, parse_recipe, recipe_content
+
+    text = recipe_toml(str(file), overrides)
+    before, after = (parse_recipe(content) for content in (recipe_content(str(file)), tomlkit.parse(text).unwrap()))
+    if before.model_dump_json(exclude=HOW) != after.model_dump_json(exclude=HOW):
+        raise StudioError(MAY_CHANGE)
+    return text
+
+
+def less_memory(file: Path) -> list[str]:
+    """Overrides with which a job's recipe takes less memory and comes to the same: more and smaller pieces of a step."""
+    from engine.config import StageConfig, load_recipe
+
+    least = next(rule.ge for rule in StageConfig.model_fields["max_positions"].metadata if hasattr(rule, "ge"))
+    halved = [f"{stage.name}.max_positions={max(least, stage.max_positions // 2)}" for stage in load_recipe(str(file)).stages]
+    return [*halved, "model.activation_checkpointing=true"]
 
 
 def on_base(toml: str, base: Path | None) -> Recipe:

@@ -13,7 +13,7 @@ from db.repositories import checkpoints as checkpoint_rows
 from engine.dialogue import read_manifest
 from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints, provenance
+from studio.services import checkpoints, curves, provenance
 from studio.services.job_views import JobView, find_job, job_view
 from studio.services.provenance import RECIPE, weights_hash
 from studio.services.recordings import sound_hash
@@ -97,6 +97,7 @@ def judge(ws: Workspace, job_id: int) -> None:
         "scores": _differing(*scores),
         "causes": [f"{kind}.{key}" for kind in CAUSES for key in _differing(before.get(kind), now.get(kind))],
     }
+    found["causes"] += ["recipe.resumed"] if "resumed" in before else []  # the first run began otherwise
     found["identical"] = found["curve"] is None and found["weights"] and not found["scores"]
     found["sentence"] = _sentence(found)
     (folders[1] / REPRODUCTION).write_text(json.dumps(found, indent=1), encoding="utf-8")
@@ -123,7 +124,7 @@ def _copy(snapshot: Snapshot, path: str, known: dict[str, Any], job_id: int) -> 
         **{key: getattr(snapshot, key) for key in kept},
         path=path,
         revisions=[SnapshotRevision(revision_id=used.revision_id) for used in snapshot.revisions],
-        provenance=known | here | {"rerun_of": job_id},
+        provenance={key: value for key, value in known.items() if key != "resumed"} | here | {"rerun_of": job_id},
     )
 
 
@@ -141,7 +142,7 @@ def _text(path: Path) -> str:
 
 def _curve(folder: Path) -> list[list[Any]]:
     lines = _text(folder / "train" / "metrics.jsonl").splitlines()
-    return [[point.get(key) for key in CURVE] for point in map(json.loads, lines)]
+    return [[point.get(key) for key in CURVE] for point in map(curves.parse, lines) if point]
 
 
 def _curves(first: list[list[Any]], second: list[list[Any]]) -> dict[str, Any] | None:

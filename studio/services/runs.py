@@ -37,10 +37,15 @@ def read_metrics(folder: Path, after_step: int, max_points: int) -> list[MetricP
     return curves.read(folder / "train" / "metrics.jsonl", after_step, max_points)
 
 
+def seconds_beside(folder: Path) -> dict[str, float]:
+    """How long measuring took beside the steps, by stage."""
+    return curves.seconds_beside(folder / "train" / "metrics.jsonl")
+
+
 def newest_metrics(folder: Path) -> list[dict[str, Any]]:
     """The newest lines of ``metrics.jsonl``, some ten of them, oldest first."""
     lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("\n")]
+    return [found for line in lines if line.startswith("{") and line.endswith("\n") and (found := curves.parse(line))]
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from typing import NoReturn
 
 from sqlalchemy.orm import Session
 
-from db.models import FailureKind, Job, JobKind, JobStatus, utc_now
+from db.models import FailureKind, Job, JobKind, JobStatus
 from db.repositories import jobs
 from studio import backends
 from studio.backends import local
 from studio.errors import StudioError
-from studio.services import deaths, room, runs
+from studio.services import deaths, failures, room, runs
 from studio.workspace import Workspace, disk_errors
 
 LOOK_SECONDS = 10.0
@@ -69,11 +69,19 @@ def start_next(ws: Workspace) -> None:
         if not jobs.to_start(session) or room.lacks(ws, session):
             return
     with ws.write() as session:
-        found = _whole(ws, session)
-        for job in found:
-            job.called = utc_now()
+        while spent := [job for job in _whole(ws, session) if not jobs.call(job)]:
+            for job in spent:
+                _give_up(ws, job)
+        found = jobs.to_start(session)
     for job in found:
         _start(ws, job)
+
+
+def _give_up(ws: Workspace, job: Job) -> None:
+    """End a job whose processes come to nothing, for the reason that the last of them gave."""
+    folder = ws.path(job.folder)
+    why, kind = failures.why(folder, {}, 0, runs.log_tail(folder, 1))
+    jobs.end(job, JobStatus.FAILED, f"{jobs.TRIES} processes were started for it, and none began. {why}", kind)
 
 
 def _start(ws: Workspace, job: Job) -> None:

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
+from db.models import Checkpoint, Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
 from db.repositories import dialogues, revisions
 from engine.dialogue import iterate_slots, write_manifest
 from studio.errors import StudioError
-from studio.services import labels, leaks, provenance, splits
+from studio.services import checkpoints, labels, leaks, provenance, splits
 from studio.services.manifests import Label, manifest_dialogue
 from studio.services.ontology import newest
 from studio.services.views import TurnView, dialogue_view
@@ -27,7 +27,7 @@ from studio.workspace import Workspace
 
 TRAIN, HELD_OUT = "snapshot/manifest.jsonl", "held_out/manifest.jsonl"
 NOTHING = "Nothing is corrected yet: correct or accept some turns of a dialogue that is not held out, then train."
-NO_STATE = "Only transcripts are corrected yet: correct or accept the state of a turn too, then train."
+NO_STATE = "Only transcripts are corrected yet: train words alone (stage hear), or correct or accept the state of a turn too."
 NO_DEV = (
     "This recipe chooses its best step by dialogues of the split dev, and none is corrected: correct one, or set eval_every = 0 "
     "in every stage that has it."
@@ -39,7 +39,7 @@ NOT_HELD_OUT = "Nothing is held out yet: correct some turns of a dialogue of the
 class Preview:
     """What a snapshot taken now would hold; ``slots`` counts the turns in whose state a slot has a value.
 
-    ``problem`` is the sentence that says why training cannot start, if so.
+    ``problem`` is the sentence that says why training cannot start, if so; ``words_only``: no stage that needs states can.
     """
 
     dialogues: int
@@ -48,6 +48,7 @@ class Preview:
     held_out_dialogues: int
     held_out_turns: int
     slots: dict[tuple[str, str], int]
+    words_only: bool
     problem: str | None
 
 
@@ -64,11 +65,14 @@ def preview(ws: Workspace, project_id: int) -> Preview:
             held_out_dialogues=len(held_out),
             held_out_turns=sum(len(dialogue.turns) for dialogue in held_out),
             slots=dict(sorted(_slots(turns).items())),
+            words_only=bool(train) and not _has_state(train),
             problem=_problem(session, project_id, train, held_out),
         )
 
 
-def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[str, Any], evaluates: bool = False) -> None:
+def freeze(
+    ws: Workspace, session: Session, job: Job, recipe: str, base: dict[str, Any], evaluates: bool = False, states: bool = True
+) -> None:
     """Write the project's corrections below the job's folder and give the (flushed) job its snapshot.
 
     Of a dialogue of the split ``train`` every corrected user turn is taken with its recording; other user turns keep
@@ -78,6 +82,7 @@ def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[st
         recipe: the complete recipe's text.
         base: what `provenance.describe_checkpoint` says of the job's base, nothing where it has none.
         evaluates: the recipe measures itself on dialogues of the split ``dev``: they are taken too.
+        states: a stage needs states.
 
     Raises:
         StudioError: nothing is corrected, runs were scored on what would be trained on, or copies of it are.
@@ -89,7 +94,9 @@ def freeze(ws: Workspace, session: Session, job: Job, recipe: str, base: dict[st
             raise StudioError(NO_DEV)
         train += dev
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = _problem(session, job.project_id, train, held_out) or leaks.inherited(session, job.base, held_out)
+    problem = _problem(session, job.project_id, train, held_out) or _inherited(session, job, held_out)
+    if problem is None and states and not _has_state(train):
+        problem = NO_STATE
     if problem is not None:
         raise StudioError(problem)
     manifest, scored = ws.path(job.folder) / TRAIN, ws.path(job.folder) / HELD_OUT
@@ -116,10 +123,10 @@ def freeze_held_out(ws: Workspace, session: Session, job: Job) -> None:
     """Write the project's held-out dialogues below the (flushed) job's folder, to score its checkpoint on.
 
     Raises:
-        StudioError: nothing is held out, or the checkpoint was trained on it.
+        StudioError: nothing is held out, or the checkpoint, or the one in use, was trained on it.
     """
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = NOT_HELD_OUT if not held_out else leaks.inherited(session, job.base, held_out)
+    problem = NOT_HELD_OUT if not held_out else _inherited(session, job, held_out)
     if problem is not None:
         raise StudioError(problem)
     manifest = ws.path(job.folder) / HELD_OUT
@@ -185,10 +192,16 @@ def _is_labelled(view: TurnView) -> bool:
 def _problem(session: Session, project_id: int, train: Sequence[_Labelled], held_out: Sequence[_Labelled]) -> str | None:
     if not train:
         return NOTHING
-    if not any(turn.corrected_state is not None for dialogue in train for turn in dialogue.turns):
-        return NO_STATE
     names = [dialogue.row.name for dialogue in train]
     return splits.refusal(session, project_id, names) or leaks.refusal(train, held_out)
+
+
+def _inherited(session: Session, job: Job, held_out: Sequence[_Labelled]) -> str | None:
+    return leaks.inherited(job.base, session.get(Checkpoint, checkpoints.in_use_id(session)), held_out)
+
+
+def _has_state(train: Sequence[_Labelled]) -> bool:
+    return any(turn.corrected_state is not None for dialogue in train for turn in dialogue.turns)
 
 
 def _slots(turns: Sequence[TurnView]) -> Counter[tuple[str, str]]:

@@ -12,9 +12,9 @@ from db.models import Job, JobStatus, Project
 from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints, placement, provenance
-from studio.services.job_views import JobLine, JobView, find_job, job_lines, job_view, list_jobs, metrics, resumable
-from studio.services.recipes import RecipeView, on_base, recipe_toml, recipes
+from studio.services import checkpoints, placement, provenance, runs
+from studio.services.job_views import JobLine, JobView, find_job, job_lines, job_view, list_jobs, metrics, resumable, trains_on
+from studio.services.recipes import RecipeView, less_memory, on_base, recipe_toml, recipes, resumed_with
 from studio.services.reruns import rerun_job
 from studio.services.runs import STOP, MetricPoint, new_folder
 from studio.services.scheduling import is_whole, reconcile, start_next
@@ -37,6 +37,7 @@ __all__ = [
     "reconcile",
     "rerun_job",
     "resume_job",
+    "resume_with_less_memory",
     "start_job",
     "start_next",
     "stop_job",
@@ -61,9 +62,9 @@ def start_job(
     where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing is corrected, held-out dialogues would be trained on, no such recipe or checkpoint, a backend that
-            cannot be had, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected,
-            or the disk is full.
+        StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe or
+            checkpoint, a backend that cannot be had, a recipe for another model than the checkpoint's or that needs dev dialogues
+            where none is corrected, or the disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
     backend = backend or placement.default_backend(ws)
@@ -73,7 +74,7 @@ def start_job(
             raise StudioError("The project does not exist any more: choose another one.")
         base = checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None
         folder = checkpoints.require_whole(ws, base) if base is not None else None
-    evaluates = any(stage.eval_every for stage in on_base(text, folder).stages)
+    run = on_base(text, folder).stages
     known = provenance.describe_checkpoint(folder) if folder is not None else {}
     with ws.write() as session:
         job = Job(
@@ -87,7 +88,8 @@ def start_job(
         session.add(job)
         session.flush()
         with new_folder(ws.path(job.folder)):
-            freeze(ws, session, job, text, known, evaluates)
+            evaluates, states = any(stage.eval_every for stage in run), any("dst" in stage.tasks for stage in run)
+            freeze(ws, session, job, text, known, evaluates=evaluates, states=states)
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
@@ -111,12 +113,16 @@ def stop_job(ws: Workspace, job_id: int) -> JobView:
     return job_view(ws, job_id)
 
 
-def resume_job(ws: Workspace, job_id: int) -> JobView:
+def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = ()) -> JobView:
     """Queue a stopped, failed or interrupted job again; it goes on from its last saved step. A finished one whose
     scoring failed is only scored.
 
+    ``overrides`` change how a training computes from there on, such as ``"stage2.max_positions=1024"``; its recipe and
+    provenance say so.
+
     Raises:
-        StudioError: no such job, or its status or folder does not allow it (the message says why).
+        StudioError: no such job, its status or folder does not allow it, or an override is none of those that may change (the
+            message says why).
     """
     with ws.write() as session:
         job = find_job(session, job_id)
@@ -124,7 +130,26 @@ def resume_job(ws: Workspace, job_id: int) -> JobView:
             raise StudioError(f"Job {job_id} cannot be resumed: it is {job.status}.")
         if not is_whole(ws, job):
             raise StudioError(f"Job {job_id} cannot be resumed: its folder, or what was frozen in it, is gone; start a new job.")
-        (ws.path(job.folder) / STOP).unlink(missing_ok=True)
+        folder = ws.path(job.folder)
+        if overrides:
+            if not trains_on(folder, job.kind):
+                raise StudioError(f"Job {job_id} does not train any more: resume it without other settings.")
+            text = resumed_with(folder / provenance.RECIPE, overrides)
+            provenance.change(folder, job, text, list(overrides), runs.last_metrics(folder).get("step", 0))
+        (folder / STOP).unlink(missing_ok=True)
         job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, "waiting", None, None, None
+        job.calls = 0
     start_next(ws)
     return job_view(ws, job_id)
+
+
+def resume_with_less_memory(ws: Workspace, job_id: int) -> JobView:
+    """Resume a training that found too little memory: half of ``max_positions`` in every stage, and activation checkpointing.
+
+    Raises:
+        StudioError: see `resume_job`; or it does not train any more.
+    """
+    item = job_view(ws, job_id)
+    if not item.can_take_less_memory:
+        raise StudioError(f"Job {job_id} did not end for lack of memory in its training: resume it as it is.")
+    return resume_job(ws, job_id, less_memory(item.folder / provenance.RECIPE))

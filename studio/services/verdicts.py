@@ -23,7 +23,7 @@ from db.repositories import dialogues, doubles, predictions, queue, revisions
 from db.repositories.revisions import LABELS
 from engine.data.spoken_form import to_spoken
 from engine.dialogue import Ontology, State, accepted, iterate_slots
-from studio.services import ontology, understanding
+from studio.services import checkpoints, ontology, understanding
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.understanding import Question
 from studio.services.views import TurnView
@@ -79,9 +79,13 @@ def of_turn(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[Verdict]:
 
 
 def counts(ws: Workspace, project_id: int) -> dict[Place, tuple[int, int]]:
-    """How often each slot was misheard, and misunderstood, among what people settled so far."""
+    """How often the checkpoint in use misheard each slot, and misunderstood it, among what people settled so far.
+
+    Only dialogues to train on count: what was wrong in others must not say what is trained, nor what a checkpoint had wrong
+    that was replaced since.
+    """
     with ws.read() as session:
-        found = queue.error_counts(session, project_id)
+        found = queue.error_counts(session, project_id, checkpoints.in_use_id(session))
     return {place: (kinds.get(ErrorKind.RECOGNITION, 0), kinds.get(ErrorKind.UNDERSTANDING, 0)) for place, kinds in found.items()}
 
 

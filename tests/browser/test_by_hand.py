@@ -205,7 +205,8 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
     view.has("correct.slot.restaurant-area", "north")
     view.has("correct.add_slot", "restaurant-food")
     view.has("correct.add_value", "indi")
-    view.field("correct.add_value").press_sequentially("an")
+    view.field("correct.add_value").press("End")
+    view.page.keyboard.type("an")
     view.field("correct.add_value").press("Enter")
     view.has("correct.slot.restaurant-food", "indian")
     view = reopened(view)
@@ -231,6 +232,26 @@ def test_a_corrected_slot_moves_the_later_turns_and_says_so(talked: View) -> Non
     talked.go("train")
     talked.says("train.data", "restaurant pricerange")
     talked.says("train.data", "Why the model was wrong")
+    talked.clean()
+
+
+def test_passing_the_project_by_keyboard_changes_nothing(talked: View) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.says("correct.title", "Turn 3")
+    talked.field("correct.status").click()
+    talked.page.get_by_role("option", name="all", exact=True).click()
+    talked.has("correct.status", "all")
+    talked.field("correct.project").focus()
+    talked.page.keyboard.press("Tab")  # Gradio's dropdown says that something was chosen when it is left
+    talked.page.wait_for_timeout(1500)
+    talked.has("correct.status", "all")
+    talked.says("correct.title", "Turn 3")
+    talked.go("train")
+    talked.field("train.steps").fill("7")
+    talked.field("train.recipe").focus()
+    talked.page.keyboard.press("Tab")
+    talked.page.wait_for_timeout(1500)
+    talked.has("train.steps", "7")
     talked.clean()
 
 

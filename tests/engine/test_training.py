@@ -61,11 +61,35 @@ def test_a_run_stopped_anywhere_and_resumed_equals_the_straight_one_bit_for_bit(
     monkeypatch.setattr(RunFolder, "log", log_then_stop)
     assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
     assert not (tmp_path / "checkpoint").exists()
+    model, info = load_checkpoint(tmp_path / "stopped")
+    stands = RunFolder(tmp_path).read_state()["weights"]
+    assert all(torch.equal(parameter, stands[name]) for name, parameter in model.named_parameters() if name in stands)
+    assert info.stages == tuple(stage.name for stage in recipe.stages[: after // 2 + after % 2])
     monkeypatch.setattr(RunFolder, "log", write)
     assert train(recipe, dialogues, tmp_path, resume=True, cache=cache)["status"] == "finished"
+    assert not (tmp_path / "stopped").exists()
     assert losses(tmp_path) == losses(straight)
     mine, theirs = weights(tmp_path), weights(straight)
     assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_a_run_that_finds_no_room_for_a_checkpoint_stops_all_the_same(
+    recipe, dialogues, cache, tmp_path, monkeypatch, capsys, base_models
+):
+    write = RunFolder.log
+
+    def log_then_stop(folder, **values):
+        write(folder, **values)
+        folder.stop.touch()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "log", log_then_stop)
+    monkeypatch.setattr(loop_module, "save_checkpoint", full)
+    assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
+    assert "stopped without a checkpoint: the checkpoint of step 1 could not be written" in capsys.readouterr().err
+    assert RunFolder(tmp_path).read_state()["done"] == 1
 
 
 def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
@@ -178,6 +202,66 @@ def test_a_non_finite_loss_stops_and_keeps_the_last_resume_point(recipe, dialogu
         train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
     assert RunFolder(tmp_path).read_state()["step"] == 1
     load_checkpoint(tmp_path / "last_good")
+
+
+def test_an_infinite_loss_with_finite_gradients_changes_no_weights(recipe, dialogues, cache, tmp_path, monkeypatch, base_models):
+    stage = recipe.stage("align").model_copy(update={"steps": 3})
+    original = loop_module._Run._loss
+
+    def infinite(run, *arguments):
+        loss, *rest = original(run, *arguments)
+        return (loss + float("inf") if run.done == 1 else loss), *rest
+
+    monkeypatch.setattr(loop_module._Run, "_loss", infinite)
+    with pytest.raises(TrainingError, match="the loss became inf"):
+        train(recipe.model_copy(update={"stages": [stage]}), dialogues, tmp_path, cache=cache)
+    good = load_checkpoint(tmp_path / "last_good")[0].state_dict()
+    before = RunFolder(tmp_path).read_state()["weights"]
+    assert all(torch.equal(good[name], value) for name, value in before.items())
+
+
+def test_a_power_cut_that_tears_the_metrics_costs_figures_and_not_the_run(
+    straight, recipe, dialogues, cache, tmp_path, monkeypatch, capsys
+):
+    write = RunFolder.log
+
+    def log_then_stop(folder, **values):
+        write(folder, **values)
+        if values["step"] == 5:
+            folder.stop.touch()
+
+    monkeypatch.setattr(RunFolder, "log", log_then_stop)
+    train(recipe, dialogues, tmp_path, cache=cache)
+    monkeypatch.setattr(RunFolder, "log", write)
+    metrics = tmp_path / "metrics.jsonl"
+    kept = metrics.read_text().splitlines(keepends=True)[:3]
+    metrics.write_text("".join(kept[:2]) + kept[2][:30])
+    result = train(recipe, dialogues, tmp_path, resume=True, cache=cache)
+    assert (result["status"], result["steps"]) == ("finished", 6)
+    assert losses(tmp_path) == losses(straight)[:2] + losses(straight)[5:]
+    assert "the figures of 3 of 5 steps are lost" in capsys.readouterr().err
+    mine, theirs = weights(tmp_path), weights(straight)
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+
+
+def test_figures_are_on_the_disk_before_the_resume_point_that_counts_them(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("engine.training.folder.fsync", lambda path: synced.append(path.name))
+    folder = RunFolder(tmp_path)
+    folder.log(step=1)
+    folder.save_state({"stage": 0, "best": {"step": 0}})
+    assert synced == ["metrics.jsonl", "state.partial"]
+
+
+@pytest.mark.parametrize("left", [0, 100, -10])
+def test_frames_that_cannot_be_read_are_computed_again(model, dialogues, tmp_path, left):
+    turn = next(turn for dialogue in dialogues for turn in dialogue.user_turns() if turn.audio)
+    frames = FrameCache(model, tmp_path)
+    whole = frames.get(turn)
+    file = next(tmp_path.rglob("*.npy"))
+    file.write_bytes(file.read_bytes()[:left])
+    assert frames.read(turn) is None
+    assert torch.equal(frames.get(turn), whole) and torch.equal(frames.read(turn), whole)
 
 
 def test_frozen_parts_stay_as_they_were_and_the_others_move(straight_run, model):

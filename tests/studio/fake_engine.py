@@ -1,7 +1,8 @@
 """Stands in for ``python -m engine``: keeps the promises of docs/architecture.md about files and exit codes, learns nothing.
 
-``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``crash``, ``deaf`` (does not hear a wish to stop),
-``regress`` (the new checkpoint understands nothing) or ``another`` (another result than otherwise);
+``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``nan``, ``crash``, ``deaf`` (does not hear a wish to stop),
+``regress`` (the new checkpoint understands nothing), ``unscored`` (scoring fails), ``full`` (scoring finds the disk full) or
+``another`` (another result than otherwise);
 ``FAKE_STEP`` is the seconds a step takes; while the file ``FAKE_HOLD`` is there, scoring goes no further than two turns.
 """
 
@@ -26,6 +27,8 @@ def train(arguments: argparse.Namespace) -> int:
     resume = out / "resume" / "step"
     out.mkdir(parents=True, exist_ok=True)
     (out / "stop").unlink(missing_ok=True)
+    for left in ("last_good", "stopped"):
+        shutil.rmtree(out / left, ignore_errors=True)
     done = int(resume.read_text()) if arguments.resume and resume.exists() else 0
     metrics = out / "metrics.jsonl"
     lines = metrics.read_text().splitlines() if metrics.exists() else []
@@ -33,6 +36,9 @@ def train(arguments: argparse.Namespace) -> int:
     total = sum(stage["steps"] for stage in tomllib.loads(Path(arguments.recipe).read_text())["stages"])
     for step in range(done + 1, total + 1):
         time.sleep(SECONDS)
+        if MODE == "nan" and step == 3:
+            checkpoint(arguments, "last_good")
+            return finish(out, "failed", step - 1, "the loss became nan", 1, "loss")
         line = {
             "stage": "stage2",
             "step": step,
@@ -54,14 +60,21 @@ def train(arguments: argparse.Namespace) -> int:
         if MODE == "crash" and step == 2:
             raise RuntimeError("CUDA out of memory")
         if (out / "stop").exists() and MODE != "deaf":
+            checkpoint(arguments, "stopped")
             return finish(out, "stopped", step, None, 3)
+    checkpoint(arguments, "checkpoint")
+    return finish(out, "finished", total, None, 0)
+
+
+def checkpoint(arguments: argparse.Namespace, folder: str) -> None:
+    """Write the files of one below the run's folder."""
+    place = arguments.out / folder
+    place.mkdir(exist_ok=True)
     for name in ("checkpoint.json", "connector.safetensors", "ontology.json"):
-        (out / "checkpoint").mkdir(exist_ok=True)
-        (out / "checkpoint" / name).write_text("{}" if MODE != "another" else "{ }")
+        (place / name).write_text("{}" if MODE != "another" else "{ }")
     for name in ("checkpoint.json", "ontology.json"):  # it can be trained on in its turn
         if arguments.base and (arguments.base / name).exists():
-            shutil.copy(arguments.base / name, out / "checkpoint")
-    return finish(out, "finished", total, None, 0)
+            shutil.copy(arguments.base / name, place)
 
 
 def watch(arguments: argparse.Namespace, step: int) -> dict:
@@ -73,15 +86,18 @@ def watch(arguments: argparse.Namespace, step: int) -> dict:
     partial = arguments.out / "samples.partial"
     partial.write_text(json.dumps({"step": step, "stage": "stage2", "of": "held_out", "turns": [turn]}))
     partial.replace(arguments.out / "samples.json")
-    return {"held_out_wer": 100 / step, "held_out_jga": 100 - 100 / step, "held_out_seconds": 0.1}
+    return {"held_out_wer": 100 / step, "held_out_wer_turns": 1, "held_out_jga": 100 - 100 / step, "held_out_seconds": 0.1}
 
 
-def finish(out: Path, status: str, steps: int, error: str | None, code: int) -> int:
-    (out / "result.json").write_text(json.dumps({"status": status, "steps": steps, "seconds": 1.0, "error": error}))
+def finish(out: Path, status: str, steps: int, error: str | None, code: int, failure: str | None = None) -> int:
+    result = {"status": status, "steps": steps, "seconds": 1.0, "error": error, "failure": failure}
+    (out / "result.json").write_text(json.dumps(result))
     return code
 
 
 def evaluate(arguments: argparse.Namespace) -> int:
+    if MODE == "full":
+        raise OSError(28, "No space left on device")
     print(f"a library says something about {arguments.checkpoint}")
     name = Path(arguments.checkpoint).name
     fails = MODE == "regress" and name != "demo"

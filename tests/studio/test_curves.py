@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studio.services import curves
+from studio.services import curves, runs
 
 
 def line(step: int) -> str:
@@ -48,10 +48,13 @@ def test_what_was_measured_is_kept_when_steps_are_thinned(tmp_path: Path) -> Non
     path = tmp_path / "metrics.jsonl"
     every = [line(step) for step in range(1, 20_001)]
     for step in (7, 9_001, 20_000):
-        every[step - 1] = every[step - 1].replace("}", f', "held_out_wer": {100 / step}, "held_out_jga": null}}')
+        turns = f', "held_out_wer_turns": {step}' if step > 7 else ""
+        every[step - 1] = every[step - 1].replace("}", f', "held_out_wer": {100 / step}, "held_out_jga": null{turns}}}')
     path.write_text("".join(every))
     assert [(found.step, found.measure, found.percent) for found in curves.measured(path)] == [
-        (step, "word error rate", 100 / step) for step in (7, 9_001, 20_000)
+        (7, "word error rate", 100 / 7),
+        (9_001, "word error rate (9001 turns)", 100 / 9_001),
+        (20_000, "word error rate (20000 turns)", 100 / 20_000),
     ]
 
 
@@ -64,3 +67,11 @@ def test_a_curve_follows_a_resumed_run_that_wrote_its_file_anew(tmp_path: Path) 
     found = curves.read(path)
     assert [point.step for point in found] == list(range(1, 30))
     assert [point.seconds for point in found] == [0.1] * 4 + [0.2] * 25
+
+
+def test_broken_lines_of_a_power_cut_are_passed_by(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    path = tmp_path / "train" / "metrics.jsonl"
+    path.write_text(line(1) + line(2)[:40] + "\n" + line(3) + "\0" * 20 + '"held_out_wer"\n' + line(4)[:30] + "\n")
+    assert [point.step for point in curves.read(path)] == [1, 3] and curves.measured(path) == []
+    assert runs.last_metrics(tmp_path)["step"] == 3

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,8 @@ from db.models import FailureKind, Job, JobKind, JobStatus, utc_now
 from db.repositories import jobs
 from engine.training.folder import RunFolder
 from studio.errors import StudioError
-from studio.services import deaths, queueing, room, scheduling, training
+from studio.services import deaths, queueing, room, runs, scheduling, training
+from studio.services.failures import LESS
 from studio.workspace import Workspace
 
 
@@ -28,9 +30,14 @@ def ended_by(number: int) -> int:
 @pytest.mark.parametrize(
     ("number", "counts", "kind", "sentence"),
     [
-        (9, (3, 4), "memory", "The system ended processes for lack of memory, its own probably among them: close what else"),
+        (
+            9,
+            (3, 4),
+            "memory",
+            "The system ended processes for lack of memory, its own probably among them: close what else uses memory; r",
+        ),
         (None, (3, 4), "memory", "The system ended processes for lack of memory, its own probably among them"),
-        (9, None, "memory", "Ended by signal 9; the machine probably ran out of memory: close what else uses memory, or start"),
+        (9, None, "memory", "Ended by signal 9; the machine probably ran out of memory: close what else uses memory; resume"),
         (9, (3, 3), None, "Ended by signal 9, and not by the kernel for lack of memory: somebody killed it"),
         (15, (3, 4), None, "Ended by signal 15: somebody or something ended it"),
         (None, (3, 3), None, "It ended without a word"),
@@ -56,6 +63,8 @@ def test_it_is_said_where_a_resume_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert deaths.why(job, tmp_path)[0] == "It ended without a word; nothing was saved yet, and resume begins again."
     RunFolder(tmp_path / "train").save_state({"done": 120, "stage": 0, "best": {"step": 0}})
     assert deaths.why(job, tmp_path)[0] == "It ended without a word; resume goes on from step 120."
+    monkeypatch.setattr(deaths, "killed_since", lambda folder: True)
+    assert deaths.why(job, tmp_path)[0].endswith(f"close what else uses memory{LESS}; resume goes on from step 120.")
     monkeypatch.setattr(psutil, "boot_time", lambda: utc_now().timestamp() + 3600)
     assert deaths.why(job, tmp_path)[0].startswith("The machine was started again while it ran; resume goes on from")
 
@@ -73,8 +82,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.FINISHED], ids=["a job", "the scoring after a training"])
 def test_after_a_job_found_the_disk_full_the_next_ones_wait_for_room_and_then_start_by_themselves(
-    ws: Workspace, project: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[int]
+    ws: Workspace, project: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: list[int], status: JobStatus
 ) -> None:
     saved = ws.path("runs/1/train/resume/state.safetensors")
     saved.parent.mkdir(parents=True)
@@ -85,7 +95,7 @@ def test_after_a_job_found_the_disk_full_the_next_ones_wait_for_room_and_then_st
     with ws.write() as session:
         session.add(failed := Job(project_id=project, kind=JobKind.PREDICT))
         session.flush()
-        jobs.end(failed, JobStatus.FAILED, "The disk is full.", FailureKind.DISK)
+        jobs.end(failed, status, "The disk is full.", FailureKind.DISK)
     job = queueing.start_import(ws, project, tmp_path / "m.jsonl")
     with ws.write() as session:
         session.get_one(Job, job.id).created -= jobs.PATIENCE
@@ -110,6 +120,56 @@ def test_a_disk_that_nobody_can_write_to_holds_the_queue_too(
     ws.path("runs").rmdir()
     with ws.read() as session:
         assert f"The folder {ws.path('runs')} is gone" in (room.lacks(ws, session) or "")
+
+
+def test_a_job_whose_processes_come_to_nothing_fails_and_holds_nothing_up(
+    ws: Workspace, project: int, tmp_path: Path, started: list[int]
+) -> None:
+    (tmp_path / "m.jsonl").touch()
+    first, second = (queueing.start_import(ws, project, tmp_path / "m.jsonl").id for _ in range(2))
+    training.start_next(ws)  # several at once are one try
+    (ws.path(f"runs/{first}") / "log.txt").write_text("Traceback\nModuleNotFoundError: No module named 'gone'\n")
+    tries = []
+    for _ in range(jobs.TRIES):
+        with ws.write() as session:
+            tries.append(session.get_one(Job, first).calls)
+            session.get_one(Job, first).called = utc_now() - 2 * jobs.PATIENCE
+        job = training.job_view(ws, first)
+    assert tries == [1, 2, 3, 4]
+    told = "4 processes were started for it, and none began. It broke off (ModuleNotFoundError: No module named 'gone')"
+    assert (job.status, (job.error or "").startswith(told)) == ("failed", True)
+    assert started[-1] == second
+    assert training.resume_job(ws, first).status == "queued"
+    with ws.read() as session:
+        assert session.get_one(Job, first).calls == 1, "it has all its tries again"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(runs.SILENCE / 2, "running"), (runs.SILENCE + 5, "interrupted")])
+def test_a_job_of_another_machine_is_known_by_the_signs_it_gives(
+    ws: Workspace, project: int, tmp_path: Path, started: list[int], seconds: float, status: str
+) -> None:
+    (tmp_path / "m.jsonl").touch()
+    first, second = (queueing.start_import(ws, project, tmp_path / "m.jsonl").id for _ in range(2))
+    with ws.write() as session:  # the number is a living process's of this machine, which tells nothing
+        assert jobs.claim(session, first, "elsewhere", os.getpid(), runs.started_at(psutil.Process())) is not None
+    heartbeat = ws.path(f"runs/{first}") / runs.HEARTBEAT
+    heartbeat.touch()
+    os.utime(heartbeat, (time.time() - seconds, time.time() - seconds))
+    started.clear()
+    job = training.job_view(ws, first)
+    assert (job.status, job.can_resume, started) == (status, status == "interrupted", [second] * (status == "interrupted"))
+    if status == "interrupted":
+        assert job.error == "elsewhere gave no sign of it for 120 seconds: its process or that machine ended; resume it."
+
+
+def test_a_job_of_another_machine_that_never_gave_a_sign_is_gone(
+    ws: Workspace, project: int, tmp_path: Path, started: list[int]
+) -> None:
+    (tmp_path / "m.jsonl").touch()
+    job = queueing.start_import(ws, project, tmp_path / "m.jsonl").id
+    with ws.write() as session:
+        jobs.claim(session, job, "elsewhere", 1, 0.0)
+    assert training.reconcile(ws) == [job]
 
 
 def test_a_studio_looks_after_its_jobs_while_nobody_else_does(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

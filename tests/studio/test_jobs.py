@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+import tomllib
 from collections.abc import Callable
 from itertools import pairwise
 from socket import gethostname
@@ -23,7 +24,18 @@ from studio import cli
 from studio.errors import StudioError
 from studio.jobs import shell, train
 from studio.jobs.shell import Shell
-from studio.services import checkpoints, corrections, dialogues, estimates, projects, runs, training, understanding
+from studio.services import (
+    checkpoints,
+    corrections,
+    dialogues,
+    estimates,
+    projects,
+    provenance,
+    queueing,
+    runs,
+    training,
+    understanding,
+)
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
@@ -91,7 +103,7 @@ def test_the_turns_of_a_scoring_are_counted_over_all_its_checkpoints(
     (tmp_path / "hold").touch()
     monkeypatch.setenv("FAKE_HOLD", str(tmp_path / "hold"))
     job = wait(ws, start(steps=3).id, lambda job: job.unit == "turn" and job.step == 2)
-    assert (job.status, job.phase, job.total_steps) == ("saving", "scoring the checkpoint in use", 8)
+    assert (job.status, job.phase, job.total_steps) == ("running", "scoring the checkpoint in use", 8)
     line, found = (
         CliRunner().invoke(cli.app, ["jobs", "list", *form, "--home", str(ws.home)]).stdout for form in ([], ["--json"])
     )
@@ -100,6 +112,25 @@ def test_the_turns_of_a_scoring_are_counted_over_all_its_checkpoints(
     (tmp_path / "hold").unlink()
     done = wait(ws, job.id)
     assert (done.status, done.unit, done.step, done.total_steps) == ("finished", "step", 3, 3)
+
+
+def test_a_training_is_stopped_while_it_is_scored_and_keeps_its_checkpoint(
+    ws: Workspace, start, corrected, monkeypatch, tmp_path
+) -> None:
+    corrected("also held out", turns=3, split="test")
+    (tmp_path / "hold").touch()
+    monkeypatch.setenv("FAKE_HOLD", str(tmp_path / "hold"))
+    job = wait(ws, start(steps=3).id, lambda job: job.unit == "turn" and job.step == 2)
+    assert training.stop_job(ws, job.id).status == "saving"
+    stopped = wait(ws, job.id)
+    assert (stopped.status, stopped.error, stopped.checkpoint) == ("stopped", train.SCORING_STOPPED, "run-1")
+    assert [known.name for known in checkpoints.list_checkpoints(ws)] == ["run-1", "demo"]
+    assert checkpoints.in_use(ws).name == "demo", "nobody knows yet how good it is"
+    (tmp_path / "hold").unlink()
+    training.resume_job(ws, job.id)
+    done = wait(ws, job.id)
+    assert (done.status, done.error, done.scores_after is not None) == ("finished", None, True)
+    assert checkpoints.in_use(ws).name == "run-1"
 
 
 def test_what_is_left_is_known_from_the_pace_since_the_first_of_it(tmp_path, monkeypatch) -> None:
@@ -203,14 +234,77 @@ def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start)
     assert "RuntimeError" in job.log_tail
 
 
+def test_a_job_that_found_too_little_memory_goes_on_with_less(ws: Workspace, start, monkeypatch) -> None:
+    job = wait(ws, start(FAKE_ENGINE="crash").id)
+    assert (job.can_take_less_memory, job.error) == (
+        True,
+        "The GPU's memory ran out: free the GPU and resume, or resume with less memory, which the Train page has a button for.",
+    )
+    before = (job.folder / "recipe.toml").read_text()
+    with pytest.raises(StudioError, match="may change max_positions of its stages, model.activation_checkpointing, checkpoint_e"):
+        training.resume_job(ws, job.id, ["stage2.max_positions=64", "stage2.learning_rate=1"])
+    with pytest.raises(StudioError, match="did you mean 'max_positions'"):
+        training.resume_job(ws, job.id, ["stage2.max_position=64"])
+    unchanged = training.job_view(ws, job.id)
+    assert (unchanged.status, unchanged.overrides, (job.folder / "recipe.toml").read_text()) == ("failed", job.overrides, before)
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    training.resume_with_less_memory(ws, job.id)
+    done = wait(ws, job.id)
+    less = ("align.max_positions=2048", "stage1.max_positions=2048", "stage2.max_positions=2048")
+    assert (done.status, done.step) == ("finished", 5)
+    assert done.overrides == (*job.overrides, *less, "model.activation_checkpointing=true")
+    recipe = tomllib.loads((job.folder / "recipe.toml").read_text())
+    assert [stage["max_positions"] for stage in recipe["stages"]] == [2048] * 3 and recipe["model"]["activation_checkpointing"]
+    known = json.loads((job.folder / "provenance.json").read_text())
+    assert known["recipe"]["sha256"] == provenance.text_hash((job.folder / "recipe.toml").read_text())
+    assert known["resumed"] == [
+        {"after_step": 2, "overrides": list(done.overrides[3:]), "before": provenance.text_hash(before)},
+    ]
+    again = wait(ws, training.rerun_job(ws, job.id).id)
+    assert (again.status, again.overrides) == ("finished", done.overrides)
+    assert "resumed" not in json.loads((again.folder / "provenance.json").read_text())
+
+
+def test_a_resume_in_the_shell_takes_settings(ws: Workspace, start, monkeypatch) -> None:
+    job = wait(ws, start(FAKE_ENGINE="crash").id)
+    monkeypatch.setenv("FAKE_ENGINE", "")
+
+    def shell(*words: str) -> tuple[int, str]:
+        found = CliRunner().invoke(cli.app, ["jobs", "resume", str(job.id), *words, "--home", str(ws.home)])
+        return found.exit_code, found.output
+
+    assert "For anything else start a new job." in shell("--set", "seed=5")[1]
+    assert shell("--set", "stage2.max_positions=512", "--set", "threads=1")[0] == 0
+    done = wait(ws, job.id)
+    assert (done.status, done.overrides[3:]) == ("finished", ("stage2.max_positions=512", "threads=1"))
+    with pytest.raises(StudioError, match="cannot be resumed: it is finished"):
+        training.resume_job(ws, job.id, ["threads=2"])
+
+
+def test_what_is_trained_is_resumed_as_it_is(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="unscored").id)
+    assert not job.can_take_less_memory
+    with pytest.raises(StudioError, match="does not train any more"):
+        training.resume_job(ws, job.id, ["threads=2"])
+    with pytest.raises(StudioError, match="did not end for lack of memory in its training"):
+        training.resume_with_less_memory(ws, job.id)
+
+
 def test_a_checkpoint_that_cannot_be_scored_is_kept_and_can_be_scored_later(ws: Workspace, start, monkeypatch) -> None:
     job = wait(ws, start(FAKE_ENGINE="unscored").id)
     assert (job.status, job.checkpoint, job.scores_after) == ("finished", "run-1", None)
+    assert (job.error or "").startswith("The checkpoint is trained, not scored: It broke off (")
     assert "resume the job to score again" in (job.error or "")
     monkeypatch.setenv("FAKE_ENGINE", "")
     training.resume_job(ws, job.id)
     scored = wait(ws, job.id)
     assert (scored.error, scored.can_resume, scored.scores_after is not None) == (None, False, True)
+
+
+def test_a_scoring_that_finds_the_disk_full_says_so(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="full").id)
+    assert (job.status, job.checkpoint, job.failure) == ("finished", "run-1", "disk")
+    assert "not scored: The disk is full: make room on it" in (job.error or "")
 
 
 def test_a_stopped_job_saves_and_goes_on_where_it_was(ws: Workspace, start) -> None:
@@ -223,6 +317,51 @@ def test_a_stopped_job_saves_and_goes_on_where_it_was(ws: Workspace, start) -> N
     finished = wait(ws, job.id)
     assert (finished.status, finished.step) == ("finished", 20)
     assert [point.step for point in training.metrics(ws, job.id)] == list(range(1, 21))
+
+
+def test_where_a_job_was_stopped_is_a_checkpoint_to_score_and_to_start_from(ws: Workspace, project: int, start) -> None:
+    job = wait(ws, start(steps=20, **SLOW).id, training_on(3))
+    training.stop_job(ws, job.id)
+    stopped = wait(ws, job.id)
+    ((name, kept),) = stopped.kept.items()
+    assert (name, stopped.checkpoint) == (f"run-1-step-{stopped.step}", None)
+    scored = wait(ws, queueing.start_evaluation(ws, project, kept).id)
+    assert (scored.status, scored.scores_after is not None) == ("finished", True)
+    further = training.start_job(ws, project, kept, "demo", (*stopped.overrides[:2], "stage2.steps=1"))
+    assert wait(ws, further.id).status == "finished"
+    training.resume_job(ws, job.id)
+    wait(ws, job.id, training_on(stopped.step + 2))
+    training.stop_job(ws, job.id)
+    again = wait(ws, job.id)
+    assert list(again.kept) == [name, f"run-1-step-{again.step}"]
+    training.resume_job(ws, job.id)
+    done = wait(ws, job.id)
+    assert (done.status, done.checkpoint, done.kept) == ("finished", "run-1", again.kept)
+    whole = {item.name: (item.job_id, item.parent, item.path.is_dir()) for item in checkpoints.list_checkpoints(ws)}
+    assert all(whole[each] == (job.id, "demo", True) for each in (*done.kept, "run-1"))
+
+
+def test_held_out_dialogues_stay_so_for_what_was_trained_on_them_before_it_was_stopped(
+    ws: Workspace, project: int, start, sound
+) -> None:
+    job = wait(ws, start(steps=20, **SLOW).id, training_on(1))
+    training.stop_job(ws, job.id)
+    (kept,) = wait(ws, job.id).kept.values()
+    copy = dialogues.create_dialogue(ws, project, "copy", "test").id
+    turn = dialogues.add_user_turn(ws, copy, sound(sum(b"train") * 100))
+    corrections.save_transcript(ws, turn.id, "the same recording", "anna", None)
+    with pytest.raises(StudioError, match="was trained on a recording of the held-out dialogue copy"):
+        queueing.start_evaluation(ws, project, kept)
+
+
+def test_the_weights_before_a_loss_that_is_no_number_are_a_checkpoint_and_the_advice_names_it(ws: Workspace, start) -> None:
+    job = wait(ws, start(FAKE_ENGINE="nan").id)
+    assert (job.status, job.failure, list(job.kept)) == ("failed", "loss", ["run-1-last-good-2"])
+    assert (job.error or "").endswith("run-1-last-good-2 has the weights before that: start from it.")
+    training.resume_job(ws, job.id)
+    again = wait(ws, job.id)
+    assert (again.status, again.kept) == ("failed", job.kept)
+    assert [path.name for path in (job.folder / "kept").iterdir()] == ["last-good-2"]
 
 
 def test_a_job_asked_to_stop_before_its_engine_listens_stops_all_the_same(ws: Workspace, start) -> None:
@@ -347,6 +486,25 @@ def test_a_trainer_that_does_not_hear_is_ended_and_resumes_from_an_earlier_step(
     assert "did not save in time" in (ended.error or "")
 
 
+def test_a_trainer_whose_steps_are_long_gets_the_time_of_one_to_hear(ws: Workspace, start, monkeypatch) -> None:
+    monkeypatch.setattr(shell, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    job = start(steps=500, FAKE_STEP="3")
+    with ws.write() as session:
+        jobs.claim(session, job.id, gethostname(), os.getpid(), runs.started_at(psutil.Process()))
+
+    def stop_in_the_second_step() -> None:
+        wait(ws, job.id, training_on(1))
+        training.stop_job(ws, job.id)
+
+    asking = threading.Thread(target=stop_in_the_second_step)
+    asking.start()
+    ended = train.run(Shell(ws, job.id))
+    asking.join()
+    assert (ended.status, ended.error) == ("stopped", None)
+    assert training.job_view(ws, job.id).step == 2
+
+
 def test_a_worker_that_breaks_off_takes_its_trainer_along(ws: Workspace, start, monkeypatch) -> None:
     monkeypatch.setattr(training, "start_next", lambda ws: None)
     monkeypatch.setattr(shell, "POLL_SECONDS", "soon")
@@ -399,10 +557,18 @@ def frozen(job: JobView, part: str) -> list[tuple]:
     return [(turn.transcript, turn.state) for turn in manifest(job, part)]
 
 
-def test_transcripts_alone_teach_no_state(ws: Workspace, project: int, sound) -> None:
+def test_transcripts_alone_teach_words_and_no_state(ws: Workspace, project: int, sound, fake_engine) -> None:
     turn = dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d").id, sound())
     corrections.save_transcript(ws, turn.id, "hello", "anna", None)
-    assert "correct or accept the state of a turn too" in (training.preview(ws, project).problem or "")
+    found = training.preview(ws, project)
+    assert found.words_only and found.problem is None
+    for stages in (["adapt"], ["hear", "adapt"]):
+        with pytest.raises(StudioError, match="correct or accept the state of a turn too"):
+            training.start_job(ws, project, 1, "adapt", stages=stages)
+    job = wait(ws, training.start_job(ws, project, 1, "adapt", ["hear.steps=1"], stages=["hear"]).id)
+    assert job.status == "finished" and frozen(job, "snapshot") == [("hello", None)]
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    assert not training.preview(ws, project).words_only
 
 
 @BOTH
@@ -447,12 +613,26 @@ def test_what_cannot_be_started_is_refused_before_anything_is_written(
     assert training.list_jobs(ws) == []
 
 
+def test_the_time_that_is_left_of_a_training_names_the_scoring_that_comes_on_top(ws: Workspace, start) -> None:
+    base = checkpoints.in_use(ws).id
+    job = wait(ws, start(steps=50, **SLOW).id, lambda job: job.step > 1)
+    assert job.left is not None and job.left.endswith(" left, then scoring"), "no scoring was measured yet"
+    with ws.write() as session:
+        scores = {"compute_seconds": 200.0, "user_turns": 2}
+        session.add(Evaluation(checkpoint_id=base, manifest_sha256="0" * 64, scores=scores))
+    job = training.job_view(ws, job.id)
+    assert job.left is not None and job.left.endswith(" left, then scoring for about 3.3 minutes"), "of the base and the new one"
+    assert estimates.seconds_per_turn(ws, base) == 100.0
+    training.stop_job(ws, job.id)
+    assert wait(ws, job.id).left is None
+
+
 def test_the_time_a_run_takes_is_known_from_earlier_ones(ws: Workspace, start, monkeypatch: pytest.MonkeyPatch) -> None:
     toml = training.recipe_toml("demo", ["stage2.steps=100", "stage2.batch=8"], ["stage2"])
     base = checkpoints.in_use(ws).id
     assert estimates.measured_seconds(ws, toml, base) is None, "nothing was measured yet"
-    wait(ws, start(steps=5).id)  # the fake engine says 0.01 s for a step, of 16 rows in stage2
-    assert estimates.measured_seconds(ws, toml, base) == pytest.approx(100 * 0.01 * 8 / 16)
+    wait(ws, start(steps=5).id)  # the fake engine says 0.01 s for a step, of 16 rows in stage2, and twice 0.1 s for watching
+    assert estimates.measured_seconds(ws, toml, base) == pytest.approx(100 * (0.01 + 0.2 / 5) * 8 / 16)
     assert estimates.measured_seconds(ws, training.recipe_toml("demo"), base) is None, "no asr stage was measured"
     monkeypatch.setattr(estimates, "gethostname", lambda: "another machine")
     assert estimates.measured_seconds(ws, toml, base) is None, "a job elsewhere says nothing of this machine"

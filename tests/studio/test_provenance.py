@@ -5,13 +5,16 @@ import tomllib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from db.models import Dialogue, Split
+from db.repositories import settings
 from engine.dialogue import read_manifest
 from studio.errors import StudioError
-from studio.services import checkpoints, corrections, dialogues, provenance, training
+from studio.services import checkpoints, corrections, dialogues, leaks, provenance, queueing, training
 from studio.workspace import Workspace
 from tests.faults.test_random_kills import learned
 from tests.studio.test_jobs import wait
@@ -149,12 +152,55 @@ def test_a_base_that_heard_the_held_out_recording_is_refused(ws: Workspace, proj
     corrections.save_transcript(ws, turn.id, "one 0", "anna", None)
     corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     with ws.write() as session:  # what was trained on is gone since
-        from db.models import Dialogue, Split
-
         session.get_one(Dialogue, 1).split = Split.DEV
     corrected("new")
     with pytest.raises(StudioError, match="run-1 was trained on a recording of the held-out dialogue under another name"):
         start(ws, project)
+
+
+def test_a_checkpoint_in_use_that_heard_the_held_out_recording_is_refused_too(ws: Workspace, project: int, corrected) -> None:
+    """It is scored beside the new one, and the gate compares with it."""
+    demo, first = checkpoints.in_use(ws).id, corrected("a")
+    trained = wait(ws, start(ws, project).id).checkpoint_id
+    corrected("b")
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TEST
+        settings.put(session, settings.CHECKPOINT_IN_USE, trained)
+    for begin in (partial(training.start_job, ws, project, demo, "adapt"), partial(queueing.start_evaluation, ws, project, demo)):
+        with pytest.raises(StudioError, match="run-1 was trained on .* dialogue a, .*: put another checkpoint in use"):
+            begin()
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, demo)
+    wait(ws, training.start_job(ws, project, demo, "adapt", ["adapt.steps=2"]).id)
+
+
+SPOKEN = (
+    "i am looking for a cheap hotel",
+    "it should be in the north",
+    "please book it for two people",
+    "for three nights from friday",
+)
+
+
+@pytest.mark.parametrize(
+    ("trained", "copy"),
+    [
+        ((*SPOKEN[:3], "for four nights from friday"), False),  # three of four are less than four fifths
+        (SPOKEN[:3], True),  # the others are not corrected yet
+        ((*SPOKEN, "yes", "no"), True),  # what is short does not count
+        ((*SPOKEN, "i am looking for a restaurant"), True),
+        (SPOKEN[:2], False),
+        (("yes please", "no thanks", "that is all"), False),
+    ],
+)
+def test_a_copy_is_known_by_most_of_what_is_said(trained: tuple[str, ...], copy: bool) -> None:
+    def labelled(name: str, said: tuple[str, ...]) -> leaks.Labelled:
+        row = SimpleNamespace(name=name, turns=[])
+        return row, [SimpleNamespace(turn_id=n, transcript=words) for n, words in enumerate(said)]  # type: ignore[return-value]
+
+    held_out = labelled("held out", (*SPOKEN, "yes please", "no thanks", "that is all"))
+    said = leaks.refusal([labelled("other", ("a", "b")), labelled("trained", trained)], [held_out])
+    assert (said is not None and "says the same in" in said and "turns as trained" in said) == copy, said
 
 
 def test_a_recipe_that_evaluates_has_the_dev_dialogues_in_its_snapshot(ws: Workspace, project: int, corrected) -> None:

@@ -30,14 +30,15 @@ def test_what_can_be_set_comes_from_the_schema_and_what_is_set_from_the_recipe()
 @pytest.mark.parametrize(
     ("errors", "stages", "why"),
     [
-        ({}, ("adapt",), "No correction was judged"),
+        ({}, ("adapt",), "No correction of what the checkpoint in use answered was judged"),
         (
             {("hotel", "name"): (5, 0), ("hotel", "area"): (0, 1)},
             ("hear",),
             "5 of 6 .* misheard, most often hotel name",
         ),
         ({("hotel", "name"): (1, 0), ("hotel", "area"): (0, 3)}, ("adapt",), "3 of 4 .* misunderstood .* most often hotel area"),
-        ({("hotel", "name"): (2, 1)}, ("hear",), "2 of 3"),
+        ({("hotel", "name"): (2, 1)}, ("hear",), "2 of 3 .* Only 3 of its errors were judged yet"),
+        ({("hotel", "name"): (9, 1)}, ("hear",), "words.$"),
         ({("hotel", "name"): (2, 2)}, ("hear", "adapt"), "both stages"),
     ],
 )

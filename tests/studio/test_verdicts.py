@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from db.models import Checkpoint, Dialogue, Split
+from db.repositories import settings
 from studio.services import (
     adjudication,
     corrections,
@@ -113,6 +115,23 @@ def test_what_the_right_words_put_right_was_misheard_once_somebody_says_that_it_
     hands.whole(corrections.accept_turn)
     assert verdicts.counts(ws, project) == {AREA: MISHEARD}, "the later turn only carried it on"
     assert verdicts.of_turn(ws, turns[0].id) == [verdicts.Verdict(*AREA, misheard=True)]
+
+
+def test_only_errors_of_the_checkpoint_in_use_in_dialogues_to_train_on_are_counted(
+    ws: Workspace, project: int, turns: list[TurnView]
+) -> None:
+    Hands(ws, turns[0]).slot("area", "south")
+    assert verdicts.counts(ws, project) == {AREA: MISUNDERSTOOD}
+    for split in (Split.DEV, Split.TEST, Split.TRAIN):
+        with ws.write() as session:
+            session.get_one(Dialogue, turns[0].dialogue_id).split = split
+        assert (verdicts.counts(ws, project) == {}) == (split != Split.TRAIN)
+    with ws.write() as session:
+        newer = Checkpoint(name="newer", path="newer")
+        session.add(newer)
+        session.flush()
+        settings.put(session, settings.CHECKPOINT_IN_USE, newer.id)
+    assert verdicts.counts(ws, project) == {} and verdicts.of_turn(ws, turns[0].id), "the turn is still found by its error"
 
 
 def test_what_a_reviewer_agrees_with_is_settled_too(ws: Workspace, project: int, turns: list[TurnView]) -> None:

@@ -12,7 +12,7 @@ from engine.dialogue import Dialogue, Turn
 from engine.training import loop as loop_module
 from engine.training import train, watching
 from engine.training.folder import RunFolder
-from engine.training.watching import WATCHED_DIALOGUES, WATCHED_TURNS, excerpt
+from engine.training.watching import FIRST_TURNS, excerpt
 
 LORA = {"encoder_tuning": "lora", "encoder_lora": {"rank": 2, "alpha": 4}}
 FULL = {"encoder_tuning": "full"}
@@ -124,6 +124,63 @@ def test_the_best_weights_of_the_dev_dialogues_are_kept_and_patience_ends_a_stag
     assert resumed(recipe, corpus, tmp_path / "b", 3, stop_after) == losses(tmp_path / "a")
 
 
+@pytest.mark.parametrize(("where", "task"), [("loss", "dst"), ("eval", "dst"), ("eval", "asr"), ("held_out", "dst")])
+def test_a_stop_is_heard_in_the_middle_of_an_evaluation_and_costs_nothing(
+    make_recipe, corpus, tmp_path, monkeypatch, where, task
+):
+    """It is asked for after the second step: in the dev loss, in the answers to dev dialogues, or in those that are watched."""
+    stage = {"steps": 4, "batch": 2, "eval_every": 2, "eval_dialogues": 2, "patience": 2, "tasks": {task: 1.0}}
+    recipe, held_out = make_recipe(**stage), [replace(d, split="test") for d in corpus if d.split == "dev"]
+    monkeypatch.setattr(watching, "WATCH_STEPS", 2)
+
+    def run(name, **more):
+        return train(recipe, corpus, tmp_path / name, cache=tmp_path / "cache", watched=held_out, **more)["status"]
+
+    run("a")
+    done = []
+
+    def ask(place, step):
+        if step == 2:
+            done.append(place)
+            if done.count(where) == 1:
+                (tmp_path / "b" / "stop").touch()
+
+    loss, to, track = loop_module._Run._loss, watching.Answers.to, watching.track_dialogues
+
+    def evaluated_loss(one, feed, micro):
+        if not one.model.training:
+            ask("loss", one.done)
+        return loss(one, feed, micro)
+
+    def answers_to(answers, what, dialogues, stage, step, every):
+        def tracked(*arguments):
+            for turn in track(*arguments):
+                ask(what, step)
+                yield turn
+
+        monkeypatch.setattr(watching, "track_dialogues", tracked)
+        if "asr" in stage.tasks:
+            ask(what, step)
+        return to(answers, what, dialogues, stage, step, every)
+
+    with monkeypatch.context() as watched:
+        watched.setattr(loop_module._Run, "_loss", evaluated_loss)
+        watched.setattr(watching.Answers, "to", answers_to)
+        assert run("b") == "stopped"
+    assert (done[-1], done.count(where)) == (where, 1), "it ends before the next batch or turn"
+    assert len(lines(tmp_path / "b")) == 2, "the step itself counts"
+    assert ("eval_loss" in lines(tmp_path / "b")[1]) == (where == "held_out")
+    assert run("b", resume=True) == "finished"
+    kept = [[{key: value for key, value in line.items() if told(key)} for line in lines(tmp_path / name)] for name in "ab"]
+    assert kept[0] == kept[1]
+    for file in (tmp_path / "a" / "checkpoint").glob("*.safetensors"):
+        assert file.read_bytes() == (tmp_path / "b" / "checkpoint" / file.name).read_bytes()
+
+
+def told(key):
+    return not key.startswith("held_out") and "seconds" not in key and key != "memory_gb"
+
+
 def test_the_dev_loss_is_that_of_whole_rows_without_dropout_or_augmentation(make_recipe, corpus, tmp_path):
     stage = {"steps": 2, "eval_every": 1, "learning_rate": 1e-12, "augment": {"time_masks": 2}, "max_positions": 64}
     train(make_recipe(**stage), corpus, tmp_path, cache=tmp_path / "cache")
@@ -182,9 +239,28 @@ def test_what_is_watched_is_little_however_much_is_held_out():
     def talk(name):
         return Dialogue(name, [Turn(n, "user" if n % 2 else "agent", "north", "a.flac") for n in range(40)])
 
-    cut = excerpt([talk(f"d{n}") for n in range(1000)])
-    assert [len(dialogue.user_turns()) for dialogue in cut] == [WATCHED_TURNS] * WATCHED_DIALOGUES
-    assert len({dialogue.dialogue_id for dialogue in cut}) == WATCHED_DIALOGUES
+    held_out = [talk(f"d{n}") for n in range(1000)]
+    cut = excerpt(held_out, FIRST_TURNS)
+    assert [(dialogue.dialogue_id, len(dialogue.user_turns())) for dialogue in cut] == [("d0", 2), ("d256", 2), ("d512", 2)]
+    before: set[tuple[str, int]] = set()
+    for turns in (6, 7, 2000, 2001, 4100, 30_000):
+        now = {(d.dialogue_id, turn.turn_id) for d in excerpt(held_out, turns) for turn in d.user_turns()}
+        assert len(now) == min(turns, 20_000) and now > before, "more turns are the same ones and others"
+        before = now
+    assert excerpt([Dialogue("typed", [Turn(0, "user", "north")])], 6) == []
+
+
+@pytest.mark.parametrize(("share", "turns"), [(1e-9, [6, 6, 6, 6]), (1e9, [6, 8, 8, 8])])
+def test_as_many_turns_are_watched_as_the_time_allows_and_the_figures_say_how_many(
+    make_recipe, corpus, tmp_path, monkeypatch, share, turns
+):
+    monkeypatch.setattr(watching, "WATCH_STEPS", 2)
+    monkeypatch.setattr(watching, "SHARE", share)
+    held_out = [replace(dialogue, split="test") for dialogue in corpus if dialogue.source != "noise"][:4]
+    train(make_recipe(steps=5), corpus, tmp_path, cache=tmp_path / "cache", watched=held_out)
+    watched = [line for line in lines(tmp_path) if "held_out_wer" in line]
+    assert [line["held_out_wer_turns"] for line in watched] == [line["held_out_jga_turns"] for line in watched] == turns
+    assert len(json.loads((tmp_path / "samples.json").read_text())["turns"]) == FIRST_TURNS
 
 
 def test_metrics_tell_the_throughput(make_recipe, corpus, tmp_path):

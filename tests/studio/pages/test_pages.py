@@ -135,7 +135,7 @@ def test_a_refusal_is_a_message_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> 
 
 # Handlers that wait in line only to show something in its turn.
 SHOWS = {"look", "stands", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
-SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful", "correct.switch_project", "correct.go_back"}
+SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful", "shared.switched", "correct.go_back"}
 # The model's own answers are nobody's labels: what a save moves, and a question that anybody may ask.
 SHOWS |= {"follow", "ask_model"}
 # Whose role it takes to change something; all else an annotator's.
@@ -143,7 +143,8 @@ TAKES = {"take_agreed": "reviewer", "explain": "reviewer", "set_share": "reviewe
 TAKES |= dict.fromkeys(("save_change", "save_synonyms", "save_description", "restore_version"), "reviewer")
 TAKES |= dict.fromkeys(("_bring", "_keep", "_remove"), "reviewer")
 TAKES |= dict.fromkeys(
-    ("begin", "end", "go_on", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"), "trainer"
+    ("begin", "end", "go_on", "go_on_with_less", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"),
+    "trainer",
 )
 TAKES |= dict.fromkeys(("score", "have_answered", "bring_in"), "trainer")
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
