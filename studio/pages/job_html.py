@@ -35,10 +35,9 @@ def progress_html(item: JobView) -> str:
         facts.append(shared.escape(item.waits_for))
     made = {item.checkpoint: item.checkpoint_id} if item.checkpoint else {}
     for name, checkpoint_id in (made | item.kept).items():
-        link = shared.escape(name)
-        facts.append(
-            f"checkpoint <a href='models?checkpoint={checkpoint_id}'>{link}</a>" if checkpoint_id else f"checkpoint {link}"
-        )
+        text = shared.escape(name)
+        link = f"<a href='models?checkpoint={checkpoint_id}'>{text}</a>" if checkpoint_id is not None else text
+        facts.append(f"checkpoint {link}")
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""

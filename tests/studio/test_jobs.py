@@ -27,6 +27,7 @@ from studio.jobs.shell import Shell
 from studio.services import (
     checkpoints,
     corrections,
+    deleting,
     dialogues,
     estimates,
     projects,
@@ -158,7 +159,9 @@ def test_a_recipe_with_stages_of_its_own_starts_from_the_base_models_alone(
     assert (used.name, used.parent, used.parent_scores) == ("run-1", None, None)
     assert json.loads((used.path / "checkpoint.json").read_text()) == {}, "of no base"
     toml = training.recipe_toml("demo", [f"{stage}.steps=2" for stage in STAGES])
-    monkeypatch.setattr(runs, "read_metrics", lambda *_: [SimpleNamespace(stage=stage, seconds=0.5) for stage in STAGES])
+    points = [SimpleNamespace(step=step, stage=stage, seconds=0.5) for step, stage in enumerate(STAGES, start=1)]
+    monkeypatch.setattr(runs, "read_metrics", lambda *_: points)
+    monkeypatch.setattr(runs, "seconds_beside", lambda _: {})
     assert estimates.measured_seconds(ws, toml, None) == pytest.approx(3.0)
 
 
@@ -334,11 +337,15 @@ def test_where_a_job_was_stopped_is_a_checkpoint_to_score_and_to_start_from(ws: 
     training.stop_job(ws, job.id)
     again = wait(ws, job.id)
     assert list(again.kept) == [name, f"run-1-step-{again.step}"]
+    deleting.delete_checkpoint(ws, again.kept[f"run-1-step-{again.step}"])
+    assert list(training.job_view(ws, job.id).kept) == [name], "a deleted one is named no more"
     training.resume_job(ws, job.id)
     done = wait(ws, job.id)
-    assert (done.status, done.checkpoint, done.kept) == ("finished", "run-1", again.kept)
+    assert (done.status, done.checkpoint, list(done.kept)) == ("finished", "run-1", [name])
     whole = {item.name: (item.job_id, item.parent, item.path.is_dir()) for item in checkpoints.list_checkpoints(ws)}
-    assert all(whole[each] == (job.id, "demo", True) for each in (*done.kept, "run-1"))
+    assert all(whole[each] == (job.id, "demo", True) for each in (name, "run-1"))
+    with pytest.raises(StudioError, match=f"{name} cannot be deleted: run-3 was trained from it"):
+        deleting.delete_checkpoint(ws, kept)
 
 
 def test_held_out_dialogues_stay_so_for_what_was_trained_on_them_before_it_was_stopped(
@@ -362,6 +369,14 @@ def test_the_weights_before_a_loss_that_is_no_number_are_a_checkpoint_and_the_ad
     again = wait(ws, job.id)
     assert (again.status, again.kept) == ("failed", job.kept)
     assert [path.name for path in (job.folder / "kept").iterdir()] == ["last-good-2"]
+    (kept,) = job.kept.values()
+    deleting.delete_checkpoint(ws, kept)
+    assert list((job.folder / "kept").iterdir()) == [] and not training.job_view(ws, job.id).kept
+    training.resume_job(ws, job.id)
+    assert wait(ws, job.id).kept == job.kept, "it is there again"
+    assert checkpoints.view(ws, kept).path.is_dir()
+    deleting.delete_job(ws, job.id)
+    assert [item.name for item in checkpoints.list_checkpoints(ws)] == ["demo"]
 
 
 def test_a_job_asked_to_stop_before_its_engine_listens_stops_all_the_same(ws: Workspace, start) -> None:
@@ -622,7 +637,10 @@ def test_the_time_that_is_left_of_a_training_names_the_scoring_that_comes_on_top
         session.add(Evaluation(checkpoint_id=base, manifest_sha256="0" * 64, scores=scores))
     job = training.job_view(ws, job.id)
     assert job.left is not None and job.left.endswith(" left, then scoring for about 3.3 minutes"), "of the base and the new one"
-    assert estimates.seconds_per_turn(ws, base) == 100.0
+    toml = training.recipe_toml("demo")
+    assert estimates.seconds_per_turn(ws, toml, base) == 100.0
+    assert estimates.seconds_per_turn(ws, toml, None) == 100.0, "it has the same base models"
+    assert estimates.seconds_per_turn(ws, training.recipe_toml("wavlm-large_olmo-1b"), None) is None, "it has others"
     training.stop_job(ws, job.id)
     assert wait(ws, job.id).left is None
 
