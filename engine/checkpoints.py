@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 from peft import get_peft_model_state_dict
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from engine.base_models import fsync
@@ -177,6 +177,23 @@ def _weights_hash(folder: Path, prints: Mapping[str, str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_folder(folder: str | Path) -> CheckpointInfo:
+    """Read a checkpoint's description, and look whether all its files are there and none is cut off; no weights are loaded.
+
+    Raises:
+        CheckpointError: not a checkpoint, written by a newer version, or only a part of one.
+    """
+    folder = Path(folder).absolute()
+    info = read_info(folder)
+    for part in (info.model.encoder, info.model.llm):
+        if Path(part).is_absolute() and not Path(part).is_dir():
+            raise CheckpointError(f"{folder}: the checkpoint needs the base model in {part}, which is not there")
+    for path in sorted({folder / name for name in _contents(info.model)} | {*folder.rglob("*.safetensors")}):
+        with _damage_named(path), safe_open(path, "pt"):
+            pass
+    return info
+
+
 def _decoding(head: dict[str, Any]) -> dict[TaskName, DecodingConfig]:
     """The settings of each task. The first checkpoints had one of them, the longest answer, among the prompt's."""
     settings = head.get("decoding", {})
@@ -228,19 +245,31 @@ def load_checkpoint(folder: str | Path | None = None, **changes: Any) -> tuple[S
 
 def _files(model: SpeechLLM) -> dict[str, dict[str, torch.Tensor]]:
     """What a checkpoint holds of a model, by file; the tensors are the model's own."""
-    config = model.config
-    connector = {"connector." + key: value for key, value in model.connector.state_dict().items()}
-    files = {"connector.safetensors": connector | {"ctc." + key: value for key, value in model.ctc.state_dict().items()}}
+    return {name: tensors(model) for name, tensors in _contents(model.config).items()}
+
+
+def _contents(config: ModelConfig) -> dict[str, Callable[[SpeechLLM], dict[str, torch.Tensor]]]:
+    """The weight files of a checkpoint of such a model, and what of the model each holds."""
+    contents: dict[str, Callable[[SpeechLLM], dict[str, torch.Tensor]]] = {"connector.safetensors": _connector}
     if config.llm_has_lora:
-        files["adapter.safetensors"] = get_peft_model_state_dict(model.llm, save_embedding_layers=False)
+        contents["adapter.safetensors"] = lambda model: _lora(model.llm)
     if config.encoder_has_lora:
-        files["encoder_adapter.safetensors"] = get_peft_model_state_dict(model.encoder.backbone, save_embedding_layers=False)
+        contents["encoder_adapter.safetensors"] = lambda model: _lora(model.encoder.backbone)
     # Tied weights are in `named_parameters` once, in `state_dict` twice.
     if config.llm_tuning == "full":
-        files["llm.safetensors"] = dict(model.llm.named_parameters())
+        contents["llm.safetensors"] = lambda model: dict(model.llm.named_parameters())
     if config.encoder_tuning == "full":
-        files["encoder.safetensors"] = dict(model.encoder.backbone.named_parameters())
-    return files
+        contents["encoder.safetensors"] = lambda model: dict(model.encoder.backbone.named_parameters())
+    return contents
+
+
+def _connector(model: SpeechLLM) -> dict[str, torch.Tensor]:
+    connector = {"connector." + key: value for key, value in model.connector.state_dict().items()}
+    return connector | {"ctc." + key: value for key, value in model.ctc.state_dict().items()}
+
+
+def _lora(part: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return dict(get_peft_model_state_dict(part, save_embedding_layers=False))
 
 
 def _check_base(model: SpeechLLM, head: dict[str, Any], folder: Path) -> None:
@@ -266,8 +295,15 @@ def _head(folder: Path) -> dict[str, Any]:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    try:
+    with _damage_named(path):
         return load_file(path)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Turn what safetensors says of a file into a sentence."""
+    try:
+        yield
     except FileNotFoundError as error:
         raise CheckpointError(f"{path.parent}: {path.name} is missing; the checkpoint is incomplete") from error
     except SafetensorError as error:

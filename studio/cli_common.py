@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,6 +22,8 @@ Home = Annotated[
     typer.Option(help="The workspace folder; DST_STUDIO_HOME, or this platform's place for user data, if not given."),
 ]
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+CheckpointName = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint's name, such as run-3.")]
 ProjectName = Annotated[str | None, typer.Option("--project", help="The project's name; not needed where there is only one.")]
 
 
@@ -38,6 +43,33 @@ def project_named(ws: Workspace, name: str | None, make: bool = False) -> int:
     if name is not None and make:
         return projects.create_project(ws, name).id
     raise StudioError(f"Name the project with --project; there are: {', '.join(known) or 'none yet'}.")
+
+
+def checkpoint_named(ws: Workspace, name: str) -> int:
+    """The id of the checkpoint of that name.
+
+    Raises:
+        StudioError: there is none.
+    """
+    from studio.services import checkpoints
+
+    known = {item.name: item.id for item in checkpoints.list_checkpoints(ws)}
+    if name not in known:
+        raise StudioError(f"There is no checkpoint {name!r}; there are: {', '.join(known)}.")
+    return known[name]
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def say(step: str) -> None:

@@ -6,23 +6,29 @@ With ``--json`` every command prints one JSON document.
 from __future__ import annotations
 
 import getpass
-import json
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from studio.cli_common import Home, ProjectName, project_named, say, sentences
+from studio.cli_common import (
+    AsJson,
+    CheckpointName,
+    Home,
+    ProjectName,
+    checkpoint_named,
+    print_json,
+    project_named,
+    say,
+    sentences,
+)
 from studio.errors import StudioError
-from studio.workspace import Workspace, open_workspace
+from studio.workspace import open_workspace
 
 jobs = typer.Typer(no_args_is_help=True, help="Jobs: train, score, answer, import; watch, compare, put in use.")
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's number, as jobs list shows it.")]
-CheckpointName = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint's name, such as run-3.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KEPT_BACK = ("log_tail",)  # of a job in lists
 
 
@@ -35,7 +41,7 @@ def list_jobs(project: ProjectName = None, as_json: AsJson = False, home: Home =
         ws = open_workspace(home)
         found = training.list_jobs(ws, project_named(ws, project) if project is not None else None)
         if as_json:
-            _print_json([{key: value for key, value in asdict(job).items() if key not in KEPT_BACK} for job in found])
+            print_json([{key: value for key, value in asdict(job).items() if key not in KEPT_BACK} for job in found])
             return
         for job in found:
             print(_line(job))
@@ -46,6 +52,7 @@ def start(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a TOML file.")] = "adapt",
     project: ProjectName = None,
     base: Annotated[str | None, typer.Option(help="The checkpoint to start from; the one in use if not given.")] = None,
+    from_scratch: Annotated[bool, typer.Option("--from-scratch", help="Start from the recipe's base models alone.")] = False,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance adapt.steps=20")] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
     use: Annotated[bool, typer.Option(help="Put the checkpoint in use when it is finished and passes the gate.")] = True,
@@ -58,7 +65,9 @@ def start(
 
     with sentences():
         ws = open_workspace(home)
-        base_id = checkpoints.in_use(ws).id if base is None else _checkpoint(ws, base)
+        if from_scratch and base is not None:
+            raise StudioError("Give --base or --from-scratch, not both.")
+        base_id = checkpoint_named(ws, base) if base is not None else None if from_scratch else checkpoints.in_use(ws).id
         job = training.start_job(ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages)
         _show(job, as_json)
 
@@ -75,7 +84,7 @@ def evaluate(
 
     with sentences():
         ws = open_workspace(home)
-        chosen = checkpoints.in_use(ws).id if checkpoint is None else _checkpoint(ws, checkpoint)
+        chosen = checkpoints.in_use(ws).id if checkpoint is None else checkpoint_named(ws, checkpoint)
         _show(queueing.start_evaluation(ws, project_named(ws, project), chosen), as_json)
 
 
@@ -154,6 +163,16 @@ def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 
 
 @jobs.command()
+def delete(job: JobId, home: Home = None) -> None:
+    """Delete a job that has ended for good, with its folder and checkpoint."""
+    from studio.services import deleting
+
+    with sentences():
+        deleting.delete_job(open_workspace(home), job)
+        say(f"Job {job} is deleted")
+
+
+@jobs.command()
 def log(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     """Print how a job stands and the end of its log; with --json everything about it."""
     from studio.services import live, provenance, training
@@ -163,7 +182,7 @@ def log(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
         found = training.job_view(ws, job)
         if as_json:
             used = [asdict(correction) for correction in provenance.corrections_of(ws, job)]
-            _print_json(asdict(found) | {"corrections": used, "live": asdict(live.live_view(ws, job))})
+            print_json(asdict(found) | {"corrections": used, "live": asdict(live.live_view(ws, job))})
             return
         print(_line(found))
         for sentence in (found.error, found.gate, found.reproduction and found.reproduction["sentence"]):
@@ -185,11 +204,11 @@ def compare(
 
     with sentences():
         ws = open_workspace(home)
-        pair = _checkpoint(ws, baseline), _checkpoint(ws, checkpoint)
+        pair = checkpoint_named(ws, baseline), checkpoint_named(ws, checkpoint)
         found = comparison.compare(ws, *pair)
         page = comparison.report(ws, *pair) if report else None
         if as_json:
-            _print_json(found.to_json() | ({"report": page} if page is not None else {}))
+            print_json(found.to_json() | ({"report": page} if page is not None else {}))
             return
         for name, score in found.figures["scores"].items():
             print(
@@ -215,7 +234,7 @@ def promote(
 
     with sentences():
         ws = open_workspace(home)
-        _show_step(promotion.promote(ws, _checkpoint(ws, checkpoint), _who(), reason, from_shell=True), as_json)
+        _show_step(promotion.promote(ws, checkpoint_named(ws, checkpoint), _who(), reason, from_shell=True), as_json)
 
 
 @jobs.command()
@@ -225,15 +244,6 @@ def rollback(as_json: AsJson = False, home: Home = None) -> None:
 
     with sentences():
         _show_step(promotion.rollback(open_workspace(home), _who(), from_shell=True), as_json)
-
-
-def _checkpoint(ws: Workspace, name: str) -> int:
-    from studio.services import checkpoints
-
-    known = {item.name: item.id for item in checkpoints.list_checkpoints(ws)}
-    if name not in known:
-        raise StudioError(f"There is no checkpoint {name!r}; there are: {', '.join(known)}.")
-    return known[name]
 
 
 def _who() -> str:
@@ -250,25 +260,13 @@ def _line(job: Any) -> str:
 
 def _show(job: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(asdict(job))
+        print_json(asdict(job))
     else:
         print(_line(job))
 
 
 def _show_step(step: Any, as_json: bool) -> None:
     if as_json:
-        _print_json(asdict(step))
+        print_json(asdict(step))
     else:
         say(f"{step.target} answers from now on; before: {step.source}")
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, indent=1, default=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Path):
-        return str(value)
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)

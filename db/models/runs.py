@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(Base):
-    """A checkpoint folder. ``path`` is ``None`` for the demo checkpoint: it lies in the package, wherever that is."""
+    """A checkpoint folder. ``path`` is ``None`` for the demo checkpoint: it lies in the package, wherever that is.
+
+    Of one that was ``deleted`` the row is what is left.
+    """
 
     __tablename__ = "checkpoints"
 
@@ -25,6 +28,7 @@ class Checkpoint(Base):
     path: Mapped[str | None] = mapped_column(String(200), unique=True)
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"))
     created: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted: Mapped[datetime | None]
     parent: Mapped[Checkpoint | None] = relationship(remote_side=[id])
     job: Mapped[Job | None] = relationship(foreign_keys="Job.checkpoint_id", back_populates="checkpoint")
     left_by: Mapped[Job | None] = relationship(secondary="kept_checkpoints", back_populates="kept")
@@ -107,8 +111,9 @@ class Job(Base):
     ``backend`` is where its engine runs.
 
     ``phase`` says in plain words what it is doing, ``error`` in a sentence why it failed and ``failure`` of what kind that is.
-    Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from, ``gate`` what the gate said when the result
-    was to be put in use; of a scoring ``base_id`` is what is scored. ``options`` are what another kind was asked for.
+    Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from (``None``: the base models alone), ``gate``
+    what the gate said when the result was to be put in use; of a scoring ``base_id`` is what is scored. ``options`` are what
+    another kind was asked for. Of one that was ``deleted`` the row is what is left.
     """
 
     __tablename__ = "jobs"
@@ -137,6 +142,7 @@ class Job(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
     started: Mapped[datetime | None]
     ended: Mapped[datetime | None]
+    deleted: Mapped[datetime | None]
     snapshot: Mapped[Snapshot | None] = relationship()
     base: Mapped[Checkpoint | None] = relationship(foreign_keys=[base_id])
     checkpoint: Mapped[Checkpoint | None] = relationship(foreign_keys=[checkpoint_id], back_populates="job")

@@ -8,14 +8,35 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation, Job, JobKind
+from db.models import Checkpoint, Evaluation, Job, JobKind, Project, Snapshot
 
 Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
 
 def load_many(session: Session) -> Sequence[Checkpoint]:
-    """Checkpoints, newest first."""
-    return session.scalars(select(Checkpoint).order_by(Checkpoint.id.desc())).all()
+    """Checkpoints that were not deleted, newest first."""
+    return session.scalars(select(Checkpoint).where(Checkpoint.deleted.is_(None)).order_by(Checkpoint.id.desc())).all()
+
+
+def below(session: Session, folder: str) -> Sequence[Checkpoint]:
+    """Those of them whose files lie in a folder of the workspace."""
+    return [found for found in load_many(session) if found.path is not None and found.path.startswith(f"{folder}/")]
+
+
+def child(session: Session, checkpoint_id: int) -> Checkpoint | None:
+    """One of them that was trained from the checkpoint."""
+    return next((found for found in load_many(session) if found.parent_id == checkpoint_id), None)
+
+
+def forget_answers(session: Session, folder: str) -> None:
+    """Have evaluations know no more of answers that lie in a folder of the workspace; the scores stay."""
+    for found in session.scalars(select(Evaluation).where(Evaluation.predictions.startswith(f"{folder}/", autoescape=True))):
+        found.predictions = None
+
+
+def names(session: Session) -> set[str]:
+    """The names of all checkpoints there ever were."""
+    return set(session.scalars(select(Checkpoint.name)))
 
 
 def demo(session: Session) -> Checkpoint | None:
@@ -42,8 +63,9 @@ def evaluation(session: Session, checkpoint_id: int, manifest_sha256: str) -> Ev
 
 
 def newest_evaluations(session: Session, limit: int) -> Sequence[tuple[Checkpoint, Evaluation]]:
-    """What was scored last, with its checkpoint, newest first."""
-    query = select(Checkpoint, Evaluation).join(Evaluation).order_by(Evaluation.id.desc()).limit(limit)
+    """What was scored last of checkpoints that were not deleted, with those, newest first."""
+    query = select(Checkpoint, Evaluation).join(Evaluation).where(Checkpoint.deleted.is_(None))
+    query = query.order_by(Evaluation.id.desc()).limit(limit)
     return [(checkpoint, evaluation) for checkpoint, evaluation in session.execute(query)]
 
 
@@ -58,6 +80,22 @@ def common(session: Session, first_id: int, second_id: int, answered: bool = Fal
         if other is not None and not (answered and None in (other.predictions, found.predictions)):
             return other, found
     return None
+
+
+def common_by_project(session: Session, first_id: int, second_id: int) -> list[tuple[str, Evaluation, Evaluation]]:
+    """Evaluations of two checkpoints on the newest manifest of each project that both were scored on, by the project's name.
+
+    Newest by the second's. A manifest that no snapshot knows, of an older version, has no project and the name "".
+    """
+    found: dict[str, tuple[str, Evaluation, Evaluation]] = {}
+    of_second = select(Evaluation).where(Evaluation.checkpoint_id == second_id).order_by(Evaluation.id.desc())
+    for after in session.scalars(of_second):
+        before = evaluation(session, first_id, after.manifest_sha256)
+        if before is not None:
+            of_manifest = select(Project.name).join(Snapshot).where(Snapshot.held_out_sha256 == after.manifest_sha256).distinct()
+            for name in session.scalars(of_manifest).all() or [""]:
+                found.setdefault(name, (name, before, after))
+    return sorted(found.values(), key=lambda pair: pair[0])
 
 
 def compare(session: Session, checkpoint: Checkpoint) -> Both:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
@@ -19,8 +19,8 @@ TRIES = 4  # processes that are started for a job before it counts as failed
 
 
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
-    """Jobs, newest first, with their checkpoints."""
-    query = select(Job).order_by(Job.id.desc()).limit(limit)
+    """Jobs that were not deleted, newest first, with their checkpoints."""
+    query = select(Job).where(Job.deleted.is_(None)).order_by(Job.id.desc()).limit(limit)
     query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
@@ -31,7 +31,7 @@ def load_many(session: Session, project_id: int | None, limit: int, kind: JobKin
 
 def running_or_newest(session: Session, project_id: int, kind: JobKind) -> Job | None:
     """The job of a project and kind that runs, else the newest."""
-    of_kind = select(Job).where(Job.project_id == project_id, Job.kind == kind)
+    of_kind = select(Job).where(Job.project_id == project_id, Job.kind == kind, Job.deleted.is_(None))
     return session.scalar(of_kind.order_by(Job.status.in_(ACTIVE).desc(), Job.id.desc()).limit(1))
 
 
@@ -73,6 +73,14 @@ def queue_position(session: Session, job: Job) -> int | None:
     return session.scalar(waiting.where(Job.id <= job.id))
 
 
+def in_need_of(session: Session, checkpoint_id: int, besides: int | None = None) -> Job | None:
+    """A job that starts from the checkpoint, scores it or made it, and runs or may be resumed; not the one ``besides``."""
+    its = or_(Job.base_id == checkpoint_id, Job.checkpoint_id == checkpoint_id)
+    open_ = or_(Job.status != JobStatus.FINISHED, Job.error.is_not(None))
+    query = select(Job).where(its, open_, Job.deleted.is_(None))
+    return session.scalar((query.where(Job.id != besides) if besides is not None else query).limit(1))
+
+
 def overlooked(session: Session) -> bool:
     """Whether a job waits though none of its line runs: the process started for it came to nothing."""
     return any(utc_now() - (job.called or job.created) > PATIENCE for job in to_start(session))
@@ -90,7 +98,8 @@ def call(job: Job) -> bool:
 
 def disk_failed(session: Session) -> Job | None:
     """The newest job that failed for its disk, or whose scoring did, if none was started after that."""
-    broken = (Job.status.in_((JobStatus.FAILED, JobStatus.FINISHED)), Job.failure == FailureKind.DISK)
+    ended = Job.status.in_((JobStatus.FAILED, JobStatus.FINISHED))
+    broken = (ended, Job.failure == FailureKind.DISK, Job.deleted.is_(None))
     failed = session.scalar(select(Job).where(*broken).order_by(Job.ended.desc()).limit(1))
     if failed is None or session.scalar(select(Job.id).where(Job.started > failed.ended).limit(1)) is not None:
         return None

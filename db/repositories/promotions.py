@@ -17,10 +17,16 @@ def load_many(session: Session) -> Sequence[Promotion]:
 
 def standing(session: Session) -> Promotion | None:
     """The newest promotion that no rollback has taken back."""
+    stack = all_standing(session)
+    return stack[-1] if stack else None
+
+
+def all_standing(session: Session) -> list[Promotion]:
+    """The promotions that no rollback has taken back, newest last."""
     stack: list[Promotion] = []
     for promotion in session.scalars(select(Promotion).order_by(Promotion.id)):
         if promotion.kind == PromotionKind.PROMOTE:
             stack.append(promotion)
         elif stack:
             stack.pop()
-    return stack[-1] if stack else None
+    return stack

@@ -11,8 +11,9 @@ from db.models import Dialogue, Job, Recording, Revision, Snapshot, SnapshotRevi
 
 
 def held_out(session: Session, manifest_sha256: str) -> Snapshot | None:
-    """The newest snapshot whose held-out dialogues are that manifest."""
-    query = select(Snapshot).where(Snapshot.held_out_sha256 == manifest_sha256).order_by(Snapshot.id.desc())
+    """The newest snapshot whose held-out dialogues are that manifest; not of a deleted job, whose files are gone."""
+    gone = select(Job.snapshot_id).where(Job.snapshot_id == Snapshot.id, Job.deleted.is_not(None)).exists()
+    query = select(Snapshot).where(Snapshot.held_out_sha256 == manifest_sha256, ~gone).order_by(Snapshot.id.desc())
     return session.scalars(query.limit(1)).first()
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +23,8 @@ from typing import Protocol
 from studio.errors import StudioError
 
 LOCAL = "local"
+DEVICES = Path("/dev")
+WSL_DRIVER = "/usr/lib/wsl/lib/nvidia-smi"  # not always on the path there
 _NAME = re.compile(
     r"(?P<kind>local)|(?P<launcher>torchrun|accelerate):(?P<processes>[1-9]\d{0,2})"
     r"|ray(:(?P<several>[1-9]\d{0,2})(?P<gpu>gpu)?)?@(?P<address>https?://\S+)"
@@ -120,8 +125,30 @@ def launcher(kind: str, processes: int) -> list[str]:
 
 
 def gpus() -> int:
-    """How many GPUs this machine has that CUDA can use; asked without loading torch."""
-    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+    """How many GPUs of this machine CUDA can use; asked without loading torch.
+
+    ``CUDA_VISIBLE_DEVICES`` names those it may see, by number or id; as for CUDA, the list ends at the first that is not there.
+    """
+    there = len(list(DEVICES.glob("nvidia[0-9]*"))) or _told_by_driver()
+    if "CUDA_VISIBLE_DEVICES" not in os.environ:
+        return there
+    seen = 0
+    for part in map(str.strip, os.environ["CUDA_VISIBLE_DEVICES"].split(",")):
+        if not there or not (part.startswith(("GPU-", "MIG-")) or (part.isdecimal() and int(part) < there)):
+            break
+        seen += 1
+    return seen
+
+
+@cache
+def _told_by_driver() -> int:
+    """How many GPUs nvidia-smi lists: under WSL 2 and Windows they are no files. Asked once, for it takes up to seconds."""
+    program = shutil.which("nvidia-smi") or WSL_DRIVER
+    try:
+        told = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return sum(line.startswith("GPU ") for line in told.splitlines())
 
 
 def engine_command() -> list[str]:

@@ -36,7 +36,7 @@ def run(shell: Shell) -> Ended:
     with shell.ws.read() as session:
         wanted, used_id = shell.job(session).use_when_finished, checkpoints.in_use_id(session)
     phases = {
-        base_id: "scoring the base checkpoint",
+        **({base_id: "scoring the base checkpoint"} if base_id is not None else {}),
         used_id: "scoring the checkpoint in use",  # the gate compares with it
         checkpoint_id: "scoring the new checkpoint",
     }
@@ -61,10 +61,10 @@ def _train(shell: Shell) -> int:
     with shell.ws.write() as session:
         job = shell.job(session)
         job.phase = "training"
-        assert job.base is not None
-        base = checkpoints.folder(shell.ws, job.base)
         command = ["train", *provenance.recipe_arguments(shell.folder, job)]
-        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--base", str(base), "--resume"]
+        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--resume"]
+        if job.base is not None:
+            command += ["--base", str(checkpoints.folder(shell.ws, job.base))]
         if (shell.folder / HELD_OUT).is_file():
             command += ["--watch", str(shell.folder / HELD_OUT)]
         backend = backends.named(job.backend)
@@ -85,7 +85,7 @@ def _keep(shell: Shell, left: str, what: str) -> str | None:
     """Enter a checkpoint that the engine left on the way, so that it can be scored, compared and started from; its name.
 
     It is moved out of the engine's folder, which is cleared of it when the run goes on. One that was kept after as many steps
-    before is the same. Where this fails the job ends as it would have without.
+    before is the same, and is there again if it was deleted. Where this fails the job ends as it would have without.
     """
     found, step = shell.folder / "train" / left, runs.last_metrics(shell.folder).get("step")
     if step is None or not found.is_dir():  # before the first step it is the base
@@ -93,25 +93,28 @@ def _keep(shell: Shell, left: str, what: str) -> str | None:
     name, path = f"run-{shell.job_id}-{what}-{step}", f"runs/{shell.job_id}/kept/{what}-{step}"
     try:
         with shell.ws.write() as session:
-            if checkpoint_rows.named(session, name) is not None:
+            known = checkpoint_rows.named(session, name)
+            if known is not None and known.deleted is None:
                 shutil.rmtree(found)
                 return name
             shutil.rmtree(shell.ws.path(path), ignore_errors=True)  # moved, but not entered: it was killed between
             shell.ws.path(path).parent.mkdir(exist_ok=True)
             found.rename(shell.ws.path(path))
-            job = shell.job(session)
-            job.kept.append(Checkpoint(name=name, path=path, parent_id=job.base_id))
+            if known is not None:
+                known.deleted = None
+            else:
+                job = shell.job(session)
+                job.kept.append(Checkpoint(name=name, path=path, parent_id=job.base_id))
     except (OSError, StudioError) as error:
         print(f"{name} was not kept: {error}", flush=True)
         return None
     return name
 
 
-def _register(shell: Shell) -> tuple[int, int]:
-    """Enter the new checkpoint; returns its id and its base's. The job runs on: a stop ends the scoring."""
+def _register(shell: Shell) -> tuple[int, int | None]:
+    """Enter the new checkpoint; returns its id and its base's, if it has one. The job runs on: a stop ends the scoring."""
     with shell.ws.write() as session:
         job = shell.job(session)
-        assert job.base_id is not None
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)
             session.flush()

@@ -76,13 +76,15 @@ def verdict_html(said: Verdict) -> str:
     """Every rule with its figure, and whether it is kept."""
     if not said.judged:
         return shared.alert(said.sentence)
+    if not said.findings:
+        return f"<p>{shared.escape(said.sentence)}</p>"
     rows = []
     for finding in sorted(said.findings, key=lambda finding: (finding.passed, finding.change)):
         kind = "better" if finding.passed else "worse"
         figures = [shared.percent(finding.before), shared.percent(finding.after)]
         figures += [f"{finding.change:+.1f}", f"-{finding.limit:.1f}"]
         answer = f"<span class='dst-{kind}'>{'kept' if finding.passed else 'broken'}</span>"
-        rows.append([shared.escape(finding.rule), *figures, answer])
+        rows.append([shared.escape(finding.title), *figures, answer])
     title = "Passes the gate" if said.passed else "Refused by the gate"
     return shared.table(("Rule", "In use", "This one", "Points", "At least", ""), rows, f"<b>{title}</b>")
 

@@ -35,7 +35,9 @@ def progress_html(item: JobView) -> str:
         facts.append(shared.escape(item.waits_for))
     made = {item.checkpoint: item.checkpoint_id} if item.checkpoint else {}
     for name, checkpoint_id in (made | item.kept).items():
-        facts.append(f"checkpoint <a href='models?checkpoint={checkpoint_id}'>{shared.escape(name)}</a>")
+        text = shared.escape(name)
+        link = f"<a href='models?checkpoint={checkpoint_id}'>{text}</a>" if checkpoint_id is not None else text
+        facts.append(f"checkpoint {link}")
     problem = shared.alert(item.error) if item.error else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""

@@ -9,8 +9,9 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.compare_panel import ComparePanel
+from studio.pages.delete_bar import DeleteBar
 from studio.pages.gate_panel import GatePanel
-from studio.services import checkpoints, gates, promotion, queueing
+from studio.services import bringing, checkpoints, deleting, gates, promotion, queueing
 from studio.services.checkpoints import CheckpointView
 from studio.services.gates import Rules
 from studio.services.promotion import PromotionView
@@ -31,11 +32,21 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             scores = shared.block(elem_id="models.scores")
             measure = gr.Button("Score on held-out dialogues", elem_id="models.score")
             queued = shared.block(elem_id="models.queued", elem_classes="dst-hint")
+            with gr.Row(elem_classes="dst-bar"):
+                bar = DeleteBar("models")
+            with gr.Accordion("Bring in a checkpoint", open=False, elem_id="models.bring_panel"):
+                path = gr.Textbox(
+                    label="Its folder on the studio's machine",
+                    info="What python -m engine train made. That it did not learn from the held-out dialogues is up to you.",
+                    elem_id="models.path",
+                )
+                name = gr.Textbox(label="What it is called here", info="Empty: its own name.", elem_id="models.name")
+                bring = gr.Button("Bring it in", size="sm", elem_id="models.bring")
         with gr.Column(scale=3, min_width=340):
             side = ComparePanel(ws)
             with gr.Accordion("Model card", open=False, elem_id="models.card_panel"):
                 card = gr.Markdown(elem_id="models.card", elem_classes="dst-card")
-    view = [table, checkpoint, scores, queued, card, *gate.outputs, *side.outputs]
+    view = [table, checkpoint, scores, queued, card, *gate.outputs, *side.outputs, *bar.parts]
 
     def shown(wanted: int | None) -> dict[Any, Any]:
         found = checkpoints.list_checkpoints(ws)
@@ -48,6 +59,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 queued: "",
                 card: checkpoints.model_card(ws, chosen.id) or "*This checkpoint has no model card.*",
             }
+            | bar.closed()
             | gate.shown(chosen)
             | side.shown(chosen, found)
         )
@@ -90,6 +102,24 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return switched(promotion.rollback(ws, shared.author(request)))
 
     @shared.reported
+    def bring_in(folder: str | None, called: str | None, request: gr.Request) -> Any:
+        """Inputs: models.path, models.name. Outputs: models.notice and the view."""
+        shared.allowed(ws, request, "trainer")
+        if not (folder or "").strip():
+            raise StudioError("Name the folder of a checkpoint.")
+        found = bringing.bring(ws, str(folder).strip(), called or "")
+        called = shared.escape(found.checkpoint.name)
+        text = f"{shared.saved()}: {called} is here now." if found.new else f"It is here already, as {called}."
+        return {notice: text} | shown(found.checkpoint.id)
+
+    @shared.reported
+    def delete_checkpoint(checkpoint_id: int, request: gr.Request) -> Any:
+        """Inputs: models.checkpoint. Outputs: models.notice and the view."""
+        shared.allowed(ws, request, "admin")
+        deleting.delete_checkpoint(ws, checkpoint_id)
+        return {notice: f"{shared.saved()}: its files are gone."} | shown(None)
+
+    @shared.reported
     def keep_rules(checkpoint_id: int, jga: float | None, wer: float | None, slot: float | None, request: gr.Request) -> Any:
         """Inputs: models.checkpoint, the rules. Outputs: models.notice and the view."""
         shared.allowed(ws, request, "trainer")
@@ -123,9 +153,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
     measure.click(score, [head.project, checkpoint], queued, **shared.ACT)
-    gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.ACT)
-    gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.ACT)
-    gate.back.click(go_back, None, [notice, *view], **shared.ACT)
+    gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.SWITCH)
+    gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.SWITCH)
+    gate.back.click(go_back, None, [notice, *view], **shared.SWITCH)
+    bring.click(bring_in, [path, name], [notice, *view], **shared.COPY)
+    bar.yes.click(delete_checkpoint, checkpoint, [notice, *view], **shared.COPY)
     gate.keep.click(keep_rules, [checkpoint, *gate.limits], [notice, *view], **shared.ACT)
     pair = [side.baseline, checkpoint]
     side.baseline.input(choose_baseline, pair, side.outputs, **shared.LIGHT)

@@ -116,7 +116,7 @@ class RecipeForm:
             return {self.plan: shared.alert(error), self.text: ""}
         return {self.text: toml}
 
-    def weigh(self, base_id: int, toml: str) -> dict[Any, Any]:
+    def weigh(self, base_id: int | None, toml: str) -> dict[Any, Any]:
         """Time and memory that a complete recipe takes, or why it does not go with the base checkpoint."""
         try:
             measured = estimates.measured_seconds(self.ws, toml, base_id)
@@ -126,15 +126,15 @@ class RecipeForm:
                 guess = job_views.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
                 time = f"some {guess}, which is a guess by the size of the models: no such run was measured on this machine yet."
             return {
-                self.plan: f"<p>Training time: {shared.escape(time)} {shared.escape(self._scoring(base_id))}</p>",
+                self.plan: f"<p>Training time: {shared.escape(time)} {shared.escape(self._scoring(base_id, toml))}</p>",
                 self.memory: f"<p>Memory: {shared.escape(estimates.memory(self.ws, toml, base_id))}</p>",
             }
         except StudioError as error:
             return {self.plan: "", self.memory: shared.alert(error)}
 
-    def _scoring(self, base_id: int) -> str:
+    def _scoring(self, base_id: int | None, toml: str) -> str:
         """What comes after the training."""
-        each = estimates.seconds_per_turn(self.ws, base_id)
+        each = estimates.seconds_per_turn(self.ws, toml, base_id)
         return "Scoring comes on top" + (f", about {each:.2g} s for each held-out turn and checkpoint." if each else ".")
 
 

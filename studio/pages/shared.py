@@ -27,6 +27,10 @@ LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None,
 SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1, "trigger_mode": "multiple"}
 # Recordings, projects and jobs: one after the other, a second click on the way counts as none.
 ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
+# Putting a checkpoint in use loads it, which takes long: nobody's recording or job waits for that.
+SWITCH: dict[str, Any] = LIGHT | {"concurrency_id": "switch", "concurrency_limit": 1}
+# Copying and deleting what may be gigabytes.
+COPY: dict[str, Any] = LIGHT | {"concurrency_id": "copy", "concurrency_limit": 1, "show_progress": "full"}
 # Whatever runs the model shares one place; everything else passes by.
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
 

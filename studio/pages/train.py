@@ -8,16 +8,19 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.delete_bar import DeleteBar
 from studio.pages.job_html import progress_html
 from studio.pages.live_panel import LivePanel
 from studio.pages.recipe_form import RecipeForm
 from studio.pages.train_html import preview_html, used_html
 from studio.pages.where_panel import WherePanel
-from studio.services import checkpoints, provenance, training, verdicts
+from studio.services import checkpoints, deleting, provenance, training, verdicts
 from studio.services.training import JobLine, JobView
 from studio.workspace import Workspace
 
 COUNTING = shared.empty("Counting", "What is corrected and what is held out is read.")
+
+FROM_SCRATCH = ("the base models alone", 0)  # a choice has no value None
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -29,7 +32,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             base = gr.Dropdown(
                 [],
                 label="Start from",
-                info="The checkpoint whose weights training goes on with.",
+                info="The checkpoint whose weights training goes on with; a recipe with stages of its own can do without.",
                 elem_id="train.base",
                 interactive=True,
             )
@@ -51,12 +54,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 less = gr.Button(
                     "Resume with less memory", elem_id="train.less_memory", size="sm", visible=False, scale=0, min_width=130
                 )
+                bar = DeleteBar("train")
             panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
                 used = shared.block(elem_id="train.used")
     timer = gr.Timer(2)
-    live = [progress, stop, resume, less, again, used, scores, job, *panel.outputs]
+    live = [progress, stop, resume, less, again, used, scores, job, *bar.parts, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
         scored = item.has_scores and not item.active and (item.status == "finished" or item.scores_after is not None)
@@ -65,7 +69,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
             less: gr.update(visible=item.can_take_less_memory),
-            again: gr.update(interactive=item.checkpoint is not None and not item.active),
+            again: gr.update(interactive=item.checkpoint_id is not None and not item.active),
             scores: shared.scores_html(item.scores_before, item.scores_after) if scored else "",
         }
 
@@ -78,11 +82,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             nothing: dict[Any, Any] = {progress: text, scores: "", used: "", less: gr.update(visible=False)}
             return nothing | panel.nothing() | {button: gr.update(interactive=False) for button in (stop, resume, again)}
         item = training.job_view(ws, job_id)
-        return shown(item) | panel.opened(item) | {used: used_html(provenance.corrections_of(ws, job_id))}
+        return shown(item) | panel.opened(item) | bar.closed() | {used: used_html(provenance.corrections_of(ws, job_id))}
 
     def listed(project_id: int | None, wanted: int | None) -> tuple[dict[Any, Any], int | None]:
-        jobs = training.job_lines(ws, project_id)
-        chosen = wanted if wanted in [item.id for item in jobs] else next((item.id for item in jobs), None)
+        jobs, chosen = training.job_lines(ws, project_id, wanted)
         return {job: gr.update(choices=choices_of(jobs), value=chosen)}, chosen
 
     def chosen_project(project_id: int | None) -> dict[Any, Any]:
@@ -112,7 +115,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         known = checkpoints.list_checkpoints(ws)
         choices, chosen = listed(project_id, wanted)
         start_from = top | {
-            base: gr.update(choices=[(item.name, item.id) for item in known], value=checkpoints.in_use(ws).id),
+            base: gr.update(choices=[*((item.name, item.id) for item in known), FROM_SCRATCH], value=checkpoints.in_use(ws).id),
         }
         return start_from | form.opened(None, project_id) | chosen_project(project_id) | place.opened() | choices | opened(chosen)
 
@@ -139,7 +142,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def weigh(base_id: int, toml: str) -> Any:
         """Inputs: train.base, train.recipe_text. Outputs: train.plan, train.memory."""
-        return form.weigh(base_id, toml) if toml else gr.skip()
+        return form.weigh(base_id or None, toml) if toml else gr.skip()
 
     def switch_project(project_id: int) -> dict[Any, Any]:
         """The form, the project's data and its jobs."""
@@ -164,7 +167,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if not stages:
             raise StudioError("Choose at least one stage.")
         chosen = form.overrides(name, stages, steps, rate, rows, more)
-        item = training.start_job(ws, project_id, base_id, name, chosen, use_it, stages=stages)
+        item = training.start_job(ws, project_id, base_id or None, name, chosen, use_it, stages=stages)
         gr.Info(
             f"It {item.waits_for}." if item.waits_for else "Training started.",
             title=f"Job {item.id}",
@@ -205,12 +208,23 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return listed(project_id, item.id)[0] | opened(item.id)
 
     @shared.reported
+    def delete_job(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
+        """Inputs: train.project, train.job. Outputs: the jobs and the newest."""
+        shared.allowed(ws, request, "admin")
+        if job_id is None:
+            return gr.skip()
+        deleting.delete_job(ws, job_id)
+        gr.Info("Its folder is gone.", title=f"Job {job_id} deleted", duration=4)
+        choices, chosen = listed(project_id, None)
+        return choices | opened(chosen)
+
+    @shared.reported
     def tick(job_id: int | None, known: dict[str, Any], project_id: int | None) -> Any:
         """Inputs: train.job, what is plotted, train.project. Outputs: the job."""
         if job_id is None:
             return gr.skip()
         item = training.job_view(ws, job_id)
-        jobs = {job: gr.update(choices=choices_of(training.job_lines(ws, project_id)))}
+        jobs = {job: gr.update(choices=choices_of(training.job_lines(ws, project_id, job_id)[0]))}
         # Which one is chosen is not touched: somebody may choose another while this is on its way
         return shown(item) | panel.grown(item, known) | jobs | place.stands()
 
@@ -249,6 +263,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     resume.click(go_on, job, live, **shared.ACT)
     less.click(go_on_with_less, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
+    bar.yes.click(delete_job, [head.project, job], live, **shared.COPY)
     timer.tick(tick, [job, panel.known, head.project], [*live, place.where], trigger_mode="once", **shared.LIGHT)
     place.kind.input(choose_place, place.kind, [place.processes, place.address, place.gpu], **shared.LIGHT)
     place.keep.click(keep_place, place.choice, place.outputs, **shared.ACT)

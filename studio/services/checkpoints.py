@@ -49,7 +49,17 @@ def in_use(ws: Workspace) -> CheckpointView:
     """The checkpoint that answers now."""
     with ws.read() as session:
         used = in_use_id(session)
-        return _view(ws, session, _checkpoint(session, used), used)
+        return _view(ws, session, get(session, used), used)
+
+
+def view(ws: Workspace, checkpoint_id: int) -> CheckpointView:
+    """One checkpoint.
+
+    Raises:
+        StudioError: no such checkpoint.
+    """
+    with ws.read() as session:
+        return _view(ws, session, get(session, checkpoint_id), in_use_id(session))
 
 
 def model_card(ws: Workspace, checkpoint_id: int) -> str:
@@ -59,7 +69,7 @@ def model_card(ws: Workspace, checkpoint_id: int) -> str:
         StudioError: no such checkpoint.
     """
     with ws.read() as session:
-        card = folder(ws, _checkpoint(session, checkpoint_id)) / "MODEL_CARD.md"
+        card = folder(ws, get(session, checkpoint_id)) / "MODEL_CARD.md"
     return card.read_text(encoding="utf-8") if card.is_file() else ""
 
 
@@ -100,16 +110,21 @@ def require_whole(ws: Workspace, checkpoint: Checkpoint) -> Path:
     return found
 
 
+def get(session: Session, checkpoint_id: int) -> Checkpoint:
+    """The row of a checkpoint.
+
+    Raises:
+        StudioError: no such checkpoint.
+    """
+    checkpoint = session.get(Checkpoint, checkpoint_id)
+    if checkpoint is None or checkpoint.deleted is not None:
+        raise StudioError("This checkpoint does not exist any more: choose another one.")
+    return checkpoint
+
+
 def in_use_id(session: Session) -> int:
     """The id of the checkpoint that answers now."""
     return int(settings.get(session, settings.CHECKPOINT_IN_USE))
-
-
-def _checkpoint(session: Session, checkpoint_id: int) -> Checkpoint:
-    checkpoint = session.get(Checkpoint, checkpoint_id)
-    if checkpoint is None:
-        raise StudioError("This checkpoint does not exist any more: choose another one.")
-    return checkpoint
 
 
 def _view(ws: Workspace, session: Session, checkpoint: Checkpoint, used: int) -> CheckpointView:

@@ -29,7 +29,7 @@ POSITIONS, CORE_SPEED, GPU_SPEED = 300, 1e11, 5e13
 BATCH = 16  # rows of a step where a recipe does not say
 
 
-def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float | None:
+def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> float | None:
     """How long training with a complete recipe will take, without scoring; ``None`` where no earlier run did such work on this
     machine.
 
@@ -42,7 +42,7 @@ def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float
     backend = placement.default_backend(ws)
     with ws.read() as session:
         known = _seconds_per_row(ws, session)
-        models = _models(_folder(ws, session, base_checkpoint_id))
+        models = _models(toml, _folder(ws, session, base_checkpoint_id))
     total = 0.0
     for stage in tomllib.loads(toml)["stages"]:
         each = known.get(_work(stage, models, backend))
@@ -52,7 +52,7 @@ def measured_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float
     return total
 
 
-def guessed_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float:
+def guessed_seconds(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> float:
     """How long it may take on a machine that nothing is known of: by the size of the models, and of an ordinary processor or GPU.
 
     Seconds, as `memory`.
@@ -67,24 +67,26 @@ def guessed_seconds(ws: Workspace, toml: str, base_checkpoint_id: int) -> float:
     return rows * POSITIONS * 6 * _planned(ws, toml, base_checkpoint_id).parameters / speed
 
 
-def seconds_per_turn(ws: Workspace, checkpoint_id: int) -> float | None:
+def seconds_per_turn(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> float | None:
     """See `scoring_seconds`; ``None`` too where there is no such checkpoint."""
     with ws.read() as session:
-        checkpoint = session.get(Checkpoint, checkpoint_id)
-        return scoring_seconds(ws, session, checkpoint) if checkpoint is not None else None
+        base = session.get(Checkpoint, base_checkpoint_id) if base_checkpoint_id is not None else None
+        return scoring_seconds(ws, session, toml, base) if base is not None or base_checkpoint_id is None else None
 
 
-def scoring_seconds(ws: Workspace, session: Session, checkpoint: Checkpoint) -> float | None:
-    """How long scoring takes for a turn, by the newest one of a checkpoint with the same base models; ``None`` without."""
-    models = _models(checkpoints.folder(ws, checkpoint))
+def scoring_seconds(ws: Workspace, session: Session, toml: str, base: Checkpoint | None) -> float | None:
+    """How long scoring takes for a turn, by the newest one of a checkpoint with the same base models as what is started from: a
+    checkpoint, or a complete recipe's own. ``None`` without.
+    """
+    models = _models(toml, checkpoints.folder(ws, base) if base is not None else None)
     for scored, evaluation in checkpoint_rows.newest_evaluations(session, SCORINGS):
         seconds, turns = (evaluation.scores.get(key) for key in ("compute_seconds", "user_turns"))
-        if seconds and turns and _models(checkpoints.folder(ws, scored)) == models:
+        if seconds and turns and _models("", checkpoints.folder(ws, scored)) == models:
             return float(seconds / turns)
     return None
 
 
-def memory(ws: Workspace, toml: str, base_checkpoint_id: int) -> str:
+def memory(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> str:
     """What the plan says of memory, in one sentence. Seconds: the model is built without weights.
 
     Raises:
@@ -104,7 +106,7 @@ class _Plan(NamedTuple):
     parameters: int
 
 
-def _planned(ws: Workspace, toml: str, base_checkpoint_id: int) -> _Plan:
+def _planned(ws: Workspace, toml: str, base_checkpoint_id: int | None) -> _Plan:
     with ws.read() as session:
         folder = _folder(ws, session, base_checkpoint_id)
     content = tomllib.loads(toml)
@@ -114,7 +116,7 @@ def _planned(ws: Workspace, toml: str, base_checkpoint_id: int) -> _Plan:
 
 
 @lru_cache(maxsize=32)
-def _plan(recipe: str, base: Path) -> _Plan:
+def _plan(recipe: str, base: Path | None) -> _Plan:
     import torch
 
     from engine.base_models import BaseModelError
@@ -129,24 +131,24 @@ def _plan(recipe: str, base: Path) -> _Plan:
     return _Plan(most, plan.card, torch.cuda.is_available(), sum(plan.parameters.values()))
 
 
-def _folder(ws: Workspace, session: Session, checkpoint_id: int) -> Path:
-    base = session.get(Checkpoint, checkpoint_id)
-    if base is None:
-        raise StudioError("This checkpoint does not exist any more: choose another one.")
-    return checkpoints.folder(ws, base)
+def _folder(ws: Workspace, session: Session, checkpoint_id: int | None) -> Path | None:
+    if checkpoint_id is None:
+        return None
+    return checkpoints.folder(ws, checkpoints.get(session, checkpoint_id))
 
 
 def _seconds_per_row(ws: Workspace, session: Session) -> dict[tuple[Any, ...], float]:
     found: dict[tuple[Any, ...], float] = {}
     for job in jobs.load_many(session, None, RUNS, JobKind.TRAIN):
-        if job.base is None or job.host != gethostname():
+        if job.host != gethostname():
             continue
         folder = ws.path(job.folder)
         try:
-            stages = {stage["name"]: stage for stage in tomllib.loads((folder / RECIPE).read_text("utf-8"))["stages"]}
+            toml = (folder / RECIPE).read_text("utf-8")
         except OSError:  # of an older version
             continue
-        models = _models(checkpoints.folder(ws, job.base))
+        stages = {stage["name"]: stage for stage in tomllib.loads(toml)["stages"]}
+        models = _models(toml, checkpoints.folder(ws, job.base) if job.base is not None else None)
         seconds: dict[str, list[float]] = {}
         points, beside = runs.read_metrics(folder, 0, POINTS), runs.seconds_beside(folder)
         for point in points:
@@ -163,10 +165,11 @@ def _work(stage: dict[str, Any], models: tuple[Any, ...], backend: str) -> tuple
     return (*models, backend, *sorted(stage["tasks"]), stage.get("ce_weight", 1.0) > 0)
 
 
-def _models(checkpoint: Path) -> tuple[Any, ...]:
-    """Encoder and LLM of a checkpoint, by name; nothing where it does not say."""
+def _models(toml: str, checkpoint: Path | None) -> tuple[Any, ...]:
+    """Encoder and LLM by name, of the checkpoint that is started from, else of the recipe; nothing where it does not say."""
     try:
-        model = json.loads((checkpoint / "checkpoint.json").read_text(encoding="utf-8"))["model"]
+        said = tomllib.loads(toml) if checkpoint is None else json.loads((checkpoint / "checkpoint.json").read_text("utf-8"))
+        model = said["model"]
     except (OSError, ValueError, KeyError):
         return ()
     return model.get("encoder"), model.get("llm")

@@ -64,7 +64,7 @@ class RunOutcome:
 
     job_id: int
     checkpoint: str
-    base: str
+    base: str | None
     turns: int
     words: int
     slots: tuple[SlotOutcome, ...]
@@ -149,7 +149,7 @@ def _values(kind: RevisionKind, label: Any) -> dict[str, str]:
 
 
 def _outcome(ws: Workspace, job: Job, parts: Sequence[tuple[Revision, Revision]]) -> RunOutcome:
-    assert job.base is not None and job.checkpoint is not None  # a training that finished has both
+    assert job.checkpoint is not None  # a training that finished has one
     learnt = {
         (used.turn_id, what)
         for used, mine in parts
@@ -160,13 +160,17 @@ def _outcome(ws: Workspace, job: Job, parts: Sequence[tuple[Revision, Revision]]
     words, problem = corrected.pop(WORDS, 0), ""
     fixed: Counter[str] = Counter()
     broken: Counter[str] = Counter()
-    try:
-        fixed, broken = comparison.fixed_and_broken(ws, job.base.id, job.checkpoint.id)
-    except StudioError:
-        problem = "nothing was held out that both could be scored on"
+    if job.base is None:
+        problem = "it started from no checkpoint to compare it with"
+    else:
+        try:
+            fixed, broken = comparison.fixed_and_broken(ws, job.base.id, job.checkpoint.id)
+        except StudioError:
+            problem = "nothing was held out that both could be scored on"
     slots = tuple(SlotOutcome(slot, n, fixed[_scored(slot)], broken[_scored(slot)]) for slot, n in corrected.most_common())
     turns = len({used.turn_id for used, _ in parts})
-    return RunOutcome(job.id, job.checkpoint.name, job.base.name, turns, words, slots, fixed.total(), broken.total(), problem)
+    base = job.base.name if job.base is not None else None
+    return RunOutcome(job.id, job.checkpoint.name, base, turns, words, slots, fixed.total(), broken.total(), problem)
 
 
 def _scored(slot: str) -> str:

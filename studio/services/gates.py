@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,6 +18,11 @@ UNJUDGED = (
     "The gate has nothing to judge by: this checkpoint and the one in use were not scored on the same held-out dialogues. "
     "Hold out some corrected dialogues and score it on them."
 )
+UNMEASURED = (
+    "The gate has nothing to judge by: the held-out dialogues that both checkpoints were scored on have no labels for what its "
+    "rules ask. Correct words and states of held-out dialogues, or change the rules."
+)
+NO_RULES = "The gate has no rules: every checkpoint passes."
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,12 @@ class Rules:
 
 @dataclass(frozen=True)
 class Finding:
-    """One rule's answer: ``change`` in points (below 0 is worse, whatever the score), the ``limit``, whether that passes."""
+    """One rule's answer: ``change`` in points (below 0 is worse, whatever the score), the ``limit``, whether that passes.
 
+    ``project`` is the name of the project whose held-out dialogues were scored, empty where it is not known.
+    """
+
+    project: str
     rule: str
     before: float
     after: float
@@ -43,37 +53,51 @@ class Finding:
     passed: bool
 
     @property
+    def title(self) -> str:
+        """What was judged, where."""
+        return f"{self.rule} on {self.project}" if self.project else self.rule
+
+    @property
     def sentence(self) -> str:
         """The finding for people."""
         how = "better" if self.change > 0 else "worse" if self.change < 0 else "the same"
         points = f"{abs(self.change):.1f} points {how}" if self.change else how
         allowed = f"may be {self.limit:.1f} points worse" if self.limit else "may not be worse"
-        return f"{self.rule}: {self.before:.1f} % → {self.after:.1f} %, {points}; {allowed}"
+        return f"{self.title}: {self.before:.1f} % → {self.after:.1f} %, {points}; {allowed}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a checkpoint against the one in use; without findings it could not judge."""
+    """What the gate says of a checkpoint against the one in use, whose id ``against`` is; ``problem`` is why it could not judge,
+    if so.
+    """
 
-    findings: tuple[Finding, ...]
+    against: int
+    findings: tuple[Finding, ...] = ()
+    problem: str | None = None
 
     @property
     def judged(self) -> bool:
         """Whether there was anything to judge by."""
-        return bool(self.findings)
+        return self.problem is None
 
     @property
     def passed(self) -> bool:
-        """Whether every rule is kept; no verdict is no pass."""
+        """Whether every rule is kept on every project; no verdict is no pass."""
         return self.judged and all(finding.passed for finding in self.findings)
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        if not self.judged:
-            return UNJUDGED
+        if self.problem is not None:
+            return self.problem
+        if not self.findings:
+            return NO_RULES
         broken = [finding.sentence for finding in self.findings if not finding.passed]
-        return f"Refused by the gate: {'; '.join(broken)}." if broken else "Passes the gate."
+        if broken:
+            return f"Refused by the gate: {'; '.join(broken)}."
+        projects = dict.fromkeys(finding.project for finding in self.findings if finding.project)
+        return f"Passes the gate on {', '.join(projects)}." if projects else "Passes the gate."
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as it is kept."""
@@ -103,31 +127,32 @@ def set_rules(ws: Workspace, wanted: Rules) -> Rules:
 
 
 def verdict(ws: Workspace, checkpoint_id: int) -> Verdict:
-    """Judge a checkpoint against the one in use, on the newest held-out dialogues that both were scored on."""
+    """Judge a checkpoint against the one in use: of each project, on the newest held-out dialogues that both were scored on."""
     kept = rules(ws)
     with ws.read() as session:
-        return _verdict(session, kept, checkpoints.in_use_id(session), checkpoint_id)
+        return judge(session, kept, checkpoints.in_use_id(session), checkpoint_id)
 
 
-def judge(kept: Rules, before: dict[str, Any], after: dict[str, Any]) -> Verdict:
-    """Hold two objects that ``engine evaluate`` printed against the rules. What was not measured is not judged."""
-    found: list[Finding | None] = [
-        _finding("Joint goal accuracy", before.get("jga"), after.get("jga"), kept.jga_loss),
-        _finding("Word error rate", before.get("wer"), after.get("wer"), kept.wer_rise, falling=True),
+def judge(session: Session, kept: Rules, used_id: int, checkpoint_id: int) -> Verdict:
+    """Hold what ``engine evaluate`` printed for two checkpoints against the rules. What was not measured is not judged."""
+    if kept == Rules(None, None, None):
+        return Verdict(used_id)
+    both = checkpoint_rows.common_by_project(session, used_id, checkpoint_id)
+    if not both:
+        return Verdict(used_id, problem=UNJUDGED)
+    found = [finding for name, before, after in both for finding in _findings(kept, name, before.scores, after.scores)]
+    return Verdict(used_id, tuple(found)) if found else Verdict(used_id, problem=UNMEASURED)
+
+
+def _findings(kept: Rules, project: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Finding]:
+    asked = [
+        ("Joint goal accuracy", before.get("jga"), after.get("jga"), kept.jga_loss, 1),
+        ("Word error rate", before.get("wer"), after.get("wer"), kept.wer_rise, -1),
     ]
     old, new = before.get("per_slot", {}), after.get("per_slot", {})
     for slot in sorted(old.keys() & new.keys()):
-        found.append(_finding(f"F1 of {slot}", old[slot].get("slot_f1"), new[slot].get("slot_f1"), kept.slot_loss))
-    return Verdict(tuple(finding for finding in found if finding is not None))
-
-
-def _verdict(session: Session, kept: Rules, used_id: int, checkpoint_id: int) -> Verdict:
-    both = checkpoint_rows.common(session, used_id, checkpoint_id)
-    return judge(kept, both[0].scores, both[1].scores) if both is not None else Verdict(())
-
-
-def _finding(rule: str, before: float | None, after: float | None, limit: float | None, falling: bool = False) -> Finding | None:
-    if before is None or after is None or limit is None:
-        return None
-    change = before - after if falling else after - before
-    return Finding(rule, before, after, change, limit, change >= -limit - 1e-9)
+        asked.append((f"F1 of {slot}", old[slot].get("slot_f1"), new[slot].get("slot_f1"), kept.slot_loss, 1))
+    for rule, was, now, limit, better in asked:
+        if was is not None and now is not None and limit is not None:
+            change = (now - was) * better
+            yield Finding(project, rule, was, now, change, limit, change >= -limit - 1e-9)

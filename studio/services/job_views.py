@@ -17,7 +17,7 @@ from engine.dialogue import ManifestError, read_manifest
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
 from studio.services import checkpoints, estimates, room, runs
-from studio.services.provenance import RECIPE
+from studio.services.provenance import RECIPE, recipe_text
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
 from studio.services.snapshots import HELD_OUT
@@ -33,13 +33,13 @@ class JobView:
 
     ``step`` of ``total_steps`` counts what ``unit`` names: also of a training that is being scored, whose turns they are then.
     ``waits_for`` says what keeps a queued job from running. ``recipe``, ``stage`` (of the recipe), ``loss`` and the like are a
-    training's; ``base_checkpoint`` is where it starts, or what is scored. ``error`` is the sentence on what went wrong, and
-    ``failure`` its kind.
+    training's; ``base_checkpoint`` is where it starts (``None``: from the base models alone), or what is scored. ``error`` is the
+    sentence on what went wrong, and ``failure`` its kind.
 
-    ``eta_seconds`` is the time to the end of what is counted, and ``then`` says in words what comes on top.
-    ``kept`` are the checkpoints that a training left on its way, by name with their ids.
-    ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued. ``gate`` is what the gate said when
-    the checkpoint was to be put in use, ``None`` where it was not asked.
+    ``checkpoint_id`` is ``None`` where the checkpoint was deleted. ``kept`` are the checkpoints that a training left on its way
+    and that were not deleted, by name with their ids. ``eta_seconds`` is the time to the end of what is counted, and ``then``
+    says in words what comes on top. ``queue_position`` is 1 for the next to start and ``None`` for a job that is not queued.
+    ``gate`` is what the gate said when the checkpoint was to be put in use, ``None`` where it was not asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
     """
@@ -120,16 +120,22 @@ class JobLine:
     created: datetime
 
 
-def job_lines(ws: Workspace, project_id: int | None = None, limit: int = 50) -> list[JobLine]:
-    """Jobs, newest first, after ``look_after``."""
+def job_lines(
+    ws: Workspace, project_id: int | None = None, wanted: int | None = None, limit: int = 50
+) -> tuple[list[JobLine], int | None]:
+    """Jobs, newest first, after ``look_after``; an older one that is ``wanted`` comes last. And the one to show: that, else the
+    newest.
+    """
     look_after(ws)
     with ws.read() as session:
-        return [
-            JobLine(
-                job.id, cast(Status, str(job.status)), _title(job), job.checkpoint.name if job.checkpoint else None, job.created
-            )
-            for job in jobs.load_many(session, project_id, limit)
-        ]
+        found = list(jobs.load_many(session, project_id, limit))
+        asked = session.get(Job, wanted) if wanted is not None else None
+        if asked is not None and (asked.deleted is not None or project_id not in (None, asked.project_id)):
+            asked = None
+        if asked is not None and asked not in found:
+            found.append(asked)
+        lines = [JobLine(job.id, cast(Status, str(job.status)), _title(job), _made(job), job.created) for job in found]
+    return lines, asked.id if asked is not None else next((line.id for line in lines), None)
 
 
 def list_jobs(ws: Workspace, project_id: int | None = None, limit: int = 50, kind: Kind | None = None) -> list[JobView]:
@@ -177,7 +183,7 @@ def roughly(seconds: float) -> str:
 
 def find_job(session: Session, job_id: int) -> Job:
     job = session.get(Job, job_id)
-    if job is None:
+    if job is None or job.deleted is not None:
         raise StudioError(f"There is no job {job_id}: choose one of the list.")
     return job
 
@@ -197,9 +203,9 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         recipe=job.recipe,
         overrides=tuple(job.overrides),
         base_checkpoint=job.base.name if job.base is not None else None,
-        checkpoint=job.checkpoint.name if job.checkpoint else None,
-        checkpoint_id=job.checkpoint_id,
-        kept={left.name: left.id for left in job.kept},
+        checkpoint=_made(job),
+        checkpoint_id=job.checkpoint_id if job.checkpoint is not None and job.checkpoint.deleted is None else None,
+        kept={left.name: left.id for left in job.kept if left.deleted is None},
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),
@@ -227,12 +233,13 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
 def _then(ws: Workspace, session: Session, job: Job) -> str:
     """That a training that runs will be scored, and how long that takes where earlier scorings tell."""
     snapshot = job.snapshot
-    if job.status != JobStatus.RUNNING or job.base is None or snapshot is None or snapshot.held_out_sha256 is None:
+    if job.status != JobStatus.RUNNING or snapshot is None or snapshot.held_out_sha256 is None:
         return ""
-    each, turns = estimates.scoring_seconds(ws, session, job.base), _turns_to_score(ws.path(job.folder) / HELD_OUT)
+    folder = ws.path(job.folder)
+    each, turns = estimates.scoring_seconds(ws, session, recipe_text(folder), job.base), _turns_to_score(folder / HELD_OUT)
     if not (each and turns):
         return ", then scoring"
-    before = {job.base.id, checkpoints.in_use_id(session)}
+    before = {checkpoints.in_use_id(session)} | ({job.base.id} if job.base is not None else set())
     known = sum(checkpoint_rows.scores(session, id_, snapshot.held_out_sha256) is not None for id_ in before)
     return f", then scoring for about {roughly(each * turns * (len(before) - known + 1))}"
 
@@ -254,11 +261,18 @@ def _waits_for(ws: Workspace, session: Session, job: Job) -> str | None:
     return room.lacks(ws, session)
 
 
+def _made(job: Job) -> str | None:
+    """The checkpoint that came of it, by name."""
+    if job.checkpoint is None:
+        return None
+    return f"{job.checkpoint.name} (deleted)" if job.checkpoint.deleted is not None else job.checkpoint.name
+
+
 def _title(job: Job) -> str:
     base, chosen = job.base.name if job.base is not None else "", job.options.get("dialogues")
     match job.kind:
         case JobKind.TRAIN:
-            return f"{job.recipe} from {base}"
+            return f"{job.recipe} from {base or 'the base models'}"
         case JobKind.EVALUATE:
             return f"score {base}"
         case JobKind.PREDICT:

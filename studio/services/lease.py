@@ -30,6 +30,10 @@ POLL_SECONDS = 0.5
 WhileTraining = Literal["cpu", "wait"]
 
 
+class GpuTakenError(StudioError):
+    """A job has the GPU, and the live model is set to wait for it."""
+
+
 def holder(ws: Workspace) -> str | None:
     """Who has the GPU of this machine, in words; ``None``: nobody."""
     with ws.read() as session:
@@ -74,14 +78,14 @@ def device_for_live(ws: Workspace, give_up: Callable[[], None]) -> str:
     ``give_up`` is called from another thread when a job wants the GPU: it has to take the model off it.
 
     Raises:
-        StudioError: a job has the GPU, and the live model is set to wait for it.
+        GpuTakenError: a job has the GPU, and the live model is set to wait for it.
     """
     if not has_gpu() or take(ws, LIVE):
         if has_gpu():
             _watch(ws, give_up)
         return "auto"
     if while_training(ws) == "wait":
-        raise StudioError(
+        raise GpuTakenError(
             f"The GPU is taken by {holder(ws) or 'a job'}: ask again when it is done, or let the model use the CPU."
         )
     return "cpu"

@@ -9,12 +9,19 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Promotion, PromotionKind
+from db.models import Promotion, PromotionKind
 from db.repositories import promotions, settings
 from studio.errors import StudioError
 from studio.services import checkpoints, gates, people, trackers
 from studio.services.gates import Verdict
 from studio.workspace import Workspace
+
+
+class SwitchedError(StudioError):
+    """Another checkpoint is in use than the one that was judged against or to be left."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody else just changed the checkpoint in use: look again.")
 
 
 @dataclass(frozen=True)
@@ -32,14 +39,14 @@ class PromotionView:
 
 
 def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "", *, from_shell: bool = False) -> PromotionView:
-    """Put a checkpoint in use; the next turn is answered by it. Its tracker is loaded beside the old one before the switch.
+    """Put a checkpoint in use; the next turn is answered by it. Its tracker is loaded before the switch.
 
     It takes a trainer; going over the gate's verdict takes an admin and a ``reason``. ``from_shell``: whoever has the machine's
-    shell may do everything, and needs no login.
+    shell may do everything, and needs no login; nothing is loaded there, for it is the studio that answers, and it follows.
 
     Raises:
-        StudioError: the author may not, no such checkpoint, files of it are missing, it is in use, it cannot be loaded, or the
-            gate refuses it and no reason is given.
+        StudioError: the author may not, no such checkpoint, files of it are missing, it is in use, it cannot be loaded, the
+            gate refuses it and no reason is given, or what was in use was changed meanwhile.
     """
     if not from_shell:
         people.require(ws, author, "trainer")
@@ -49,22 +56,29 @@ def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "", *,
         raise StudioError(f"{said.sentence} An admin may put it in use all the same, with a reason.")
     if not said.passed and not from_shell:
         people.require(ws, author, "admin")
-    trackers.prepare(checkpoint_id, found)
+    if not from_shell:
+        trackers.prepare(ws, checkpoint_id, found)
     return _switch(ws, checkpoint_id, author, said, reason)
 
 
 def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
-    """Put a run's checkpoint in use if the gate lets it pass; what the gate says.
+    """Put a run's checkpoint in use if the gate lets it pass; what came of it, in a sentence. Somebody may have been quicker.
 
     Nothing is loaded: it is another process that answers, and it follows.
 
     Raises:
         StudioError: files of the checkpoint are missing.
     """
-    _usable(ws, checkpoint_id)
+    with ws.read() as session:
+        checkpoints.require_whole(ws, checkpoints.get(session, checkpoint_id))
     said = gates.verdict(ws, checkpoint_id)
+    if said.against == checkpoint_id:
+        return "It was put in use while it was scored."
     if said.passed:
-        _switch(ws, checkpoint_id, author, said)
+        try:
+            _switch(ws, checkpoint_id, author, said)
+        except SwitchedError as error:
+            return str(error)
     return said.sentence
 
 
@@ -88,11 +102,13 @@ def rollback(ws: Workspace, author: str, *, from_shell: bool = False) -> Promoti
         if last is None:
             raise StudioError("There is nothing to go back to: no checkpoint was put in use since the first one.")
         target = last.from_id
-    trackers.prepare(target, _usable(ws, target))
+    found = _usable(ws, target)
+    if not from_shell:
+        trackers.prepare(ws, target, found)
     with ws.write() as session:
         again = promotions.standing(session)
         if again is None or again.id != last.id:
-            raise StudioError("Somebody else just changed the checkpoint in use: look again.")
+            raise SwitchedError
         return _record(session, PromotionKind.ROLLBACK, target, author, None, "")
 
 
@@ -105,9 +121,7 @@ def history(ws: Workspace) -> list[PromotionView]:
 def _usable(ws: Workspace, checkpoint_id: int) -> Path:
     """The folder of a checkpoint that may be put in use."""
     with ws.read() as session:
-        checkpoint = session.get(Checkpoint, checkpoint_id)
-        if checkpoint is None:
-            raise StudioError("This checkpoint does not exist any more: choose another one.")
+        checkpoint = checkpoints.get(session, checkpoint_id)
         if checkpoints.in_use_id(session) == checkpoint_id:
             raise StudioError(f"{checkpoint.name} is in use already.")
         return checkpoints.require_whole(ws, checkpoint)
@@ -115,6 +129,9 @@ def _usable(ws: Workspace, checkpoint_id: int) -> Path:
 
 def _switch(ws: Workspace, checkpoint_id: int, author: str, said: Verdict, reason: str = "") -> PromotionView:
     with ws.write() as session:
+        if checkpoints.in_use_id(session) != said.against:
+            raise SwitchedError
+        checkpoints.get(session, checkpoint_id)  # it may have been deleted while it was loaded
         return _record(session, PromotionKind.PROMOTE, checkpoint_id, author, said, reason)
 
 

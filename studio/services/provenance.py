@@ -33,7 +33,7 @@ def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], reci
     """Write the files above into the job's folder and give the snapshot its ``provenance``.
 
     Args:
-        base: what `describe_checkpoint` says of the checkpoint the run starts from.
+        base: what `describe_checkpoint` says of the checkpoint the run starts from, nothing where it starts from none.
         recipe: the complete recipe's text.
         sounds: under ``train`` and ``held_out`` the hashes of the recordings.
     """
@@ -74,6 +74,11 @@ def change(folder: Path, job: Job, recipe: str, overrides: list[str], step: int)
 def save(folder: Path, snapshot: Snapshot) -> None:
     """Write a snapshot's ``provenance`` into its job's folder."""
     (folder / PROVENANCE).write_text(json.dumps(snapshot.provenance, indent=1), encoding="utf-8")
+
+
+def recipe_text(folder: Path) -> str:
+    """A job's recipe, complete; empty of a job of an older version."""
+    return (folder / RECIPE).read_text(encoding="utf-8") if (folder / RECIPE).is_file() else ""
 
 
 def recipe_arguments(folder: Path, job: Job) -> list[str]:

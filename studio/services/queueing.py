@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Job, JobKind, Project
+from db.models import Job, JobKind, Project
 from db.repositories import dialogues
 from studio.errors import StudioError
 from studio.services import checkpoints
@@ -33,9 +33,7 @@ def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int) -> JobV
     """
 
     def freeze(session: Session, job: Job) -> None:
-        job.base = session.get(Checkpoint, checkpoint_id)
-        if job.base is None:
-            raise StudioError("This checkpoint does not exist any more: choose another one.")
+        job.base = checkpoints.get(session, checkpoint_id)
         checkpoints.require_whole(ws, job.base)
         freeze_held_out(ws, session, job)
 

@@ -101,22 +101,27 @@ def less_memory(file: Path) -> list[str]:
     return [*halved, "model.activation_checkpointing=true"]
 
 
-def on_base(toml: str, base: Path) -> Recipe:
-    """A complete recipe with the model and prompts of the checkpoint in ``base``.
+def on_base(toml: str, base: Path | None) -> Recipe:
+    """A complete recipe with the model and prompts of the checkpoint in ``base``; with ``None`` it builds its own.
 
     Raises:
-        StudioError: it is made for another model, or the checkpoint cannot be read.
+        StudioError: it is made for another model or needs a checkpoint, or the checkpoint cannot be read.
     """
     from engine.checkpoints import CheckpointError, read_info
     from engine.config import RecipeError, parse_recipe
     from engine.training.checks import with_base
 
     try:
-        recipe, info = parse_recipe(tomlkit.parse(toml).unwrap()), read_info(base)
+        recipe = parse_recipe(tomlkit.parse(toml).unwrap())
+        if base is None and recipe.needs_base:
+            raise StudioError(f"Recipe {recipe.name} goes on from a checkpoint: choose the one to start from.")
+        if base is None:
+            return recipe
+        info = read_info(base)
         if not recipe.needs_base and (others := list(_other_parts(recipe.model, info.model))):
             raise StudioError(
                 f"Recipe {recipe.name} is not for the checkpoint it is to start from: it says {'; '.join(others)}; choose a "
-                "checkpoint that was trained with such parts, or a recipe that takes any, such as adapt."
+                "checkpoint with such parts, the base models alone, or a recipe that takes any checkpoint, such as adapt."
             )
         return with_base(recipe, info)
     except (RecipeError, CheckpointError) as error:

@@ -11,6 +11,7 @@ from typing import Any
 from db.models import Job, JobKind, Snapshot, SnapshotRevision
 from db.repositories import checkpoints as checkpoint_rows
 from engine.dialogue import read_manifest
+from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints, curves, provenance
 from studio.services.job_views import JobView, find_job, job_view
@@ -29,20 +30,23 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
     """Queue a finished job once more: same snapshot, recipe and base. Its checkpoint is not put in use.
 
     Raises:
-        StudioError: no such job, it has not finished or is of an older version, or something it was made of is not what it
-            was.
+        StudioError: no such job, it has not finished or is of an older version, something it was made of is not what it was, or
+            its backend cannot be had.
     """
     with ws.read() as session:
         job = find_job(session, job_id)
         known = job.snapshot.provenance if job.snapshot is not None else None
         if job.kind != JobKind.TRAIN:
             raise StudioError(f"Job {job_id} trained nothing: only a training is run again to compare what comes out.")
-        if job.checkpoint is None or job.snapshot is None or job.base is None or known is None:
+        if job.checkpoint is None or job.snapshot is None or known is None:
             raise StudioError(f"Job {job_id} cannot be run again: it has not finished, or an older version did not note enough.")
-        base = checkpoints.folder(ws, job.base)
+        if job.checkpoint.deleted is not None:
+            raise StudioError(f"Job {job_id} cannot be run again to compare: {job.checkpoint.name} was deleted.")
+        base = checkpoints.folder(ws, job.base) if job.base is not None else None
         source = ws.path(job.snapshot.path).parents[1]
         _check(source, job.snapshot, known, base, job_id)
-        snapshot_id = job.snapshot.id
+        snapshot_id, backend = job.snapshot.id, job.backend
+    backends.named(backend).check()
     with ws.write() as session:
         job = find_job(session, job_id)
         again = Job(
@@ -50,7 +54,7 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
             base=job.base,
             recipe=job.recipe,
             overrides=job.overrides,
-            backend=job.backend,
+            backend=backend,
             use_when_finished=False,
         )
         session.add(again)
@@ -75,8 +79,8 @@ def judge(ws: Workspace, job_id: int) -> None:
         now = job.snapshot.provenance if job.snapshot is not None else None
         if now is None or "rerun_of" not in now or job.snapshot is None or job.checkpoint is None:
             return
-        first = find_job(session, now["rerun_of"])
-        if first.checkpoint is None or first.snapshot is None:
+        first = session.get_one(Job, now["rerun_of"])
+        if first.checkpoint is None or first.checkpoint.deleted is not None or first.snapshot is None:
             return
         held_out = job.snapshot.held_out_sha256
         scores = [
@@ -99,7 +103,7 @@ def judge(ws: Workspace, job_id: int) -> None:
     (folders[1] / REPRODUCTION).write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
-def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path, job_id: int) -> None:
+def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path | None, job_id: int) -> None:
     """Refuse to run what would be another run."""
     parts = [(source / TRAIN, snapshot.sha256), (source / "held_out" / "manifest.jsonl", snapshot.held_out_sha256)]
     whole = all(digest is None or (file.is_file() and sha256(file) == digest) for file, digest in parts)
@@ -109,7 +113,7 @@ def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path, 
     whole = whole and all(file.is_file() and sound_hash(file) == file.stem for file in heard)
     if not whole:
         raise StudioError(f"Job {job_id} cannot be run again: its snapshot in {source} was changed or is not complete.")
-    if weights_hash(base) != known["base"]["sha256"]:
+    if base is not None and weights_hash(base) != known["base"]["sha256"]:
         raise StudioError(f"Job {job_id} cannot be run again: its base checkpoint {known['base']['name']} is not what it was.")
 
 

@@ -80,7 +80,7 @@ def freeze(
 
     Args:
         recipe: the complete recipe's text.
-        base: what `provenance.describe_checkpoint` says of the job's base.
+        base: what `provenance.describe_checkpoint` says of the job's base, nothing where it has none.
         evaluates: the recipe measures itself on dialogues of the split ``dev``: they are taken too.
         states: a stage needs states.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from contextlib import suppress
@@ -26,7 +27,7 @@ class Loaded(NamedTuple):
 
 
 # What a process keeps between calls. ``_loading`` lets one load at a time; turns are answered meanwhile.
-computing = threading.Lock()  # held by whoever asks a tracker: turns side by side on one machine are both slower
+computing = threading.RLock()  # held by whoever asks a tracker: turns side by side on one machine are both slower
 _loading = threading.Lock()
 _answering: Loaded | None = None
 _next: Loaded | None = None
@@ -47,23 +48,23 @@ def answering(ws: Workspace) -> Loaded:
     while (current := _answering) is None or current.checkpoint_id != wanted.id:  # which `keep_ready` may take away
         if current is not None and _following and not _is_ready(wanted.id) and wanted.id != _failed:
             break
-        prepare(wanted.id, wanted.path)
+        _prepare(wanted.id, wanted.path)
         with _loading:
             if _next is not None and _next.checkpoint_id == wanted.id:
                 _answering, _next = _next, None
     return current
 
 
-def prepare(checkpoint_id: int, folder: Path) -> None:
-    """Load a checkpoint beside the one that answers: once it is put in use, the next turn does not wait.
+def prepare(ws: Workspace, checkpoint_id: int, folder: Path) -> None:
+    """Load a checkpoint: once it is put in use, the next turn does not wait. Nothing is loaded while the live model is to wait
+    for the GPU.
 
     Raises:
         StudioError: it cannot be loaded.
     """
-    global _next
-    with _loading:
-        if not _is_ready(checkpoint_id):
-            _next = Loaded(checkpoint_id, _load(folder))
+    with suppress(lease.GpuTakenError):
+        _move(lease.device_for_live(ws, _leave_gpu))
+        _prepare(checkpoint_id, folder)
 
 
 def keep_ready(ws: Workspace) -> None:
@@ -76,10 +77,31 @@ def keep_ready(ws: Workspace) -> None:
             _move(lease.device_for_live(ws, _leave_gpu))
             if wanted.id != _failed:
                 try:
-                    prepare(wanted.id, wanted.path)
+                    _prepare(wanted.id, wanted.path)
                 except StudioError:
                     _failed = wanted.id
         time.sleep(FOLLOW_SECONDS)
+
+
+def _prepare(checkpoint_id: int, folder: Path) -> None:
+    """Load a checkpoint beside the one that answers or, where both do not fit, in its place. If that fails the one in use is
+    loaded again, by whoever needs it first.
+    """
+    global _answering, _next
+    with _loading:
+        if _is_ready(checkpoint_id):
+            return
+        try:
+            _next = Loaded(checkpoint_id, _load(folder))
+            return
+        except StudioError as error:
+            if not _lacks_memory(error) or (_answering is None and _next is None):
+                raise
+    with computing, _loading:  # out of the except clause: the error holds on to what it could load
+        if not _is_ready(checkpoint_id):
+            _answering = _next = None
+            _empty()
+            _next = Loaded(checkpoint_id, _load(folder))
 
 
 def _move(device: str) -> None:
@@ -96,10 +118,22 @@ def _leave_gpu() -> None:
     global _answering, _next
     with computing, _loading:
         if _device != "cpu":
-            import torch
-
             _answering = _next = None
-            torch.cuda.empty_cache()
+            _empty()
+
+
+def _empty() -> None:
+    """Give back the memory of trackers that nobody holds any more."""
+    import torch
+
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def _lacks_memory(error: StudioError) -> bool:
+    from engine.failures import kind_of
+
+    return kind_of(error) in ("gpu memory", "memory")
 
 
 def _is_ready(checkpoint_id: int) -> bool:

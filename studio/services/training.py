@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.models import Checkpoint, Job, JobStatus, Project
-from db.repositories import jobs, settings
+from db.models import Job, JobStatus, Project
+from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints, provenance, runs
+from studio.services import checkpoints, placement, provenance, runs
 from studio.services.job_views import JobLine, JobView, find_job, job_lines, job_view, list_jobs, metrics, resumable, trains_on
 from studio.services.recipes import RecipeView, less_memory, on_base, recipe_toml, recipes, resumed_with
 from studio.services.reruns import rerun_job
@@ -47,38 +47,39 @@ __all__ = [
 def start_job(
     ws: Workspace,
     project_id: int,
-    base_checkpoint_id: int,
+    base_checkpoint_id: int | None,
     recipe: str,
     overrides: Sequence[str] = (),
     use_when_finished: bool = True,
     backend: str | None = None,
     stages: Sequence[str] | None = None,
 ) -> JobView:
-    """Freeze the corrections, queue a fine-tune on them and start it if no other job runs.
+    """Freeze the corrections, queue a training on them and start it if no other job runs.
 
-    ``overrides`` are the command line's ``--set`` arguments, such as ``"stage2.steps=20"``; ``stages`` those of the recipe
-    that are run, ``None`` for all it runs. With ``use_when_finished`` the new checkpoint is put in use as soon as it is
-    there, if the gate lets it pass. ``backend`` names where it runs (``studio.backends``); else the workspace's setting does.
+    Without ``base_checkpoint_id`` it starts from the recipe's base models alone. ``overrides`` are the command line's ``--set``
+    arguments, such as ``"stage2.steps=20"``; ``stages`` those of the recipe that are run, ``None`` for all it runs. With
+    ``use_when_finished`` the new checkpoint is put in use as soon as it is there, if the gate lets it pass. ``backend`` names
+    where it runs (``studio.backends``); else the workspace's setting does.
 
     Raises:
-        StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe, checkpoint
-            or backend, a recipe for another model than the checkpoint's or that needs dev dialogues where none is corrected, or
-            the disk is full.
+        StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe or
+            checkpoint, a backend that cannot be had, a recipe for another model than the checkpoint's or that needs dev dialogues
+            where none is corrected, or the disk is full.
     """
     text = recipe_toml(recipe, overrides, stages)
+    backend = backend or placement.default_backend(ws)
+    backends.named(backend).check()
     with ws.read() as session:
-        found = session.get(Checkpoint, base_checkpoint_id)
-        if session.get(Project, project_id) is None or found is None:
-            raise StudioError("The project or the base checkpoint does not exist any more: choose another one.")
-        folder = checkpoints.require_whole(ws, found)
+        if session.get(Project, project_id) is None:
+            raise StudioError("The project does not exist any more: choose another one.")
+        base = checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None
+        folder = checkpoints.require_whole(ws, base) if base is not None else None
     run = on_base(text, folder).stages
-    known = provenance.describe_checkpoint(folder)
+    known = provenance.describe_checkpoint(folder) if folder is not None else {}
     with ws.write() as session:
-        backend = backend or settings.get(session, settings.TRAINING_BACKEND, backends.LOCAL)
-        backends.named(backend)
         job = Job(
             project_id=project_id,
-            base_id=base_checkpoint_id,
+            base=checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None,
             recipe=recipe,
             overrides=list(overrides),
             use_when_finished=use_when_finished,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from engine.checkpoints import DEMO
 from studio.services import corrections, dialogues, projects
 from studio.workspace import open_workspace
 from tests.browser.conftest import SAMPLE, Studio, View
@@ -65,4 +66,22 @@ def test_train_compare_promote_roll_back(
     view.go("models?checkpoint=2")
     turns.get_by_role("link").first.click()
     view.says("correct.title", "Turn 1")
+
+    view.go("models?checkpoint=2")
+    view.element("models.bring_panel").get_by_role("button").first.click()
+    view.field("models.path").fill(str(DEMO))
+    view.element("models.bring").click()
+    view.says("models.notice", "It is here already, as demo.")
+    view.go("models?checkpoint=2")
+    view.element("models.delete").click()
+    view.element("models.delete_yes").click()
+    view.says("models.notice", "its files are gone")
+    assert "run-1" not in view.element("models.table").inner_text()
+    view.go("train?job=1")
+    view.says("train.progress", "run-1 (deleted)")
+    view.element("train.delete").click()
+    view.element("train.delete_no").click()
+    view.element("train.delete").click()
+    view.element("train.delete_yes").click()
+    view.says("train.progress", "No training yet")
     view.clean()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from engine import base_models
 from studio import cli
-from studio.services import corrections, dialogues, projects, queueing
+from studio.services import corrections, dialogues, projects, queueing, training
 from studio.workspace import open_workspace
 
 
@@ -134,5 +134,12 @@ def test_jobs_of_every_kind_are_started_from_the_shell(tmp_path: Path, monkeypat
         ("import", "import sample", "queued", None),
     ]
     refused = call("jobs", "start", "wavlm-large_olmo-1b", *home)
-    assert (refused.exit_code, "choose a checkpoint that was trained with such parts" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "choose a checkpoint with such parts, the base models alone" in refused.stderr) == (2, True)
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    turn = dialogues.add_user_turn(ws, 1, sorted(projects.SAMPLE.rglob("*.flac"))[0])
+    turn = corrections.save_transcript(ws, turn.id, "in the north", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+    alone = json.loads(call("jobs", "start", "demo", "--from-scratch", *home).stdout)
+    assert (alone["title"], alone["base_checkpoint"]) == ("demo from the base models", None)
+    assert "not both" in call("jobs", "start", "demo", "--from-scratch", "--base", "demo", *home).stderr
     assert "no dialogue called 'second'" in call("jobs", "predict", "--dialogue", "second", *home).stderr

@@ -10,25 +10,39 @@ import tomllib
 from collections.abc import Callable
 from itertools import pairwise
 from socket import gethostname
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from db.models import Evaluation, Job, utc_now
+from db.models import Evaluation, Job, JobStatus, utc_now
 from db.repositories import jobs
 from engine.dialogue import Turn, read_manifest
 from studio import cli
 from studio.errors import StudioError
 from studio.jobs import shell, train
 from studio.jobs.shell import Shell
-from studio.services import checkpoints, corrections, dialogues, estimates, provenance, queueing, runs, training, understanding
+from studio.services import (
+    checkpoints,
+    corrections,
+    deleting,
+    dialogues,
+    estimates,
+    projects,
+    provenance,
+    queueing,
+    runs,
+    training,
+    understanding,
+)
 from studio.services.training import JobView
 from studio.workspace import Workspace, open_workspace
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
 BOTH = pytest.mark.databases("sqlite", "postgresql")
+STAGES = ("align", "stage1", "stage2")
 SLOW = {"FAKE_STEP": "0.2"}
 
 
@@ -73,7 +87,7 @@ def test_a_job_ends_with_a_checkpoint_in_use_scored_before_and_after(ws: Workspa
     assert (job.status, job.step, job.total_steps, job.error) == ("finished", 5, 5, None)
     for scores, of in ((job.scores_before, "demo"), (job.scores_after, "checkpoint")):
         assert scores is not None and scores.items() >= {"wer": 10.0, "jga": 50.0, "of": of}.items()
-    assert job.gate == "Passes the gate."
+    assert job.gate == "Passes the gate on Restaurants."
     used = checkpoints.in_use(ws)
     assert (used.name, used.parent, used.job_id) == ("run-1", "demo", job.id)
     assert used.path.is_dir()
@@ -132,10 +146,29 @@ def test_what_is_left_is_known_from_the_pace_since_the_first_of_it(tmp_path, mon
     assert runs.progress(tmp_path) == {"step": 0, "total_steps": 20, "eta_seconds": None}
 
 
+def test_a_recipe_with_stages_of_its_own_starts_from_the_base_models_alone(
+    ws: Workspace, project: int, start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(StudioError, match="Recipe adapt goes on from a checkpoint"):
+        training.start_job(ws, project, None, "adapt")
+    job = wait(ws, training.start_job(ws, project, None, "demo", [f"{stage}.steps=1" for stage in STAGES]).id)
+    assert (job.status, job.title, job.base_checkpoint) == ("finished", "demo from the base models", None)
+    assert job.gate == "Passes the gate on Restaurants.", "the one in use was scored beside it"
+    assert (job.scores_before, job.scores_after and job.scores_after["of"]) == (None, "checkpoint")
+    used = checkpoints.in_use(ws)
+    assert (used.name, used.parent, used.parent_scores) == ("run-1", None, None)
+    assert json.loads((used.path / "checkpoint.json").read_text()) == {}, "of no base"
+    toml = training.recipe_toml("demo", [f"{stage}.steps=2" for stage in STAGES])
+    points = [SimpleNamespace(step=step, stage=stage, seconds=0.5) for step, stage in enumerate(STAGES, start=1)]
+    monkeypatch.setattr(runs, "read_metrics", lambda *_: points)
+    monkeypatch.setattr(runs, "seconds_beside", lambda _: {})
+    assert estimates.measured_seconds(ws, toml, None) == pytest.approx(3.0)
+
+
 def test_a_checkpoint_that_got_worse_is_not_put_in_use(ws: Workspace, start) -> None:
     job = wait(ws, start(FAKE_ENGINE="regress").id)
     assert (job.status, job.error, job.checkpoint) == ("finished", None, "run-1")
-    assert "Refused by the gate: Joint goal accuracy: 50.0 % → 0.0 %" in (job.gate or "")
+    assert "Refused by the gate: Joint goal accuracy on Restaurants: 50.0 % → 0.0 %" in (job.gate or "")
     assert checkpoints.in_use(ws).name == "demo"
 
 
@@ -168,6 +201,18 @@ def test_ten_jobs_of_three_people_run_one_after_the_other_in_the_order_they_came
         assert earlier.ended is not None
         assert later.started is not None
         assert earlier.ended <= later.started
+
+
+def test_a_job_older_than_the_list_is_opened_by_its_link(ws: Workspace, project: int) -> None:
+    other = projects.create_project(ws, "Other").id
+    with ws.write() as session:
+        session.add_all(Job(project_id=project, status=JobStatus.FINISHED) for _ in range(52))
+        session.add(Job(project_id=other, status=JobStatus.FINISHED))
+    found, chosen = training.job_lines(ws, project, wanted=1)
+    assert ([line.id for line in found], chosen) == ([*range(52, 2, -1), 1], 1)
+    for elsewhere in (53, 99, None):
+        found, chosen = training.job_lines(ws, project, elsewhere)
+        assert ([line.id for line in found], chosen) == ([*range(52, 2, -1)], 52)
 
 
 def test_curves_are_read_in_pieces_and_thinned(ws: Workspace, start) -> None:
@@ -292,11 +337,15 @@ def test_where_a_job_was_stopped_is_a_checkpoint_to_score_and_to_start_from(ws: 
     training.stop_job(ws, job.id)
     again = wait(ws, job.id)
     assert list(again.kept) == [name, f"run-1-step-{again.step}"]
+    deleting.delete_checkpoint(ws, again.kept[f"run-1-step-{again.step}"])
+    assert list(training.job_view(ws, job.id).kept) == [name], "a deleted one is named no more"
     training.resume_job(ws, job.id)
     done = wait(ws, job.id)
-    assert (done.status, done.checkpoint, done.kept) == ("finished", "run-1", again.kept)
+    assert (done.status, done.checkpoint, list(done.kept)) == ("finished", "run-1", [name])
     whole = {item.name: (item.job_id, item.parent, item.path.is_dir()) for item in checkpoints.list_checkpoints(ws)}
-    assert all(whole[each] == (job.id, "demo", True) for each in (*done.kept, "run-1"))
+    assert all(whole[each] == (job.id, "demo", True) for each in (name, "run-1"))
+    with pytest.raises(StudioError, match=f"{name} cannot be deleted: run-3 was trained from it"):
+        deleting.delete_checkpoint(ws, kept)
 
 
 def test_held_out_dialogues_stay_so_for_what_was_trained_on_them_before_it_was_stopped(
@@ -320,6 +369,14 @@ def test_the_weights_before_a_loss_that_is_no_number_are_a_checkpoint_and_the_ad
     again = wait(ws, job.id)
     assert (again.status, again.kept) == ("failed", job.kept)
     assert [path.name for path in (job.folder / "kept").iterdir()] == ["last-good-2"]
+    (kept,) = job.kept.values()
+    deleting.delete_checkpoint(ws, kept)
+    assert list((job.folder / "kept").iterdir()) == [] and not training.job_view(ws, job.id).kept
+    training.resume_job(ws, job.id)
+    assert wait(ws, job.id).kept == job.kept, "it is there again"
+    assert checkpoints.view(ws, kept).path.is_dir()
+    deleting.delete_job(ws, job.id)
+    assert [item.name for item in checkpoints.list_checkpoints(ws)] == ["demo"]
 
 
 def test_a_job_asked_to_stop_before_its_engine_listens_stops_all_the_same(ws: Workspace, start) -> None:
@@ -580,7 +637,10 @@ def test_the_time_that_is_left_of_a_training_names_the_scoring_that_comes_on_top
         session.add(Evaluation(checkpoint_id=base, manifest_sha256="0" * 64, scores=scores))
     job = training.job_view(ws, job.id)
     assert job.left is not None and job.left.endswith(" left, then scoring for about 3.3 minutes"), "of the base and the new one"
-    assert estimates.seconds_per_turn(ws, base) == 100.0
+    toml = training.recipe_toml("demo")
+    assert estimates.seconds_per_turn(ws, toml, base) == 100.0
+    assert estimates.seconds_per_turn(ws, toml, None) == 100.0, "it has the same base models"
+    assert estimates.seconds_per_turn(ws, training.recipe_toml("wavlm-large_olmo-1b"), None) is None, "it has others"
     training.stop_job(ws, job.id)
     assert wait(ws, job.id).left is None
 

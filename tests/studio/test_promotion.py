@@ -5,12 +5,13 @@ import threading
 from collections.abc import Callable
 
 import pytest
+import torch
 from sqlalchemy.exc import IntegrityError
 
-from db.models import Checkpoint, Evaluation, Promotion
+from db.models import Checkpoint, Evaluation, Promotion, Snapshot
 from engine import tracking
 from studio.errors import StudioError
-from studio.services import checkpoints, dialogues, gates, promotion, trackers, understanding
+from studio.services import checkpoints, dialogues, gates, lease, projects, promotion, trackers, understanding
 from studio.services.gates import Rules
 from studio.workspace import Workspace
 
@@ -32,6 +33,20 @@ def demo(ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
     with ws.write() as session:
         session.add(Evaluation(checkpoint_id=1, manifest_sha256="held out", scores=GOOD))
+
+
+@pytest.fixture
+def note_held_out(ws: Workspace) -> Callable[[str, str], None]:
+    """Make it as if a project's held-out dialogues had been a manifest of that hash."""
+
+    def note(project: str, manifest: str) -> None:
+        known = {found.name: found.id for found in projects.list_projects(ws)}
+        project_id = known.get(project) or projects.create_project(ws, project).id
+        with ws.write() as session:
+            frozen = {"sha256": "0" * 64, "path": "runs/1", "dialogues": [], "held_out": ["d"], "held_out_sha256": manifest}
+            session.add(Snapshot(project_id=project_id, ontology_id=1, **frozen))
+
+    return note
 
 
 @pytest.mark.parametrize(
@@ -60,6 +75,40 @@ def test_the_rules_are_the_users_own(ws: Workspace) -> None:
     assert said.passed and [finding.rule for finding in said.findings] == ["Joint goal accuracy", "F1 of hotel-area"]
     with pytest.raises(StudioError, match="slot loss is in points and not below 0"):
         gates.set_rules(ws, Rules(slot_loss=-1.0))
+
+
+def test_a_gate_without_rules_lets_everything_pass_and_says_so(ws: Workspace) -> None:
+    worse = scored(ws, "worse", jga=0.0)
+    gates.set_rules(ws, Rules(None, None, None))
+    said = gates.verdict(ws, worse)
+    assert (said.passed, said.sentence) == (True, gates.NO_RULES)
+    assert promotion.promote(ws, worse, "anna").target == "worse"
+
+
+def test_scores_of_which_none_is_what_the_rules_ask_are_told_from_no_scores(ws: Workspace) -> None:
+    unmeasured = scored(ws, "unmeasured", jga=None)
+    gates.set_rules(ws, Rules(0.0, None, None))
+    said = gates.verdict(ws, unmeasured)
+    assert (said.passed, said.sentence) == (False, gates.UNMEASURED)
+
+
+def test_the_newest_dialogues_of_every_project_count_and_one_that_fails_is_named(
+    ws: Workspace, note_held_out: Callable[[str, str], None]
+) -> None:
+    new = scored(ws, "new")
+    with ws.write() as session:
+        for manifest, jga in (("hotels old", 0.0), ("hotels", 40.0), ("taxis", 90.0)):
+            session.add(Evaluation(checkpoint_id=1, manifest_sha256=manifest, scores=GOOD))
+            session.add(Evaluation(checkpoint_id=new, manifest_sha256=manifest, scores=GOOD | {"jga": jga}))
+            session.flush()
+    for project, manifest in (("Hotels", "hotels old"), ("Hotels", "hotels"), ("Taxis", "taxis")):
+        note_held_out(project, manifest)
+    said = gates.verdict(ws, new)
+    assert said.sentence == (
+        "Refused by the gate: Joint goal accuracy on Hotels: 50.0 % → 40.0 %, 10.0 points worse; may not be worse."
+    )
+    gates.set_rules(ws, Rules(jga_loss=10.0))
+    assert gates.verdict(ws, new).sentence == "Passes the gate on Hotels, Taxis."
 
 
 def test_a_regression_is_refused_and_only_goes_through_with_a_reason_that_is_kept(ws: Workspace) -> None:
@@ -159,8 +208,62 @@ def test_a_switch_by_another_process_does_not_keep_who_speaks_waiting(
     new = scored(ws, "new")
     promotion.promote_finished(ws, new, "job 1")
     assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
-    trackers.prepare(new, checkpoints.in_use(ws).path)
+    trackers.prepare(ws, new, checkpoints.in_use(ws).path)
     assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
+
+
+def test_the_shell_loads_nothing_onto_a_gpu_that_a_job_may_have(ws: Workspace, tracker) -> None:
+    promotion.promote(ws, scored(ws, "new"), "root (shell)", from_shell=True)
+    promotion.rollback(ws, "root (shell)", from_shell=True)
+    assert (tracker.loaded, checkpoints.in_use(ws).name) == ([], "demo")
+
+
+def test_nothing_is_loaded_while_the_live_model_waits_for_the_gpu(
+    ws: Workspace, tracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "has_gpu", lambda: True)
+    monkeypatch.setattr(lease, "take", lambda ws, who, force=False: False)
+    lease.set_while_training(ws, "wait")
+    assert promotion.promote(ws, scored(ws, "new"), "anna").target == "new"
+    assert tracker.loaded == []
+
+
+def test_where_two_do_not_fit_the_new_one_takes_the_place_of_the_old_and_the_old_one_comes_back_if_that_fails(
+    ws: Workspace, project: int, tracker, sound: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound(1))
+    understanding.predict_turn(ws, turn.id)
+    load, broken = tracking.Tracker.load, [checkpoints.folder(ws, Checkpoint(path="runs/huge"))]
+
+    def crammed(folder, device) -> object:
+        if trackers._answering is not None or folder in broken:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+        return load(folder, device)
+
+    monkeypatch.setattr(tracking.Tracker, "load", crammed)
+    with pytest.raises(StudioError, match="cannot be loaded: CUDA out of memory"):
+        promotion.promote(ws, scored(ws, "huge"), "anna")
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "demo"
+    promotion.promote(ws, scored(ws, "new"), "anna")
+    monkeypatch.setattr(tracking.Tracker, "load", lambda folder, device: pytest.fail("loaded again"))
+    assert understanding.predict_turn(ws, turn.id).checkpoint == "new"
+
+
+def test_a_verdict_counts_only_against_the_checkpoint_it_was_made_on(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = scored(ws, "first"), scored(ws, "second")
+    # While the second is loaded somebody puts the first in use
+    monkeypatch.setattr(trackers, "prepare", lambda *_: promotion.promote(ws, first, "ben", from_shell=True))
+    with pytest.raises(StudioError, match="Somebody else just changed the checkpoint in use"):
+        promotion.promote(ws, second, "anna")
+    assert [step.target for step in promotion.history(ws)] == ["first"]
+
+
+def test_a_run_that_somebody_put_in_use_while_it_was_scored_is_no_failure(ws: Workspace) -> None:
+    new = scored(ws, "new")
+    promotion.promote(ws, new, "anna")
+    assert promotion.promote_finished(ws, new, "job 1") == "It was put in use while it was scored."
+    assert len(promotion.history(ws)) == 1
 
 
 def test_a_checkpoint_that_cannot_be_loaded_or_is_not_there_leaves_the_old_one_in_use(

@@ -82,13 +82,16 @@ def test_a_rerun_comes_to_the_same_or_says_what_differs(
     assert "the loss from step 2 on, by 0.5 at most and the weights and scores (jga)" in other["sentence"]
 
 
+@pytest.mark.parametrize("from_scratch", [False, True])
 def test_a_rerun_with_the_real_engine_comes_to_identical_weights(
     ws: Workspace,
     tiny_models: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
+    from_scratch: bool,
 ) -> None:
     monkeypatch.delenv("DST_STUDIO_ENGINE")
-    first = wait(ws, TinyRuns(ws, tiny_models).start(4).id)
+    tiny = TinyRuns(ws, tiny_models)
+    first = wait(ws, tiny.start(4, from_scratch=from_scratch).id)
     again = wait(ws, training.rerun_job(ws, first.id).id)
     assert again.reproduction is not None, f"{again.error}: {again.log_tail}"
     assert again.reproduction["sentence"] == f"Identical to job {first.id}: loss curve, weights and scores."

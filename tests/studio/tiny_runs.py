@@ -71,9 +71,9 @@ class TinyRuns:
             corrections.save_transcript(self.ws, turn.id, WORDS[split], "anna", None)
             corrections.save_slot(self.ws, turn.id, "hotel", "area", "north", "anna", None)
 
-    def start(self, steps: int, backend: str | None = None, *others: str) -> JobView:
-        chosen = [f"only.steps={steps}", *others]
-        return training.start_job(self.ws, self.project_id, self.base_id, str(self.recipe), chosen, False, backend=backend)
+    def start(self, steps: int, backend: str | None = None, *others: str, from_scratch: bool = False) -> JobView:
+        chosen, base = [f"only.steps={steps}", *others], None if from_scratch else self.base_id
+        return training.start_job(self.ws, self.project_id, base, str(self.recipe), chosen, False, backend=backend)
 
 
 @pytest.fixture(scope="session")

@@ -46,9 +46,20 @@ def test_no_handler_is_an_endpoint_for_strangers(config: dict[str, Any]) -> None
 
 
 def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
-    """A timer's tick that takes a place in a queue lets two open tabs wait for each other."""
-    limits = {fn.concurrency_id: fn.concurrency_limit for fn in app.build(ws).fns.values() if fn.fn}
-    assert {name: limit for name, limit in limits.items() if limit is not None} == {"save": 1, "act": 1, "model": 1}
+    """A timer's tick that takes a place in a queue lets two open tabs wait for each other.
+
+    Putting a checkpoint in use takes as long as loading it, and had kept recordings and jobs waiting.
+    """
+    handlers = [fn for fn in app.build(ws).fns.values() if fn.fn and fn.concurrency_limit is not None]
+    assert {fn.concurrency_id: fn.concurrency_limit for fn in handlers} == {
+        "save": 1,
+        "act": 1,
+        "model": 1,
+        "switch": 1,
+        "copy": 1,
+    }
+    switching = {fn.name for fn in handlers if fn.concurrency_id == "switch"}
+    assert switching == {"put_in_use", "put_in_use_all_the_same", "go_back"}
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
@@ -135,9 +146,10 @@ TAKES |= dict.fromkeys(
     ("begin", "end", "go_on", "go_on_with_less", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"),
     "trainer",
 )
-TAKES |= dict.fromkeys(("score", "have_answered"), "trainer")
+TAKES |= dict.fromkeys(("score", "have_answered", "bring_in"), "trainer")
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
 TAKES |= dict.fromkeys(("add_user", "change_user", "set_minutes", "put_in_use_all_the_same"), "admin")
+TAKES |= dict.fromkeys(("delete_checkpoint", "delete_job"), "admin")
 
 
 def test_every_change_on_every_page_takes_a_role(
