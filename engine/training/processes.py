@@ -8,6 +8,7 @@ FSDP spreads weights, gradients and optimiser over them.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -38,6 +39,7 @@ class Processes:
         if self.device.type == "cuda" and self.device.index is None:
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
             torch.cuda.set_device(self.device)
+        self._mesh: DeviceMesh | None = None
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if self.device.type == "cuda" else "gloo")
 
@@ -101,7 +103,7 @@ class Processes:
         """
         own = set(llm.parameters())
         others = {parameter for parameter in root.parameters() if parameter not in own}
-        mesh = init_device_mesh(self.device.type, (self.world,))
+        mesh = self._mesh = init_device_mesh(self.device.type, (self.world,))
         blocks = [block for module in llm.modules() if isinstance(module, nn.ModuleList) for block in module]
         policy = MixedPrecisionPolicy(reduce_dtype=torch.float32)
         for module in [*reversed(blocks), root]:
@@ -121,6 +123,10 @@ class Processes:
         if self.world > 1:
             dist.barrier()
             dist.destroy_process_group()
+        if self._mesh is not None:
+            # DTensor's caches keep the mesh, and that the group with its threads: where those outlive Python, the process aborts
+            gc.collect()
+            getattr(self._mesh, "_pg_registry", {}).clear()
 
 
 def full(tensor: Tensor) -> Tensor:
