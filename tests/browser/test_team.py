@@ -13,7 +13,7 @@ from tests.browser.serve import PASSWORD
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def studio(start_studio: Callable[..., Studio]) -> Studio:
     return start_studio("--canned", "--team")
 

@@ -152,7 +152,7 @@ def test_a_stop_is_heard_in_the_middle_of_an_evaluation_and_costs_nothing(
             ask("loss", one.done)
         return loss(one, feed, micro)
 
-    def answers_to(answers, what, dialogues, stage, step, every):
+    def answers_to(answers, what, dialogues, stage, step, *more):
         def tracked(*arguments):
             for turn in track(*arguments):
                 ask(what, step)
@@ -161,7 +161,7 @@ def test_a_stop_is_heard_in_the_middle_of_an_evaluation_and_costs_nothing(
         monkeypatch.setattr(watching, "track_dialogues", tracked)
         if "asr" in stage.tasks:
             ask(what, step)
-        return to(answers, what, dialogues, stage, step, every)
+        return to(answers, what, dialogues, stage, step, *more)
 
     with monkeypatch.context() as watched:
         watched.setattr(loop_module._Run, "_loss", evaluated_loss)
