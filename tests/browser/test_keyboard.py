@@ -1,7 +1,4 @@
-"""A whole small session by the keyboard alone, from the login to the reviewer: no mouse, no click, no address typed.
-
-``pytest -m slow tests/browser/test_keyboard.py``: keys follow each other faster than a busy machine's browser always bears.
-"""
+"""A whole small session by the keyboard alone, from the login to the reviewer: no mouse, no click, no address typed."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import pytest
 
 from tests.browser.conftest import Studio, View, sync_api
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
