@@ -33,6 +33,10 @@ class DeleteBar:
         """Inputs: none. Outputs: the buttons, that of the first word."""
         return self._shown(False)
 
+    def nothing(self) -> dict[Any, Any]:
+        """The buttons where there is nothing to delete."""
+        return dict.fromkeys(self.parts, gr.update(visible=False))
+
     def _shown(self, asking: bool) -> dict[Any, Any]:
         return {
             self.ask: gr.update(visible=not asking),
