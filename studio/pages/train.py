@@ -80,12 +80,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 "Correct some turns, then start: the loss appears here, and training goes on without this page.",
             )
             nothing: dict[Any, Any] = {progress: text, scores: "", used: "", less: gr.update(visible=False)}
-            return (
-                nothing
-                | panel.nothing()
-                | bar.nothing()
-                | {button: gr.update(interactive=False) for button in (stop, resume, again)}
-            )
+            nothing |= {button: gr.update(interactive=False) for button in (stop, resume, again)}
+            return nothing | panel.nothing() | bar.nothing()
         item = training.job_view(ws, job_id)
         return shown(item) | panel.opened(item) | bar.closed() | {used: used_html(provenance.corrections_of(ws, job_id))}
 
