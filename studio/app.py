@@ -21,7 +21,7 @@ from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("studio.css", "slots.css", "talk.css")
-SCRIPTS = ("stream.js", "studio.js", "toasts.js", "slots.js", "microphone.js", "talk.js")
+SCRIPTS = ("stream.js", "player.js", "studio.js", "toasts.js", "slots.js", "microphone.js", "talk.js")
 PORTS_TRIED = 20
 FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 THEME = gr.themes.Default(

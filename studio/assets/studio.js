@@ -37,15 +37,6 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
   const typing = (node) =>
     node.isContentEditable || /^(input|textarea|select)$/i.test(node.tagName) && !/^(radio|checkbox|button)$/.test(node.type);
 
-  // A recording that is still on its way plays as soon as it is there.
-  let awaited = 0;
-  const play = (player, tries = 50) => {
-    clearTimeout(awaited);
-    const there = [...player.querySelectorAll("div")].some((part) => part.shadowRoot?.querySelector("canvas"));
-    if (there) player.querySelector(".play-pause-button").click();
-    else if (tries) awaited = setTimeout(play, 100, player, tries - 1);
-  };
-
   let held = null; // the key that acted last: while it is held it acts no more, nor types into the field that it entered
   document.addEventListener("keydown", (event) => {
     const node = event.target;
@@ -64,7 +55,8 @@ window.addEventListener("popstate", () => document.getElementById("correct.by_ad
     event.preventDefault();
     if (event.repeat) return;
     held = event.key;
-    if (space) return play(control);
+    if (space) return dstPlay(control);
+    if (control.matches(".dst-player")) return control.querySelector(".playback")?.click();
     const field = control.matches("input") ? control : control.querySelector("input, textarea");
     if (!field || control.matches("button")) return control.click();
     field.focus();

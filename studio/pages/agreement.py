@@ -10,6 +10,7 @@ import gradio as gr
 from engine.dialogue import State, Value, accepted
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.player import Player
 from studio.services import adjudication, agreement, dialogues, double, people, verdicts
 from studio.services.adjudication import Comparison, SlotRow, Waiting
 from studio.services.agreement import Report
@@ -42,14 +43,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             turn = gr.Radio([], label="To decide", elem_id="agreement.turn", elem_classes="dst-list", interactive=True)
         with gr.Column(scale=5, min_width=340):
             title = shared.block(elem_id="agreement.title")
-            audio = gr.Audio(
-                interactive=False,
-                visible=False,
-                label="Recording (Space plays)",
-                elem_id="agreement.audio",
-                elem_classes="dst-player",
-                buttons=[],
-            )
+            heard = Player("agreement", visible=False)
+            audio = heard.audio
             table = shared.block(elem_id="agreement.table")
 
             @gr.render(chosen, triggers=[chosen.change], show_progress="hidden")
@@ -185,7 +180,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     outputs = [notice, decided, *view]
     everything = [head.project, head.hint, head.remembered, refused, work, share, *outputs]
-    demo.load(load, head.remembered, everything, **shared.LIGHT)
+    heard.wire(demo.load(load, head.remembered, everything, **shared.LIGHT))
     head.on_switch(filled, [head.hint, refused, work, share, *outputs])
     share.release(set_share, [head.project, share], [share, progress, notice], **shared.ACT)
     turn.input(choose, turn, side_by_side, **shared.LIGHT)

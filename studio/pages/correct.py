@@ -191,6 +191,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             return gr.skip()
         return everywhere(project_id, turn_id, wanted) | {met: before}
 
+    def accept_and_go(request: gr.Request, before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
+        """Inputs: the turns met, correct.project, the turn, the filters. Outputs: what accepting shows, or the next turn."""
+        accepted = saving.save_accept(now, request)
+        if seen not in accepted:  # refused, or somebody was quicker
+            return accepted
+        gone = go_doubtful(before, project_id, now, *wanted)
+        # the notice has the dialogue that is left follow
+        notice = {editor.notice: accepted[editor.notice]} if editor.notice in accepted else {}
+        return accepted | gone | notice if met in gone else accepted
+
     @shared.reported
     def follow(request: gr.Request) -> Any:
         """Let the rest of a dialogue follow what was saved in this tab. Inputs: none. Outputs: correct.moved, what followed."""
@@ -267,6 +277,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     in_address = [finder.turn, *finder.filters]
     keep_address = shared.address("turn", **DEFAULTS)
     arrived.then(None, in_address, None, js=keep_address, **shared.LIGHT)
+    editor.player.wire(arrived)
     arrived.then(find_typed, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
     came_back = by_address.click(
         go_back_in_browser, [here, head.remembered], everything, js="(_, project) => [location.search, project]", **shared.SAVE
@@ -288,6 +299,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     editor.back.click(go_back, seen, editor.turn_view, **shared.SAVE)
     editor.forward.click(go_forward, seen, editor.turn_view, **shared.SAVE)
     editor.doubtful.click(go_doubtful, [met, *looked_for], [met, *finder.lists, *editor.turn_view], **shared.SAVE)
+    editor.accept_and_go.click(accept_and_go, [met, *looked_for], [met, *finder.lists, *editor.turn_view], **shared.SAVE)
     saving.wire()
     finder.mine.wire(head.project)
     asked = editor.ask.click(ask_model, seen, editor.notice, show_progress_on=[editor.heard], **shared.MODEL)

@@ -12,6 +12,7 @@ from studio.pages import shared, slot_form
 from studio.pages.actions import sight
 from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
+from studio.pages.player import Player
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
 from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, version_label
@@ -43,13 +44,8 @@ class TurnEditor:
             self.claim = ClaimBar(ws, self.seen)
             self.guard = HeldOutBar(ws, self.seen)
             self._conflict()
-            self.audio = gr.Audio(
-                interactive=False,
-                label="Recording (Space plays)",
-                elem_id="correct.audio",
-                elem_classes="dst-player",
-                buttons=[],
-            )
+            self.player = Player("correct")
+            self.audio = self.player.audio
             with gr.Row(elem_classes="dst-bar"):
                 self.heard = shared.block(elem_id="correct.model_transcript", scale=1)
                 self.ask = shared.action("Ask the model", "m", "correct.ask_model", "primary")
@@ -86,7 +82,8 @@ class TurnEditor:
             self.undo = shared.action("Undo", "u", "correct.undo")
             self.redo = shared.action("Redo", "r", "correct.redo")
             self.doubtful = shared.action("Next doubtful", "d", "correct.doubtful")
-            self.accept = shared.action("All correct", "a", "correct.accept", "primary")
+            self.accept = shared.action("All correct", "a", "correct.accept")
+            self.accept_and_go = shared.action("All correct, next", "q", "correct.accept_and_go", "primary")
 
     def _conflict(self) -> None:
         with gr.Column(visible=False, elem_id="correct.conflict", elem_classes="dst-conflict") as self.conflict:
@@ -100,7 +97,7 @@ class TurnEditor:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
         parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out]
-        parts += [self.undo, self.redo, self.accept]
+        parts += [self.undo, self.redo, self.accept, self.accept_and_go]
         return [*parts, *self.review.parts, *self.guard.parts]
 
     @property
@@ -132,6 +129,7 @@ class TurnEditor:
             self.undo: gr.update(interactive=item.can_undo),
             self.redo: gr.update(interactive=item.can_redo),
             self.accept: gr.update(interactive=item.model_transcript is not None),
+            self.accept_and_go: gr.update(interactive=item.model_transcript is not None),
             self.raw: shared.pretty(item.state),
             self.raw_problem: "",
             self.history: history_html(changes, provenance.runs_of(self.ws, item.id)),

@@ -11,8 +11,9 @@ the slots of the project, and with those of MultiWOZ and SpokenWOZ, which somebo
 
 Keys and clicks are counted as pressed. Machine seconds are what the script took, the answers of the page included; people need
 more. The keystroke-level model (Card, Moran & Newell 1980) adds 0.28 s a key, 1.1 s to point and 0.2 s to click, and 1.35 s for
-each decision: one a turn, one a wrong slot. With that and each turn heard once come the slots an hour. The plain
-form is spared the way by Tab to its player, looking for a slot, scrolling, and hands that move between keyboard and mouse.
+each decision: one a turn, one a wrong slot. With that and each turn heard once, at ``--speed`` in either form, come the slots an
+hour. The plain form is spared the way by Tab to its player, looking for a slot, scrolling, and hands that move between keyboard
+and mouse.
 """
 
 from __future__ import annotations
@@ -103,12 +104,12 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], first: int, turns: 
     page = hands.page
     page.goto(f"{url}/correct?turn={first}")
     page.wait_for_function(FORM)
+    page.get_by_label("Play each turn as it opens").check()
     page.wait_for_timeout(1500)
     begun = time.monotonic()
     form = shown(page)
     while True:
-        gold, touched = right[form["turn"]], False
-        hands.press(" ")  # plays
+        gold = right[form["turn"]]
         while wrong := wrong_slots({name: value for name, value in form["values"].items() if value}, gold):
             focus, number = form["focus"], form["number"]
             if focus in wrong:
@@ -122,22 +123,20 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], first: int, turns: 
                     hands.choose(wanted)
             elif focus is not None and any(form["values"].get(name) for name in wrong):
                 hands.press("c")
-                form, touched = shown(page, number), True
+                form = shown(page, number)
                 continue
             else:  # a slot the model did not hear at all
                 hands.press("l")
                 listed = wrong[0] not in form["values"]  # one that has a row, without a value, is not offered
                 hands.choose(wrong[0], wrong[0].partition("-")[2] if listed else None)
                 hands.choose(gold[wrong[0]])
-            hands.slots, touched = hands.slots + 1, True
+            hands.slots += 1
             form = shown(page, number)
-        if not touched:
-            hands.press("a")
-            form = shown(page, form["number"])
         hands.turns.append(form["turn"])
+        hands.press("q")  # all correct, next; the next one plays as it opens
         if len(hands.turns) == turns:
+            shown(page, form["number"])
             break
-        hands.press("d")
         form = shown(page, turn_other_than=form["turn"])
     hands.seconds = time.monotonic() - begun
 
@@ -147,6 +146,7 @@ def main() -> None:
     parser.add_argument("--manifest", required=True)
     parser.add_argument("--predictions", required=True, type=Path)
     parser.add_argument("--turns", type=int, default=40)
+    parser.add_argument("--speed", type=float, default=1.0, help="at which the turns are heard")
     arguments = parser.parse_args()
     answers = {(answer.dialogue_id, answer.turn_id): answer for answer in read_predictions(arguments.predictions)}
     found = [d for d in read_manifest(arguments.manifest) if any((d.dialogue_id, t.turn_id) in answers for t in d.turns)]
@@ -173,8 +173,8 @@ def main() -> None:
             for id_ in ours.turns
         ]
         wrong = sum(len(wrong_slots(dict(item.slots), gold)) for item, gold in done)
-        speech = sum(views[id_].seconds or 0.0 for id_ in ours.turns)
-        print(f"{len(done)} turns, {wrong} wrong slots, {speech:.0f} s of speech")
+        speech = sum(views[id_].seconds or 0.0 for id_ in ours.turns) / arguments.speed
+        print(f"{len(done)} turns, {wrong} wrong slots, {speech:.0f} s to hear them")
         print(f"{'':32s}{''.join(f'{head:>8s}' for head in HEADS[:3])}{''.join(f'{head:>12s}' for head in HEADS[3:])}")
         print(row("Correct page, keys", ours, wrong, speech), flush=True)
         known: dict[str, set[str]] = {}
