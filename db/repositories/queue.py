@@ -87,7 +87,7 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
         indexed = words.indexed(session, project_id, text.lower())
         matching = _conditions(filters, indexed)
         if filters.statuses:
-            matching.append(_of_statuses(filters))
+            matching.append(_of_statuses(session, filters))
         if filters.speaker:
             matching.append(Turn.speaker == filters.speaker)
         if indexed is None:
@@ -98,6 +98,12 @@ def dialogues(session: Session, project_id: int, filters: Filters, limit: int) -
         named = Dialogue.name.icontains(text, autoescape=True)
         query = query.where(or_(some_turn, named) if text else some_turn)
     return list(session.scalars(query))
+
+
+def of_dialogue(session: Session, dialogue_id: int, filters: Filters) -> list[int]:
+    """The user turns of a dialogue that have one of the statuses asked for, as they were spoken."""
+    turns = (Turn.dialogue_id == dialogue_id, Turn.speaker == Speaker.USER)
+    return list(session.scalars(select(Turn.id).where(*turns, _of_statuses(session, filters)).order_by(Turn.turn_id)))
 
 
 def error_counts(session: Session, project_id: int, checkpoint_id: int) -> dict[tuple[str, str], dict[ErrorKind, int]]:
@@ -147,7 +153,7 @@ def _first(
     query = select(*columns).join(Dialogue, Dialogue.id == Turn.dialogue_id).where(*_conditions(filters, indexed))
     speakers = (filters.speaker,) if filters.speaker else tuple(Speaker)
     if indexed is not None:
-        few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), _of_statuses(filters))
+        few = query.where(words.of_project(project_id), Turn.speaker.in_(speakers), _of_statuses(session, filters))
         return [Entry(*row) for row in session.execute(few.order_by(order[0], Turn.id).limit(limit))]
     found: list[Entry] = []
     if filters.returned and (back := _returned(session)):
@@ -170,9 +176,11 @@ def _stretches(filters: Filters) -> list[tuple[TurnStatus, bool]]:
     return [*found, more] if filters.words_only and more not in found else found
 
 
-def _of_statuses(filters: Filters) -> ColumnElement[bool]:
+def _of_statuses(session: Session, filters: Filters) -> ColumnElement[bool]:
     found = Turn.status.in_(filters.statuses or tuple(TurnStatus))
-    return or_(found, and_(Turn.status == TurnStatus.CORRECTED, Turn.words_only)) if filters.words_only else found
+    if filters.words_only:
+        found = or_(found, and_(Turn.status == TurnStatus.CORRECTED, Turn.words_only))
+    return or_(found, Turn.id.in_(_returned(session))) if filters.returned else found
 
 
 def _returned(session: Session) -> Sequence[int]:

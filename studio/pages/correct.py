@@ -40,12 +40,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     seen = editor.seen
 
     def first_open(dialogue_id: int | None) -> int | None:
-        """Where to begin in a dialogue: the first user turn nobody corrected."""
+        """Where to begin in a dialogue: the first user turn that is to be corrected, by the reader where that is done blind."""
         if dialogue_id is None:
             return None
-        turns = dialogues.get_dialogue(ws, dialogue_id, double.layer_of(ws, dialogue_id, shared.reader())).turns
-        todo = (item.id for item in turns if item.speaker == "user" and not item.labelled)
-        return next(todo, next((item.id for item in turns), None))
+        layer = double.layer_of(ws, dialogue_id, shared.reader())
+        turns = dialogues.get_dialogue(ws, dialogue_id, layer).turns
+        if layer:
+            todo = [item.id for item in turns if item.speaker == "user" and not item.labelled]
+        else:
+            todo = search.to_correct_in(ws, dialogue_id)
+        return next(iter(todo), next((item.id for item in turns), None))
 
     def next_in(project_id: int, wanted: tuple[str, ...], before: list[int] | None = None) -> int | None:
         return search.next_turn(ws, project_id, filters_of(*wanted), before or [])

@@ -75,6 +75,12 @@ def dialogues(
         return [rows[id_] for id_ in listed if id_ in rows], len(ids) > limit
 
 
+def to_correct_in(ws: Workspace, dialogue_id: int) -> list[int]:
+    """The user turns of a dialogue that are to be corrected, recorded or not, as they were spoken."""
+    with ws.read() as session:
+        return queue.of_dialogue(session, dialogue_id, TO_CORRECT)
+
+
 def next_turn(ws: Workspace, project_id: int, filters: Filters, met: Sequence[int] = ()) -> int | None:
     """The turn to do next; every fifth is drawn by lot. ``None``: all is done.
 

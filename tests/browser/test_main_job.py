@@ -84,3 +84,37 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     view.element("talk.conversation").get_by_role("link", name="correct").last.click()
     view.says("correct.title", f"by {made}")
     view.clean()
+
+
+def test_record_correct_pin_and_decode_again(studio: Studio, open_view: Callable[..., View]) -> None:
+    view = open_view(studio)
+    page = view.page
+    view.go("")
+    view.element("talk.new_dialogue").click()
+    view.says("talk.conversation", "No turn yet")
+    for turn in (1, 2):
+        view.record(5)
+        view.says("talk.state", f"State after turn {turn}")
+        view.says("talk.state", "cheap")
+    view.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    view.says("correct.title", "Turn 2")
+    view.has("correct.slot.restaurant-area", "north")
+    area = view.field("correct.slot.restaurant-area")
+    area.focus()
+    page.keyboard.press("Enter")  # confirmed
+    view.says("correct.notice", "saved")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    view.says("correct.title", "Turn 1")
+    for slot, value in (("pricerange", "expensive"), ("area", "south")):
+        view.field(f"correct.slot.restaurant-{slot}").fill(value)
+        page.keyboard.press("Enter")
+        view.has(f"correct.slot.restaurant-{slot}", value)
+    view.says("correct.moved", "restaurant pricerange: cheap → expensive")
+    view.picture("pinned")
+    page.keyboard.press("n")
+    view.says("correct.title", "Turn 2")
+    view.has("correct.slot.restaurant-pricerange", "expensive")
+    view.says("correct.slots", "from a correction in an earlier turn")
+    view.has("correct.slot.restaurant-area", "north")  # what was confirmed does not move by itself
+    view.clean()

@@ -105,3 +105,29 @@ def test_an_admin_adds_somebody_who_then_logs_in_and_may_not_do_all(log_in: Call
         eve.says(f"{page}.refused", "This takes the role")
     for view in (ada, eve):
         view.clean()
+
+
+def test_two_who_are_logged_in_change_one_slot_and_nothing_is_overwritten(log_in: Callable[[str], View]) -> None:
+    ben, cleo = log_in("ben"), log_in("cleo")
+    for view in (ben, cleo):
+        view.go("correct?turn=2")
+        view.has("correct.slot.restaurant-area", "north")
+    for view, value in ((cleo, "west"), (ben, "south")):
+        view.field("correct.slot.restaurant-area").fill(value)
+        view.page.keyboard.press("Enter")
+        if view is cleo:
+            view.says("correct.notice", "saved")
+    for said in ("cleo's version, saved", "Your version, not saved", "west", "south"):
+        ben.says("correct.versions", said)
+    ben.picture("conflict-of-two-people")
+    cleo.reload()
+    cleo.has("correct.slot.restaurant-area", "west")  # ben's is not in the way
+    ben.page.keyboard.press("i")  # mine over it
+    ben.says("correct.notice", "saved")
+    cleo.reload()
+    cleo.has("correct.slot.restaurant-area", "south")
+    cleo.element("correct.history_panel").click()
+    for said in ("cleo", "ben", "west", "south"):
+        cleo.says("correct.history", said)
+    for view in (ben, cleo):
+        view.clean()

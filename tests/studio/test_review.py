@@ -1,6 +1,7 @@
 """Review: a turn goes forward step by step, comes back with a note, and nothing that happened is forgotten."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,9 @@ def test_what_is_handed_back_is_to_do_until_it_is_changed(ws: Workspace, project
     assert search.next_turn(ws, project, search.TO_CORRECT) is None
     review.take_step(ws, turn.id, "returned", "rita", "listen again")
     assert search.next_turn(ws, project, search.TO_CORRECT) == turn.id
+    assert search.to_correct_in(ws, turn.dialogue_id)[0] == turn.id
+    spoken = replace(search.TO_CORRECT, text=(turn.transcript or "").split()[-1])
+    assert search.next_turn(ws, project, spoken) == turn.id
     corrections.save_transcript(ws, turn.id, "other words", "anna", turn.transcript_head)
     assert search.next_turn(ws, project, search.TO_CORRECT) is None
 
