@@ -76,7 +76,7 @@ def append(
         parent_id=parent.id if parent is not None else None,
     )
     turn.revisions.append(revision)
-    if layer == LABELS:
+    if layer == LABELS and source != RevisionSource.ONTOLOGY:  # what was reviewed is called differently, and means the same
         update_status(turn)
     session.flush()
     return revision

@@ -38,7 +38,7 @@ def test_a_newcomer_who_follows_the_hints_corrects_a_turn(
     view.picture("first-minute")
     view.page.keyboard.press("e")
     view.page.keyboard.press("Control+a")
-    view.page.keyboard.type("expensive")
+    view.page.keyboard.type("indian")
     view.page.keyboard.press("Enter")
     view.says("correct.notice", "saved")
     view.says("correct.title", "corrected")

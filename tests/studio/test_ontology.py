@@ -70,8 +70,10 @@ def test_a_rename_shows_the_labels_it_touches_and_changes_none_unasked(ws: Works
 
 
 def test_a_rename_carried_into_labels_is_a_revision_each_and_can_be_undone(ws: Workspace, project: int, used: list[int]) -> None:
+    review.take_step(ws, used[0], "reviewed", "rita")
     done = ontology_changes.save(ws, project, RENAME, "bert", relabel=True)
     assert (done.relabelled, done.left) == (2, 1)
+    assert dialogues.get_turn(ws, used[0]).status == "reviewed", "it means what it meant"
     assert state(ws, used[0]) == {"restaurant": {"area": "northern"}}
     assert state(ws, used[1]) == {"restaurant": {"area": ["northern", "up north"], "food": "thai"}}
     assert state(ws, used[2]) == {"restaurant": {"area": "north"}}, "final"
