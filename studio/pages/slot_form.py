@@ -148,7 +148,7 @@ def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", 
 
 
 # The words may be unchecked still, so nothing is accepted by itself. The key is the button's above.
-_ALL_DECIDED = "<p class='dst-all-decided'>All slots are decided. If the words are right too: <b>All correct (A)</b></p>"
+_ALL_DECIDED = "<p class='dst-all-decided'>All slots are decided. If the words are right too: <b>All correct (A)</b>, or <b>(Q)</b> and on to the next</p>"
 _DRAFT = "<span class='dst-muted'>your draft, not saved yet</span>"
 
 
@@ -168,16 +168,18 @@ def _add(place: Place | None, typed: Mapping[Place, str]) -> str:
 
 
 def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Place, Processed]) -> str:
-    """The keys of the slot in focus: right as it is, what it may be instead, no value at all, type it, leave it for now."""
+    """The keys of the slot in focus: right as it is, what it may be instead, any will do, no value at all, type it, not now."""
     name = shared.escape("-".join(place))
     value = accepted((turn.state or {})[place[0]][place[1]])[0]
-    values = known.spellings(*place) | {DONTCARE: DONTCARE}
+    values = {form: standard for form, standard in known.spellings(*place).items() if standard != DONTCARE}
     found = [suggestion.value for suggestion in suggest([turn.transcript or "", value], values, place[1], CHIPS + 1)]
     near = [processed[place].value] if place in processed else []
-    offered = [text for text in dict.fromkeys([*near, *found]) if text != value][:CHIPS]
+    offered = [text for text in dict.fromkeys([*near, *found]) if text not in (value, DONTCARE)][:CHIPS]
     shown = " | ".join(accepted((turn.state or {})[place[0]][place[1]]))
     chips = [("Right", "c", f"correct.confirm.{name}", "confirm", shown)]
     chips += [(text, str(key), f"correct.chip.{key}", "set", text) for key, text in enumerate(offered, 1)]
+    if value != DONTCARE:
+        chips.append((DONTCARE, str(CHIPS + 1), f"correct.dontcare.{name}", "set", DONTCARE))
     chips += [
         ("No value", "x", f"correct.none.{name}", "remove", ""),
         ("Type", "e", f"correct.type.{name}", "type", ""),

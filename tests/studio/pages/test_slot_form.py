@@ -40,3 +40,9 @@ def test_a_slot_that_changed_says_from_which_value(ws: Workspace, project: int, 
     changed = replace(turn, previous_state={"restaurant": {"area": "the <south>"}})
     assert "changed</span> <del>the &lt;south&gt;</del>" in form(ws, project, changed)
     assert "<del>" not in form(ws, project, replace(turn, previous_state={"restaurant": {"area": "north"}}))
+
+
+def test_that_any_value_will_do_is_always_the_same_key(ws: Workspace, project: int, turn: TurnView) -> None:
+    assert ">dontcare (5)<" in form(ws, project, turn)
+    does_not_mind = replace(turn, corrected_state={"restaurant": {"area": "dontcare"}})
+    assert "dontcare (" not in form(ws, project, does_not_mind)
