@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
+from db.models import FailureKind, Job, JobEvent, JobEventKind, JobKind, JobStatus, Snapshot, utc_now
 
 LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
@@ -21,7 +21,7 @@ TRIES = 4  # processes that are started for a job before it counts as failed
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
     """Jobs that were not deleted, newest first, with their checkpoints."""
     query = select(Job).where(Job.deleted.is_(None)).order_by(Job.id.desc()).limit(limit)
-    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept))
+    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept), selectinload(Job.events))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:
@@ -116,6 +116,11 @@ def scored_on(session: Session, project_id: int, dialogue: str) -> bool:
     """Whether a run of the project had the dialogue of that name held out."""
     snapshots = session.scalars(select(Snapshot.held_out).where(Snapshot.project_id == project_id))
     return any(dialogue in names for names in snapshots)
+
+
+def note(job: Job, kind: JobEventKind, author: str) -> None:
+    """Keep what somebody did to a job."""
+    job.events.append(JobEvent(kind=kind, author=author))
 
 
 def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float) -> Job | None:

@@ -45,5 +45,12 @@ def progress_html(item: JobView) -> str:
     return (
         f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"
         f"<progress max='1' value='{share:.4f}' aria-label='progress'></progress>"
-        f"<small>{' · '.join(facts)}</small>{problem}{gate}"
+        f"<small>{' · '.join(facts)}</small>{people_html(item)}{problem}{gate}"
     )
+
+
+def people_html(item: JobView) -> str:
+    """Who did what to a job, where anybody has a name."""
+    named = [event for event in item.events if event.author]
+    told = (f"{event.kind} by {shared.escape(event.author)}, {shared.day_clock(event.created)}" for event in named)
+    return f"<p><small>{' · '.join(told)}</small></p>" if named else ""

@@ -28,6 +28,15 @@ Kind = Literal["train", "evaluate", "predict", "import"]
 
 
 @dataclass(frozen=True)
+class JobEventView:
+    """What somebody did to a job: ``started``, ``stopped`` or ``resumed`` it. ``author`` is empty where nobody logs in."""
+
+    kind: str
+    author: str
+    created: datetime
+
+
+@dataclass(frozen=True)
 class JobView:
     """A job as pages show it. ``title`` is what it is for and ``phase`` what it is doing, in plain words.
 
@@ -42,6 +51,7 @@ class JobView:
     ``gate`` is what the gate said when the checkpoint was to be put in use, ``None`` where it was not asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
+    ``author`` is who started it, empty where nobody logs in, and ``events`` everything that people did to it, oldest first.
     """
 
     id: int
@@ -74,6 +84,8 @@ class JobView:
     scores_after: dict[str, Any] | None
     queue_position: int | None
     waits_for: str | None
+    author: str
+    events: tuple[JobEventView, ...]
     created: datetime
     started: datetime | None
     ended: datetime | None
@@ -117,6 +129,7 @@ class JobLine:
     status: Status
     title: str
     checkpoint: str | None
+    author: str
     created: datetime
 
 
@@ -134,7 +147,7 @@ def job_lines(
             asked = None
         if asked is not None and asked not in found:
             found.append(asked)
-        lines = [JobLine(job.id, cast(Status, str(job.status)), _title(job), _made(job), job.created) for job in found]
+        lines = [_line(job) for job in found]
     return lines, asked.id if asked is not None else next((line.id for line in lines), None)
 
 
@@ -183,9 +196,15 @@ def roughly(seconds: float) -> str:
 
 def find_job(session: Session, job_id: int) -> Job:
     job = session.get(Job, job_id)
+    if job is not None and (by := job.deleted_by):
+        raise StudioError(f"There is no job {job_id} any more: {by} deleted it.")
     if job is None or job.deleted is not None:
         raise StudioError(f"There is no job {job_id}: choose one of the list.")
     return job
+
+
+def _line(job: Job) -> JobLine:
+    return JobLine(job.id, cast(Status, str(job.status)), _title(job), _made(job), job.author, job.created)
 
 
 def _view(ws: Workspace, session: Session, job: Job) -> JobView:
@@ -224,6 +243,8 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         scores_after=after,
         queue_position=jobs.queue_position(session, job),
         waits_for=_waits_for(ws, session, job),
+        author=job.author,
+        events=tuple(JobEventView(str(event.kind), event.author, event.created) for event in job.events),
         created=job.created,
         started=job.started,
         ended=job.ended,

@@ -17,7 +17,7 @@ from studio.errors import StudioError
 from studio.services import checkpoints, corrections, dialogues, leaks, provenance, queueing, training
 from studio.workspace import Workspace
 from tests.faults.test_random_kills import learned
-from tests.studio.test_jobs import wait
+from tests.studio.job_runs import wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
