@@ -262,7 +262,7 @@ def _line(job: Any) -> str:
     steps = f", {job.unit} {job.step} of {job.total_steps}" if job.total_steps else ""
     made = "".join(f" -> {name}" for name in (job.checkpoint, *job.kept) if name)
     by = job.author and f"by {job.author}"
-    more = "".join(f", {text}" for text in (by, job.left, job.waits_for) if text)
+    more = "".join(f", {text}" for text in (by, job.left, job.waits_for, job.silence and job.silence.sentence) if text)
     return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}{more}"
 
 

@@ -54,12 +54,13 @@ def score(shell: Shell, phases: dict[int, str]) -> list[Ended]:
     return failed
 
 
-def _tell(progress: runs.Progress, before: int, turns: int, total: int, done: int) -> None:
-    progress.tell(before + min(done, turns), total)
+def _tell(progress: runs.Progress, before: int, turns: int, total: int, done: int, loading: bool) -> None:
+    progress.tell(before + min(done, turns), total, loading)
 
 
-def _score(shell: Shell, checkpoint_id: int, snapshot: Snapshot, told: Callable[[int], None]) -> Ended | None:
-    """Evaluate one and write down its scores; ``told`` gets the number of turns that it has answered."""
+def _score(shell: Shell, checkpoint_id: int, snapshot: Snapshot, told: Callable[[int, bool], None]) -> Ended | None:
+    """Evaluate one and write down its scores; ``told`` gets the number of turns that it has answered, and whether it has yet
+    to begin."""
     with shell.ws.read() as session:
         path = checkpoints.folder(shell.ws, session.get_one(Checkpoint, checkpoint_id))
     output = shell.folder / f"scores-{checkpoint_id}.json"
@@ -67,9 +68,14 @@ def _score(shell: Shell, checkpoint_id: int, snapshot: Snapshot, told: Callable[
     command = [*backends.engine_command(), "evaluate", "--checkpoint", str(path)]
     command += ["--manifest", str(shell.folder / HELD_OUT), "--json", "--predictions", str(predictions), "--resume"]
     count = _lines_of(predictions)
+    before = count()
+
+    def tell() -> None:
+        told(done := count(), done == before)
+
     with output.open("wb") as file:
-        code = shell.watch(local.start(command, file), each=lambda: told(count()))
-    told(count())
+        code = shell.watch(local.start(command, file), each=tell)
+    tell()
     scores = _last_object(output)
     if code != 0 or scores is None:
         if shell.stop_asked:

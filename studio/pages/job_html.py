@@ -39,6 +39,7 @@ def progress_html(item: JobView) -> str:
         link = f"<a href='models?checkpoint={checkpoint_id}'>{text}</a>" if checkpoint_id is not None else text
         facts.append(f"checkpoint {link}")
     problem = shared.alert(item.error) if item.error else ""
+    problem += shared.alert(item.silence.sentence) if item.silence else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""
     phase = f": {shared.escape(item.phase)}" if item.active and item.status != "queued" else ""
