@@ -49,12 +49,16 @@ def next_queued(session: Session, line: Sequence[JobKind]) -> Job | None:
     """The job of a line to start now: the first that waits, if none runs."""
     if _running(session, line) is not None:
         return None
-    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line)).order_by(Job.id).limit(1))
+    return _first(session, line)
 
 
 def to_start(session: Session) -> list[Job]:
     """The jobs to start now, one of each line at most."""
     return [job for line in LINES if (job := next_queued(session, line)) is not None]
+
+
+def _first(session: Session, line: Sequence[JobKind]) -> Job | None:
+    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line)).order_by(Job.id).limit(1))
 
 
 def _running(session: Session, line: Sequence[JobKind]) -> Job | None:
@@ -79,6 +83,16 @@ def in_need_of(session: Session, checkpoint_id: int, besides: int | None = None)
     open_ = or_(Job.status != JobStatus.FINISHED, Job.error.is_not(None))
     query = select(Job).where(its, open_, Job.deleted.is_(None))
     return session.scalar((query.where(Job.id != besides) if besides is not None else query).limit(1))
+
+
+def computing(session: Session) -> Job | None:
+    """The job that computes, none of the imports."""
+    return _running(session, LINES[0])
+
+
+def first_to_compute(session: Session) -> Job | None:
+    """The first job that waits to compute, whether or not one runs."""
+    return _first(session, LINES[0])
 
 
 def overlooked(session: Session) -> bool:
