@@ -30,12 +30,12 @@ def run(shell: Shell) -> Ended:
 
 
 def refused(shell: Shell, trains: bool) -> Ended | None:
-    """How the job ends before anything is started, where what happened while it waited makes its scores worthless; ``trains``:
-    it has yet to train.
+    """How the job ends before anything is started, where what happened since it was queued makes its scores worthless;
+    ``trains``: it has yet to train.
     """
     with shell.ws.read() as session:
         found = leak(shell.ws, session, shell.job(session), trains)
-    return Ended(JobStatus.FAILED, f"Something changed while it waited. {found}", FailureKind.DATA) if found else None
+    return Ended(JobStatus.FAILED, f"Something changed since it was queued. {found}", FailureKind.DATA) if found else None
 
 
 def score(shell: Shell, phases: dict[int, str]) -> list[Ended]:

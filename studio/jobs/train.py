@@ -21,10 +21,9 @@ SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it
 
 def run(shell: Shell) -> Ended:
     """Take the job from running to its end."""
-    trained = (shell.folder / CHECKPOINT).is_dir()  # it was killed after that
-    if (leaked := evaluate.refused(shell, trains=not trained)) is not None:
-        return leaked
-    if not trained:
+    if not (shell.folder / CHECKPOINT).is_dir():  # else it was killed after training
+        if (leaked := evaluate.refused(shell, trains=True)) is not None:
+            return leaked
         code = _train(shell)
         if code == STOPPED:
             _keep(shell, "stopped", "step")
@@ -43,7 +42,8 @@ def run(shell: Shell) -> Ended:
         used_id: "scoring the checkpoint in use",  # the gate compares with it
         checkpoint_id: "scoring the new checkpoint",
     }
-    failures = evaluate.score(shell, phases)
+    leaked = evaluate.refused(shell, trains=False)  # training takes long: another one may be in use by now
+    failures = [leaked] if leaked is not None else evaluate.score(shell, phases)
     if failures and failures[0].status == JobStatus.STOPPED:
         return replace(failures[0], error=SCORING_STOPPED)
     (shell.folder / runs.PROGRESS).unlink(missing_ok=True)  # what counts is the training again

@@ -28,7 +28,7 @@ from studio.services import (
 )
 from studio.workspace import Workspace
 from tests.faults.test_random_kills import learned
-from tests.studio.job_runs import wait
+from tests.studio.job_runs import training_on, wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
@@ -216,7 +216,7 @@ def test_a_checkpoint_that_is_put_in_use_while_a_job_waits_is_looked_at_before_i
         refused = began(ws, job.id)
         assert (refused.status, refused.failure) == ("failed", "data")
         assert (refused.error or "").startswith(
-            "Something changed while it waited. run-1 was trained on a recording of the held-out dialogue a, so"
+            "Something changed since it was queued. run-1 was trained on a recording of the held-out dialogue a, so"
         )
         assert not (job.folder / "train").exists() and not list(job.folder.glob("scores-*")), "nothing was started"
     with ws.write() as session:
@@ -224,6 +224,25 @@ def test_a_checkpoint_that_is_put_in_use_while_a_job_waits_is_looked_at_before_i
     for job in jobs:
         training.resume_job(ws, job.id)
         assert began(ws, job.id).status == "finished"
+
+
+def test_a_checkpoint_that_is_put_in_use_while_a_job_trains_is_not_scored_beside_it(
+    ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo, first = checkpoints.in_use(ws).id, corrected("a")
+    heard = wait(ws, start(ws, project).id).checkpoint_id
+    corrected("b")
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TEST
+        settings.put(session, settings.CHECKPOINT_IN_USE, demo)
+    monkeypatch.setenv("FAKE_STEP", "0.2")
+    job = wait(ws, training.start_job(ws, project, demo, "adapt", ["adapt.steps=10"]).id, training_on(1))
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, heard)
+    trained = wait(ws, job.id)
+    assert (trained.status, trained.failure, trained.checkpoint, trained.scores_after) == ("finished", "data", "run-2", None)
+    assert "not scored: Something changed since it was queued. run-1 was trained on a recording of" in (trained.error or "")
+    assert checkpoints.in_use(ws).id == heard
 
 
 @pytest.mark.usefixtures("waiting")
@@ -238,7 +257,7 @@ def test_what_is_held_out_while_a_job_waits_is_not_trained_on(ws: Workspace, pro
     moved = began(ws, job.id)
     assert (moved.status, moved.failure) == ("failed", "data")
     assert (moved.error or "").startswith(
-        "Something changed while it waited. a is held out now, and would be trained on: move it"
+        "Something changed since it was queued. a is held out now, and would be trained on: move it"
     )
     with ws.write() as session:
         session.get_one(Dialogue, first).split = Split.TRAIN
