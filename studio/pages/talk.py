@@ -61,8 +61,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         )
         agent_add = gr.Button("Add", elem_id="talk.agent_add", scale=0, min_width=80, size="sm")
         retry = gr.Button("Let the model hear the waiting turns", elem_id="talk.understand", size="sm", visible=False, scale=0)
+        gpu = shared.block(elem_id="talk.gpu", elem_classes="dst-hint", visible=False, scale=3, min_width=200)
         notice = shared.block(elem_id="talk.notice", elem_classes="dst-notice", scale=3, min_width=200)
-    gpu = shared.block(elem_id="talk.gpu", elem_classes="dst-hint", visible=False)
     with gr.Row(elem_classes="dst-more"):
         with gr.Accordion("Raw JSON", open=False, elem_id="talk.raw_panel"):
             raw = gr.Code(language="json", interactive=False, elem_id="talk.raw", show_label=False, lines=4)
