@@ -24,10 +24,9 @@ import time
 from pathlib import Path
 
 OLDEST, NEWEST = (3, 11), (3, 14)
-WINDOWS = sys.platform == "win32"
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
-PYTHON = VENV / ("Scripts/python.exe" if WINDOWS else "bin/python")
+PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "installed.json"  # what was installed; written last
 INSTALLING = VENV / "installing"  # there while the environment may be half made
 LOG = VENV / "install.log"
@@ -55,6 +54,7 @@ class Stop(Exception):
 def main(arguments: list) -> int:
     """Run the command line and return its exit code: 2 and one sentence when people have to do something first."""
     try:
+        check_system()
         check_python()
         if arguments[:1] in (["-h"], ["--help"]):
             print(__doc__.strip())
@@ -78,6 +78,14 @@ def main(arguments: list) -> int:
 def say(step: str) -> None:
     """Name the step that begins now."""
     print("==> " + step, flush=True)
+
+
+def check_system() -> None:
+    """Stop on native Windows, where jobs would not outlive the window they were started from."""
+    if sys.platform == "win32":
+        raise Stop(
+            "Spoken DST Studio does not run on Windows itself: install WSL 2 (`wsl --install`) and start launch.py in its Linux."
+        )
 
 
 def check_python() -> None:
@@ -178,8 +186,8 @@ def run_logged(command: list, show, failure: str, lock=None) -> None:
     temporary = VENV / "tmp"  # pip puts gigabytes here: on the disk that was checked, not in a small /tmp
     temporary.mkdir(exist_ok=True)
     environment = dict(os.environ, PYTHONUNBUFFERED="1", TMPDIR=str(temporary))
-    # The command holds the lock too where that is possible: if this process is killed, the next start waits for its end
-    shared = (lock.fileno(),) if lock and not WINDOWS else ()
+    # The command holds the lock too: if this process is killed, the next start waits for its end
+    shared = (lock.fileno(),) if lock else ()
     output = []
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=str(ROOT), env=environment, pass_fds=shared
@@ -219,15 +227,10 @@ def locked():
 
 def try_lock(handle) -> bool:
     """Take an exclusive lock on an open file, unless another process holds it."""
+    import fcntl  # here: without it, as on Windows, this file still has to say what is missing
+
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
     return True
@@ -249,8 +252,6 @@ def write_durably(path: Path, text: str) -> None:
 def hand_over(arguments: list) -> int:
     """Go on as the studio's command line in the environment."""
     command = [str(PYTHON), "-m", "studio.cli", *arguments]
-    if WINDOWS:  # exec would return to the prompt while the studio still runs
-        return subprocess.call(command)
     sys.stdout.flush()
     return os.execv(command[0], command)
 

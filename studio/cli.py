@@ -220,6 +220,8 @@ def prepare(home: Path | None) -> Workspace:
 
 def main() -> None:
     """The console command; without a command it starts the studio."""
+    if sys.platform == "win32":
+        sys.exit("Spoken DST Studio does not run on Windows itself: install WSL 2 and start it in its Linux.")
     arguments = sys.argv[1:]
     if not arguments or (arguments[0].startswith("-") and arguments[0] != "--help"):
         arguments = ["start", *arguments]

@@ -6,6 +6,7 @@ With ``--json`` every command prints one JSON document.
 from __future__ import annotations
 
 import getpass
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -68,7 +69,9 @@ def start(
         if from_scratch and base is not None:
             raise StudioError("Give --base or --from-scratch, not both.")
         base_id = checkpoint_named(ws, base) if base is not None else None if from_scratch else checkpoints.in_use(ws).id
-        job = training.start_job(ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages)
+        job = training.start_job(
+            ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages, by=_who()
+        )
         _show(job, as_json)
 
 
@@ -85,7 +88,7 @@ def evaluate(
     with sentences():
         ws = open_workspace(home)
         chosen = checkpoints.in_use(ws).id if checkpoint is None else checkpoint_named(ws, checkpoint)
-        _show(queueing.start_evaluation(ws, project_named(ws, project), chosen), as_json)
+        _show(queueing.start_evaluation(ws, project_named(ws, project), chosen, _who()), as_json)
 
 
 @jobs.command()
@@ -102,7 +105,7 @@ def predict(
         ws = open_workspace(home)
         project_id = project_named(ws, project)
         chosen = [dialogues.dialogue_named(ws, project_id, name) for name in dialogue] if dialogue else None
-        _show(queueing.start_prediction(ws, project_id, chosen), as_json)
+        _show(queueing.start_prediction(ws, project_id, chosen, _who()), as_json)
 
 
 @jobs.command("import")
@@ -121,7 +124,8 @@ def import_dialogues(
     with sentences():
         ws = open_workspace(home)
         name, place = (source, path) if path is not None else (exchange.MANIFEST, Path(source))
-        _show(queueing.start_import(ws, project_named(ws, project), place, name, split or (), rename, _who()), as_json)
+        project_id, who = project_named(ws, project), _who()
+        _show(queueing.start_import(ws, project_id, place, name, split or (), rename, who, by=who), as_json)
 
 
 @jobs.command()
@@ -130,7 +134,7 @@ def stop(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import training
 
     with sentences():
-        _show(training.stop_job(open_workspace(home), job), as_json)
+        _show(training.stop_job(open_workspace(home), job, _who()), as_json)
 
 
 @jobs.command()
@@ -150,7 +154,7 @@ def resume(
     from studio.services import training
 
     with sentences():
-        _show(training.resume_job(open_workspace(home), job, overrides or ()), as_json)
+        _show(training.resume_job(open_workspace(home), job, overrides or (), _who()), as_json)
 
 
 @jobs.command()
@@ -159,7 +163,7 @@ def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import training
 
     with sentences():
-        _show(training.rerun_job(open_workspace(home), job), as_json)
+        _show(training.rerun_job(open_workspace(home), job, _who()), as_json)
 
 
 @jobs.command()
@@ -168,7 +172,7 @@ def delete(job: JobId, home: Home = None) -> None:
     from studio.services import deleting
 
     with sentences():
-        deleting.delete_job(open_workspace(home), job)
+        deleting.delete_job(open_workspace(home), job, _who())
         say(f"Job {job} is deleted")
 
 
@@ -248,13 +252,17 @@ def rollback(as_json: AsJson = False, home: Home = None) -> None:
 
 def _who() -> str:
     """Whoever has the shell may do everything; the record says by what name."""
-    return f"{getpass.getuser()} (shell)"
+    try:
+        return f"{getpass.getuser()} (shell)"
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"user {os.getuid()} (shell)"
 
 
 def _line(job: Any) -> str:
     steps = f", {job.unit} {job.step} of {job.total_steps}" if job.total_steps else ""
     made = "".join(f" -> {name}" for name in (job.checkpoint, *job.kept) if name)
-    more = "".join(f", {text}" for text in (job.left, job.waits_for) if text)
+    by = job.author and f"by {job.author}"
+    more = "".join(f", {text}" for text in (by, job.left, job.waits_for, job.silence and job.silence.sentence) if text)
     return f"{job.id:>4}  {job.status:12} {job.title}{made}{steps}{more}"
 
 

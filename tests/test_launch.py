@@ -3,7 +3,6 @@
 import ast
 import importlib.util
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -121,7 +120,6 @@ def test_a_torn_stamp_counts_as_none(launch, ran):
     assert ran[2:] == [PIP]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs flock")
 def test_a_start_waits_for_the_pip_of_one_that_was_killed(launch, tmp_path):
     """Killing launch.py leaves its pip running: two at work in one environment would spoil it."""
     launch.VENV.mkdir()
@@ -166,7 +164,13 @@ def test_too_small_a_disk_is_noticed_before_anything_is_fetched(launch, ran, mon
     assert ran == []
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX")
+def test_windows_itself_is_refused_before_anything_is_installed(launch, ran, monkeypatch, capsys):
+    monkeypatch.setattr(launch.sys, "platform", "win32")
+    assert launch.main(["setup"]) == 2
+    assert "install WSL 2" in one_sentence(capsys)
+    assert ran == []
+
+
 def test_a_place_that_cannot_be_written_is_named(launch, monkeypatch, capsys):
     monkeypatch.setattr(launch, "LOCK", launch.ROOT / "missing" / "lock")
     assert launch.main(["setup"]) == 2
@@ -215,7 +219,6 @@ def test_control_c_leaves_no_traceback(launch, monkeypatch, capsys):
 def test_arguments_reach_the_studio(launch, monkeypatch, arguments, handed):
     monkeypatch.setattr(launch, "install", lambda: None)
     monkeypatch.setattr(launch.os, "execv", lambda program, command: command)
-    monkeypatch.setattr(launch, "WINDOWS", False)
     assert launch.main(arguments)[1:] == ["-m", "studio.cli", *handed]
 
 

@@ -7,6 +7,7 @@ from db.models.kinds import (
     ErrorKind,
     EventKind,
     FailureKind,
+    JobEventKind,
     JobKind,
     JobStatus,
     PromotionKind,
@@ -19,7 +20,7 @@ from db.models.kinds import (
 )
 from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import Claim, User
-from db.models.runs import Checkpoint, Evaluation, Job, Lease, Promotion, Setting, Snapshot, SnapshotRevision
+from db.models.runs import Checkpoint, Evaluation, Job, JobEvent, Lease, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
@@ -34,6 +35,8 @@ __all__ = [
     "EventKind",
     "FailureKind",
     "Job",
+    "JobEvent",
+    "JobEventKind",
     "JobKind",
     "JobStatus",
     "LabelVersion",

@@ -115,6 +115,15 @@ class JobStatus(StrEnum):
     INTERRUPTED = "interrupted"
 
 
+class JobEventKind(StrEnum):
+    """What somebody did to a job. ``started``: asked for it."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    RESUMED = "resumed"
+    DELETED = "deleted"
+
+
 class PromotionKind(StrEnum):
     """A rollback goes back to what was in use before the newest promotion that still stands."""
 

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from db.models.base import Base, utc_now
-from db.models.kinds import FailureKind, JobKind, JobStatus, PromotionKind
+from db.models.kinds import FailureKind, JobEventKind, JobKind, JobStatus, PromotionKind
 
 if TYPE_CHECKING:
     from db.models.labels import LabelVersion
@@ -149,11 +149,34 @@ class Job(Base):
     kept: Mapped[list[Checkpoint]] = relationship(
         secondary="kept_checkpoints", back_populates="left_by", order_by="Checkpoint.id"
     )
+    events: Mapped[list[JobEvent]] = relationship(order_by="JobEvent.id")
+
+    @property
+    def author(self) -> str:
+        """Who asked for it; empty where nobody logs in, and of jobs from before that was kept."""
+        return next((event.author for event in self.events if event.kind == JobEventKind.STARTED), "")
+
+    @property
+    def deleted_by(self) -> str:
+        """Who deleted it, if somebody did who has a name."""
+        return next((event.author for event in self.events if event.kind == JobEventKind.DELETED), "")
 
     @property
     def folder(self) -> str:
         """The job's folder in the workspace."""
         return f"runs/{self.id}"
+
+
+class JobEvent(Base):
+    """What somebody did to a job: who and when. ``author`` is empty where nobody logs in."""
+
+    __tablename__ = "job_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), index=True)
+    kind: Mapped[JobEventKind]
+    author: Mapped[str] = mapped_column(String(100))
+    created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Promotion(Base):

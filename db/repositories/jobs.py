@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from db.models import FailureKind, Job, JobKind, JobStatus, Snapshot, utc_now
+from db.models import FailureKind, Job, JobEvent, JobEventKind, JobKind, JobStatus, Snapshot, utc_now
 
 LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
@@ -21,7 +21,7 @@ TRIES = 4  # processes that are started for a job before it counts as failed
 def load_many(session: Session, project_id: int | None, limit: int, kind: JobKind | None = None) -> Sequence[Job]:
     """Jobs that were not deleted, newest first, with their checkpoints."""
     query = select(Job).where(Job.deleted.is_(None)).order_by(Job.id.desc()).limit(limit)
-    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept))
+    query = query.options(selectinload(Job.base), selectinload(Job.checkpoint), selectinload(Job.kept), selectinload(Job.events))
     if project_id is not None:
         query = query.where(Job.project_id == project_id)
     if kind is not None:
@@ -49,12 +49,16 @@ def next_queued(session: Session, line: Sequence[JobKind]) -> Job | None:
     """The job of a line to start now: the first that waits, if none runs."""
     if _running(session, line) is not None:
         return None
-    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line)).order_by(Job.id).limit(1))
+    return _first(session, line)
 
 
 def to_start(session: Session) -> list[Job]:
     """The jobs to start now, one of each line at most."""
     return [job for line in LINES if (job := next_queued(session, line)) is not None]
+
+
+def _first(session: Session, line: Sequence[JobKind]) -> Job | None:
+    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line)).order_by(Job.id).limit(1))
 
 
 def _running(session: Session, line: Sequence[JobKind]) -> Job | None:
@@ -79,6 +83,16 @@ def in_need_of(session: Session, checkpoint_id: int, besides: int | None = None)
     open_ = or_(Job.status != JobStatus.FINISHED, Job.error.is_not(None))
     query = select(Job).where(its, open_, Job.deleted.is_(None))
     return session.scalar((query.where(Job.id != besides) if besides is not None else query).limit(1))
+
+
+def computing(session: Session) -> Job | None:
+    """The job that computes, none of the imports."""
+    return _running(session, LINES[0])
+
+
+def first_to_compute(session: Session) -> Job | None:
+    """The first job that waits to compute, whether or not one runs."""
+    return _first(session, LINES[0])
 
 
 def overlooked(session: Session) -> bool:
@@ -116,6 +130,11 @@ def scored_on(session: Session, project_id: int, dialogue: str) -> bool:
     """Whether a run of the project had the dialogue of that name held out."""
     snapshots = session.scalars(select(Snapshot.held_out).where(Snapshot.project_id == project_id))
     return any(dialogue in names for names in snapshots)
+
+
+def note(job: Job, kind: JobEventKind, author: str) -> None:
+    """Keep what somebody did to a job."""
+    job.events.append(JobEvent(kind=kind, author=author))
 
 
 def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float) -> Job | None:

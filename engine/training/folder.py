@@ -1,6 +1,7 @@
 """A run's folder: metrics, resume point, result. What is in it is never overwritten by another run.
 
 metrics.jsonl              one object a step
+pulse.json                 what it does now, and what is usual for that; written at each sign it gives (`pulse.py`)
 samples.json               what the model answered to a few turns when it was last evaluated or watched
 resume/state.safetensors   everything an exact resume needs, replaced atomically; what is no tensor is JSON in its header
 resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
@@ -42,6 +43,7 @@ class RunFolder:
         self.stopped = path / "stopped"
         self.metrics = path / "metrics.jsonl"
         self.samples = path / "samples.json"
+        self.pulse = path / "pulse.json"
         self.result = path / "result.json"
         self.stop = path / "stop"
         self._state = path / "resume" / "state.safetensors"
@@ -96,6 +98,13 @@ class RunFolder:
         """Append one step's figures."""
         with self.metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
+
+    def beat(self, sign: dict[str, Any]) -> None:
+        """Replace the newest sign. Without room for it the run goes on: what matters more will say so."""
+        partial = self.pulse.with_suffix(".partial")
+        with suppress(OSError):
+            partial.write_text(json.dumps(sign), encoding="utf-8")
+            partial.replace(self.pulse)
 
     def save_samples(self, **content: Any) -> None:
         """Replace the sample answers."""

@@ -43,6 +43,7 @@ from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
 from engine.training.processes import Processes, gathered, like, whole
+from engine.training.pulse import Pulse
 from engine.training.watching import Answers, Stopped, spread_evenly
 
 LENGTH_MULTIPLE = 16  # rows are padded to a few lengths, so that kernels are reused
@@ -138,6 +139,7 @@ class _Run:
         evaluated = self.dev if any(self.dev_batches) else []
         self.identity = _identity(recipe, [*self.dialogues, *evaluated], base)
         processes.on_first(lambda: folder.claim(self.identity))
+        self.pulse = Pulse(folder.beat if processes.first else lambda sign: None)
         self.state = folder.read_state()
         self.done = self.state["done"] if self.state else 0
         self.best = Best()
@@ -156,7 +158,7 @@ class _Run:
         self.started = time.monotonic()
         self.pace = Pace()
         steps = sum(stage.steps for stage in recipe.stages)
-        self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, self._heard, watched, steps)
+        self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, self._goes_on, watched, steps)
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -186,6 +188,11 @@ class _Run:
         """Whether this process was told to stop."""
         return self.stopping or self.folder.stop.exists()
 
+    def _goes_on(self) -> bool:
+        """Give a sign between two turns or batches; whether this process was told to stop."""
+        self.pulse.beat()
+        return self._heard()
+
     def _must_stop(self) -> bool:
         """Whether one process was told to; all agree."""
         return any(self.processes.gather(self._heard()))
@@ -197,6 +204,7 @@ class _Run:
         self.model.train()
         self.objective.begin(stage, sampler.examples())
         self.pace.begin_stage()
+        self.pulse.begin_stage()
         optimiser = MasterAdamW(self.model.trainable(), stage, self.processes)
         first = self._restore(index, optimiser)
         total = self.done - first + sum(later.steps for later in self.recipe.stages[index:])
@@ -221,6 +229,7 @@ class _Run:
                 if last:
                     total -= stage.steps - (step + 1)
                 if self.answers.watch_due(self.done, last):
+                    self.pulse.beat("answering")
                     values |= self.answers.watch(stage, self.done)
                 self._log(stage, total, seconds, values)
                 self.progress.update(task, advance=1, note=f"loss {values['loss']:.3f}")
@@ -230,6 +239,7 @@ class _Run:
                 if stopping or (step + 1) % self.recipe.checkpoint_every == 0 or last:
                     at = (index + 1, 0, None) if last else (index, step + 1, optimiser)
                     self._save_resume(*at)
+                self.pulse.beat("training")
                 if last:
                     break
                 if stopping:
@@ -325,18 +335,21 @@ class _Run:
             tokens += share.tokens
             for micro, weight in self._even(share):
                 figures += _Figures(float(self._loss(feed, micro)[0]) * weight)
-            return _Figures(stopping=self._heard())
+            return _Figures(stopping=self._goes_on())
 
         self.model.eval()
+        self.pulse.beat("evaluating")
         for number in range(len(batches)):
             if self._together(index, step - 1, partial(forward, number), None).stopping:
                 raise Stopped
         loss = sum(self.processes.gather(figures), _Figures()).loss / tokens
         values: dict[str, Any] = {"eval_loss": loss}
         if stage.eval_dialogues:
+            self.pulse.beat("answering")
             some = spread_evenly(self.dev, stage.eval_dialogues)
             values |= self.answers.to("eval", some, stage, self.done, stage.eval_every)
         if self.best.take(loss, step):
+            self.pulse.beat("saving")
             best = {name: whole(parameter) for name, parameter in self.model.trainable()}
             self._write("the best weights", lambda: self.folder.save_best(index, step, best))
         self.model.train()
@@ -365,6 +378,7 @@ class _Run:
 
     def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None, taken: dict[str, Any] | None = None) -> None:
         """``taken`` is what a step that was taken is logged with, where it was stopped in the evaluation after it."""
+        self.pulse.beat("saving")
         state = {
             "identity": self.identity,
             "stage": stage,
@@ -427,6 +441,7 @@ class _Run:
         )
 
     def _save_checkpoint(self, folder: Path, stage: int | None = None) -> None:
+        self.pulse.beat("saving")
         with gathered(self.model):
             self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(stage), folder))
 

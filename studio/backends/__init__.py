@@ -7,10 +7,12 @@ because they are files of the job's folder. It is named by a text, in the settin
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,6 +21,9 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
+
+import psutil
 
 from studio.errors import StudioError
 
@@ -61,6 +66,11 @@ class Backend:
             several = f":{self.processes}{'gpu' if self.gpu else ''}" if self.processes > 1 or self.gpu else ""
             return f"ray{several}@{self.address}"
         return self.kind if self.kind == LOCAL else f"{self.kind}:{self.processes}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it computes on this machine: so does a Ray cluster whose head is here, whatever other nodes it has."""
+        return self.kind != "ray" or _is_here(urlsplit(self.address).hostname or "")
 
     def check(self) -> None:
         """Look whether it can be had from here, in seconds.
@@ -149,6 +159,19 @@ def _told_by_driver() -> int:
     except (OSError, subprocess.SubprocessError):
         return 0
     return sum(line.startswith("GPU ") for line in told.splitlines())
+
+
+@cache
+def _is_here(host: str) -> bool:
+    """Whether a name or address is this machine's."""
+    if host == socket.gethostname():
+        return True
+    try:
+        named = {str(found[4][0]) for found in socket.getaddrinfo(host, None)}
+    except OSError:
+        return False
+    own = {address.address for several in psutil.net_if_addrs().values() for address in several}
+    return any(ipaddress.ip_address(address.partition("%")[0]).is_loopback or address in own for address in named)
 
 
 def engine_command() -> list[str]:

@@ -44,6 +44,14 @@ def mark(pid: int, started: float) -> str:
     return f"{pid}@{started:.2f}"
 
 
+def end(pid: int) -> None:
+    """End one process."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.kill()
+        psutil.wait_procs([process], timeout=10)
+
+
 def end_marked(pid: int, started: float) -> None:
     """End what a dead job process left running.
 

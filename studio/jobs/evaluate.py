@@ -9,22 +9,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from db.models import Checkpoint, Evaluation, JobStatus, Snapshot
+from db.models import Checkpoint, Evaluation, FailureKind, JobStatus, Snapshot
 from db.repositories import checkpoints as checkpoint_rows
 from studio import backends
 from studio.backends import local
 from studio.jobs.shell import Ended, Shell
 from studio.services import checkpoints, lease, manifests, runs
-from studio.services.snapshots import HELD_OUT
+from studio.services.snapshots import HELD_OUT, leak
 
 
 def run(shell: Shell) -> Ended:
     """Score the job's checkpoint, and the one in use, which the gate compares it with."""
+    if (leaked := refused(shell, trains=False)) is not None:
+        return leaked
     with shell.ws.read() as session:
         scored_id, used_id = shell.job(session).base_id, checkpoints.in_use_id(session)
     assert scored_id is not None
     failed = score(shell, {used_id: "scoring the checkpoint in use", scored_id: "scoring the checkpoint"})
     return failed[0] if failed else Ended(JobStatus.FINISHED)
+
+
+def refused(shell: Shell, trains: bool) -> Ended | None:
+    """How the job ends before anything is started, where what happened since it was queued makes its scores worthless;
+    ``trains``: it has yet to train.
+    """
+    with shell.ws.read() as session:
+        found = leak(shell.ws, session, shell.job(session), trains)
+    return Ended(JobStatus.FAILED, f"Something changed since it was queued. {found}", FailureKind.DATA) if found else None
 
 
 def score(shell: Shell, phases: dict[int, str]) -> list[Ended]:
@@ -39,7 +50,7 @@ def score(shell: Shell, phases: dict[int, str]) -> list[Ended]:
     wanted = [id_ for id_, found in known.items() if found is None or found.predictions is None]
     if not wanted:
         return []
-    lease.take_for_job(shell.ws, f"job {shell.job_id}")
+    lease.take_for_job(shell.ws, shell.job_id)
     dialogues = manifests.read(shell.folder / HELD_OUT)
     turns = sum(bool(turn.audio) for dialogue in dialogues for turn in dialogue.user_turns())
     progress = runs.Progress(shell.folder)
@@ -54,12 +65,13 @@ def score(shell: Shell, phases: dict[int, str]) -> list[Ended]:
     return failed
 
 
-def _tell(progress: runs.Progress, before: int, turns: int, total: int, done: int) -> None:
-    progress.tell(before + min(done, turns), total)
+def _tell(progress: runs.Progress, before: int, turns: int, total: int, done: int, loading: bool) -> None:
+    progress.tell(before + min(done, turns), total, loading)
 
 
-def _score(shell: Shell, checkpoint_id: int, snapshot: Snapshot, told: Callable[[int], None]) -> Ended | None:
-    """Evaluate one and write down its scores; ``told`` gets the number of turns that it has answered."""
+def _score(shell: Shell, checkpoint_id: int, snapshot: Snapshot, told: Callable[[int, bool], None]) -> Ended | None:
+    """Evaluate one and write down its scores; ``told`` gets the number of turns that it has answered, and whether it has yet
+    to begin."""
     with shell.ws.read() as session:
         path = checkpoints.folder(shell.ws, session.get_one(Checkpoint, checkpoint_id))
     output = shell.folder / f"scores-{checkpoint_id}.json"
@@ -67,9 +79,14 @@ def _score(shell: Shell, checkpoint_id: int, snapshot: Snapshot, told: Callable[
     command = [*backends.engine_command(), "evaluate", "--checkpoint", str(path)]
     command += ["--manifest", str(shell.folder / HELD_OUT), "--json", "--predictions", str(predictions), "--resume"]
     count = _lines_of(predictions)
+    before = count()
+
+    def tell() -> None:
+        told(done := count(), done == before)
+
     with output.open("wb") as file:
-        code = shell.watch(local.start(command, file), each=lambda: told(count()))
-    told(count())
+        code = shell.watch(local.start(command, file), each=tell)
+    tell()
     scores = _last_object(output)
     if code != 0 or scores is None:
         if shell.stop_asked:

@@ -27,7 +27,7 @@ def work(shell: Shell, told: Callable[[int, int], None]) -> str | None:
     total, before = sum(waiting.values()), 0
     told(0, total)
     shell.say("answering turns")
-    lease.take_for_job(shell.ws, f"job {shell.job_id}")
+    lease.take_for_job(shell.ws, shell.job_id)
     broken = []
     try:
         for dialogue_id, number in waiting.items():

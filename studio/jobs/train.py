@@ -22,6 +22,8 @@ SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it
 def run(shell: Shell) -> Ended:
     """Take the job from running to its end."""
     if not (shell.folder / CHECKPOINT).is_dir():  # else it was killed after training
+        if (leaked := evaluate.refused(shell, trains=True)) is not None:
+            return leaked
         code = _train(shell)
         if code == STOPPED:
             _keep(shell, "stopped", "step")
@@ -40,7 +42,8 @@ def run(shell: Shell) -> Ended:
         used_id: "scoring the checkpoint in use",  # the gate compares with it
         checkpoint_id: "scoring the new checkpoint",
     }
-    failures = evaluate.score(shell, phases)
+    leaked = evaluate.refused(shell, trains=False)  # training takes long: another one may be in use by now
+    failures = [leaked] if leaked is not None else evaluate.score(shell, phases)
     if failures and failures[0].status == JobStatus.STOPPED:
         return replace(failures[0], error=SCORING_STOPPED)
     (shell.folder / runs.PROGRESS).unlink(missing_ok=True)  # what counts is the training again
@@ -69,8 +72,8 @@ def _train(shell: Shell) -> int:
             command += ["--watch", str(shell.folder / HELD_OUT)]
         backend = backends.named(job.backend)
     (out / "result.json").unlink(missing_ok=True)
-    if backend.kind != "ray":
-        lease.take_for_job(shell.ws, f"job {shell.job_id}")
+    if backend.is_here:
+        lease.take_for_job(shell.ws, shell.job_id)
     code = shell.watch(backend.start(command, shell.folder), out / "stop", hears_after=lambda: _hears_after(shell))
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0

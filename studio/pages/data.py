@@ -159,10 +159,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def have_answered(project_id: int | None, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.answer_notice."""
-        shared.allowed(ws, request, "trainer")
+        by = shared.person(ws, request, "trainer")
         if project_id is None:
             raise StudioError("There is no project yet: create one on the Talk page.")
-        return shared.queued(queueing.start_prediction(ws, project_id))
+        return shared.queued(queueing.start_prediction(ws, project_id, by=by))
 
     filled = [head.project, head.remembered, head.hint, *moving.parts, *bringing.parts]
     demo.load(load, head.remembered, filled, **shared.LIGHT)

@@ -115,8 +115,10 @@ class ImportPanel:
         """Inputs: as the dry run's. Outputs: data.plan, data.import_job, its buttons and timer."""
         try:
             source = self._asked(uploaded, typed, request)
-            by = shared.author(request)
-            item = queueing.start_import(self.ws, project_id, source, fmt, wanted, renamed, by, uploaded=bool(uploaded))
+            author, by = shared.author(request), request.username or ""
+            item = queueing.start_import(
+                self.ws, project_id, source, fmt, wanted, renamed, author, uploaded=bool(uploaded), by=by
+            )
         except StudioError as error:
             return {self.plan: shared.alert(error)}
         return {self.plan: shared.queued(item) if item.waits_for else LOOK} | self.shown(project_id)
@@ -134,17 +136,17 @@ class ImportPanel:
     @shared.reported
     def _stop(self, project_id: int, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.import_job, its buttons and timer."""
-        shared.allowed(self.ws, request, "annotator")
+        by = shared.person(self.ws, request, "annotator")
         if (found := import_jobs.shown(self.ws, project_id)) is not None:
-            training.stop_job(self.ws, found.job.id)
+            training.stop_job(self.ws, found.job.id, by)
         return self.shown(project_id)
 
     @shared.reported
     def _resume(self, project_id: int, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.import_job, its buttons and timer."""
-        shared.allowed(self.ws, request, "annotator")
+        by = shared.person(self.ws, request, "annotator")
         if (found := import_jobs.shown(self.ws, project_id)) is not None:
-            training.resume_job(self.ws, found.job.id)
+            training.resume_job(self.ws, found.job.id, by=by)
         return self.shown(project_id)
 
 

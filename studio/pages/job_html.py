@@ -39,11 +39,19 @@ def progress_html(item: JobView) -> str:
         link = f"<a href='models?checkpoint={checkpoint_id}'>{text}</a>" if checkpoint_id is not None else text
         facts.append(f"checkpoint {link}")
     problem = shared.alert(item.error) if item.error else ""
+    problem += shared.alert(item.silence.sentence) if item.silence else ""
     gate = f"<p>{shared.escape(item.gate)}</p>" if item.gate else ""
     gate += f"<p>{shared.escape(item.reproduction['sentence'])}</p>" if item.reproduction else ""
     phase = f": {shared.escape(item.phase)}" if item.active and item.status != "queued" else ""
     return (
         f"<h3>Job {item.id} <span class='dst-status {item.status}'>{STATUS_TEXT[item.status]}{phase}</span></h3>"
         f"<progress max='1' value='{share:.4f}' aria-label='progress'></progress>"
-        f"<small>{' · '.join(facts)}</small>{problem}{gate}"
+        f"<small>{' · '.join(facts)}</small>{people_html(item)}{problem}{gate}"
     )
+
+
+def people_html(item: JobView) -> str:
+    """Who did what to a job, where anybody has a name."""
+    named = [event for event in item.events if event.author]
+    told = (f"{event.kind} by {shared.escape(event.author)}, {shared.day_clock(event.created)}" for event in named)
+    return f"<p><small>{' · '.join(told)}</small></p>" if named else ""

@@ -78,10 +78,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def score(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
         """Inputs: models.project, models.checkpoint. Outputs: models.queued."""
-        shared.allowed(ws, request, "trainer")
+        by = shared.person(ws, request, "trainer")
         if project_id is None:
             raise StudioError("There is no project to score on: create one on the Talk page.")
-        return shared.queued(queueing.start_evaluation(ws, project_id, checkpoint_id))
+        return shared.queued(queueing.start_evaluation(ws, project_id, checkpoint_id, by))
 
     @shared.reported
     def put_in_use(checkpoint_id: int, request: gr.Request) -> Any:

@@ -9,8 +9,9 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import shared
-from studio.services import estimates, job_views, proposals, recipes, verdicts
+from studio.services import estimates, proposals, recipes, verdicts
 from studio.services.recipes import RecipeView
+from studio.services.silence import roughly
 from studio.workspace import Workspace
 
 FIRST = ("steps", "learning_rate")  # of the last stage: fields of their own
@@ -121,9 +122,9 @@ class RecipeForm:
         try:
             measured = estimates.measured_seconds(self.ws, toml, base_id)
             if measured is not None:
-                time = f"about {job_views.roughly(measured)}, as fast as earlier runs on this machine."
+                time = f"about {roughly(measured)}, as fast as earlier runs on this machine."
             else:
-                guess = job_views.roughly(estimates.guessed_seconds(self.ws, toml, base_id))
+                guess = roughly(estimates.guessed_seconds(self.ws, toml, base_id))
                 time = f"some {guess}, which is a guess by the size of the models: no such run was measured on this machine yet."
             return {
                 self.plan: f"<p>Training time: {shared.escape(time)} {shared.escape(self._scoring(base_id, toml))}</p>",

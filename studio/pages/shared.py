@@ -147,6 +147,16 @@ def allowed(ws: Workspace, request: gr.Request, role: str = "annotator") -> str:
     return name
 
 
+def person(ws: Workspace, request: gr.Request, role: str) -> str:
+    """Whose name a job keeps: as `allowed`, but empty where nobody logs in.
+
+    Raises:
+        StudioError: naming the role it takes.
+    """
+    allowed(ws, request, role)
+    return request.username or ""
+
+
 def reader() -> str:
     """For whom a handler is running: `author` where no request is at hand."""
     request = LocalContext.request.get(None)

@@ -10,7 +10,7 @@ from db.repositories.queue import Filters
 from studio.errors import StudioError
 from studio.pages import shared, talk_html
 from studio.pages.turn_html import SPLITS
-from studio.services import dialogues, doubt, prepared, projects, search, understanding
+from studio.services import dialogues, doubt, placement, prepared, projects, search, understanding
 from studio.services.dialogues import DialogueRow, DialogueView
 from studio.services.prepared import Playing
 from studio.workspace import Workspace
@@ -61,6 +61,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         )
         agent_add = gr.Button("Add", elem_id="talk.agent_add", scale=0, min_width=80, size="sm")
         retry = gr.Button("Let the model hear the waiting turns", elem_id="talk.understand", size="sm", visible=False, scale=0)
+        gpu = shared.block(elem_id="talk.gpu", elem_classes="dst-hint", visible=False, scale=3, min_width=200)
         notice = shared.block(elem_id="talk.notice", elem_classes="dst-notice", scale=3, min_width=200)
     with gr.Row(elem_classes="dst-more"):
         with gr.Accordion("Raw JSON", open=False, elem_id="talk.raw_panel"):
@@ -78,7 +79,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             project_add = gr.Button("Create project", elem_id="talk.project_add")
     waiting = gr.State(None)
     playing = gr.State(None)
-    view = [conversation, state, raw, retry, step, send, head.hint]
+    view = [conversation, state, raw, retry, step, send, gpu, head.hint]
 
     def shown(
         dialogue_id: int | None, project_id: int | None, thinking: bool = False, played: Playing | None = None
@@ -86,6 +87,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         found = dialogues.get_dialogue(ws, dialogue_id) if dialogue_id is not None else None
         turns = found.turns if found else ()
         last = next((turn for turn in reversed(turns) if turn.state is not None), None)
+        taken = placement.live_sentence(ws)
         return {
             conversation: talk_html.conversation_html(found, thinking),
             state: talk_html.state_html(last),
@@ -93,6 +95,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             retry: gr.update(visible=not thinking and any(turn.waits_for_model for turn in turns)),
             step: gr.update(interactive=not (played and played.dialogue_id == dialogue_id and played.over)),
             send: gr.update(interactive=bool(found and found.demo and turns)),
+            gpu: gr.update(value=talk_html.gpu_html(taken), visible=bool(taken)),
             head.hint: shared.hint(ws, project_id),
         }
 

@@ -99,6 +99,11 @@ def state_html(turn: TurnView | None) -> str:
     return _figures(turn) + shared.invalid_html(turn) + states
 
 
+def gpu_html(sentence: str | None) -> str:
+    """That a job has the GPU, with where it is watched."""
+    return f"{shared.escape(sentence)} <a href='train'>watch it</a>" if sentence else ""
+
+
 def _figures(turn: TurnView) -> str:
     factor = real_time_factor(turn)
     figures = (

@@ -164,11 +164,11 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         request: gr.Request,
     ) -> Any:
         """Inputs: train.project, train.base, train.use_when_finished, the form. Outputs: train.job and the job."""
-        shared.allowed(ws, request, "trainer")
+        by = shared.person(ws, request, "trainer")
         if not stages:
             raise StudioError("Choose at least one stage.")
         chosen = form.overrides(name, stages, steps, rate, rows, more)
-        item = training.start_job(ws, project_id, base_id or None, name, chosen, use_it, stages=stages)
+        item = training.start_job(ws, project_id, base_id or None, name, chosen, use_it, stages=stages, by=by)
         gr.Info(
             f"It {item.waits_for}." if item.waits_for else "Training started.",
             title=f"Job {item.id}",
@@ -184,37 +184,37 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def end(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
-        shared.allowed(ws, request, "trainer")
-        return shown(training.stop_job(ws, job_id)) if job_id is not None else gr.skip()
+        by = shared.person(ws, request, "trainer")
+        return shown(training.stop_job(ws, job_id, by)) if job_id is not None else gr.skip()
 
     @shared.reported
     def go_on(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
-        shared.allowed(ws, request, "trainer")
-        return shown(training.resume_job(ws, job_id)) if job_id is not None else gr.skip()
+        by = shared.person(ws, request, "trainer")
+        return shown(training.resume_job(ws, job_id, by=by)) if job_id is not None else gr.skip()
 
     @shared.reported
     def go_on_with_less(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
-        shared.allowed(ws, request, "trainer")
-        return shown(training.resume_with_less_memory(ws, job_id)) if job_id is not None else gr.skip()
+        by = shared.person(ws, request, "trainer")
+        return shown(training.resume_with_less_memory(ws, job_id, by)) if job_id is not None else gr.skip()
 
     @shared.reported
     def run_again(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.project, train.job. Outputs: the jobs and the new one."""
-        shared.allowed(ws, request, "trainer")
+        by = shared.person(ws, request, "trainer")
         if job_id is None:
             return gr.skip()
-        item = training.rerun_job(ws, job_id)
+        item = training.rerun_job(ws, job_id, by)
         return listed(project_id, item.id)[0] | opened(item.id)
 
     @shared.reported
     def delete_job(project_id: int | None, job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.project, train.job. Outputs: the jobs and the newest."""
-        shared.allowed(ws, request, "admin")
+        by = shared.person(ws, request, "admin")
         if job_id is None:
             return gr.skip()
-        deleting.delete_job(ws, job_id)
+        deleting.delete_job(ws, job_id, by)
         gr.Info("Its folder is gone.", title=f"Job {job_id} deleted", duration=4)
         choices, chosen = listed(project_id, None)
         return choices | opened(chosen)
@@ -278,4 +278,5 @@ def choices_of(jobs: list[JobLine]) -> list[tuple[str, int]]:
 def job_label(item: JobLine) -> str:
     """One line of the job list."""
     result = f" → {item.checkpoint}" if item.checkpoint else ""
-    return f"{item.id} · {item.status} · {item.title}{result} · {shared.day_clock(item.created)}"
+    by = f" · {item.author}" if item.author else ""
+    return f"{item.id} · {item.status} · {item.title}{result}{by} · {shared.day_clock(item.created)}"

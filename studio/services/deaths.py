@@ -54,6 +54,11 @@ def why(job: Job, folder: Path) -> tuple[str, FailureKind | None]:
     return f"{told}{less}; {_resume(job, folder)}.", kind
 
 
+def of_deaf(job: Job, folder: Path) -> str:
+    """One sentence on a job whose process was ended because it did not hear the wish to stop."""
+    return f"Its process did not hear the wish to stop and was ended; {_resume(job, folder)}."
+
+
 def killed_since(folder: Path) -> bool | None:
     """Whether the system ended a process for lack of memory since `note_kills`; ``None`` where that cannot be told."""
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, utc_now
+from db.models import Checkpoint, JobEventKind, utc_now
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs, promotions
 from studio.errors import StudioError
@@ -32,7 +32,7 @@ def delete_checkpoint(ws: Workspace, checkpoint_id: int) -> None:
     _remove(folder)
 
 
-def delete_job(ws: Workspace, job_id: int) -> None:
+def delete_job(ws: Workspace, job_id: int, by: str = "") -> None:
     """Delete a job with its folder and the checkpoints in it; comparisons turn by turn that rest on its answers go too.
 
     Raises:
@@ -49,6 +49,7 @@ def delete_job(ws: Workspace, job_id: int) -> None:
             checkpoint.deleted = utc_now()
         checkpoint_rows.forget_answers(session, job.folder)
         job.deleted = utc_now()
+        jobs.note(job, JobEventKind.DELETED, by)
         folder = ws.path(job.folder)
     _remove(folder)
 

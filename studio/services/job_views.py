@@ -16,15 +16,25 @@ from db.repositories import jobs
 from engine.dialogue import ManifestError, read_manifest
 from engine.failures import Kind as Failure
 from studio.errors import StudioError
-from studio.services import checkpoints, estimates, room, runs
+from studio.services import checkpoints, estimates, room, runs, silence
 from studio.services.provenance import RECIPE, recipe_text
 from studio.services.runs import MetricPoint
 from studio.services.scheduling import look_after
+from studio.services.silence import Silence, roughly
 from studio.services.snapshots import HELD_OUT
 from studio.workspace import Workspace
 
 Status = Literal["queued", "running", "saving", "finished", "stopped", "failed", "interrupted"]
 Kind = Literal["train", "evaluate", "predict", "import"]
+
+
+@dataclass(frozen=True)
+class JobEventView:
+    """What somebody did to a job: ``started``, ``stopped`` or ``resumed`` it. ``author`` is empty where nobody logs in."""
+
+    kind: str
+    author: str
+    created: datetime
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,8 @@ class JobView:
     ``gate`` is what the gate said when the checkpoint was to be put in use, ``None`` where it was not asked.
     ``reproduction`` is whether a rerun came to the same (see `reruns`). ``scores_before`` and
     ``scores_after`` are what ``engine evaluate`` printed for the base and the new checkpoint on the held-out dialogues.
+    ``silence`` is what is to be told of one that runs and does nothing any more.
+    ``author`` is who started it, empty where nobody logs in, and ``events`` everything that people did to it, oldest first.
     """
 
     id: int
@@ -74,6 +86,9 @@ class JobView:
     scores_after: dict[str, Any] | None
     queue_position: int | None
     waits_for: str | None
+    silence: Silence | None
+    author: str
+    events: tuple[JobEventView, ...]
     created: datetime
     started: datetime | None
     ended: datetime | None
@@ -117,6 +132,7 @@ class JobLine:
     status: Status
     title: str
     checkpoint: str | None
+    author: str
     created: datetime
 
 
@@ -134,7 +150,7 @@ def job_lines(
             asked = None
         if asked is not None and asked not in found:
             found.append(asked)
-        lines = [JobLine(job.id, cast(Status, str(job.status)), _title(job), _made(job), job.created) for job in found]
+        lines = [_line(job) for job in found]
     return lines, asked.id if asked is not None else next((line.id for line in lines), None)
 
 
@@ -172,26 +188,24 @@ def trains_on(folder: Path, kind: str) -> bool:
     return kind == JobKind.TRAIN and (folder / RECIPE).is_file() and not (folder / "train" / "checkpoint").is_dir()
 
 
-def roughly(seconds: float) -> str:
-    """A time that is not known exactly, in two digits at most: ``40 seconds``, ``12 minutes``, ``1.5 hours``, ``3 days``."""
-    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 1.5 * length:
-            number = f"{seconds / length:.2g}" if seconds < 10 * length else f"{round(seconds / length)}"
-            return f"{number} {unit}s"
-    return f"{max(1, round(seconds, -1)):.0f} seconds" if seconds >= 10 else "a few seconds"
-
-
 def find_job(session: Session, job_id: int) -> Job:
     job = session.get(Job, job_id)
+    if job is not None and (by := job.deleted_by):
+        raise StudioError(f"There is no job {job_id} any more: {by} deleted it.")
     if job is None or job.deleted is not None:
         raise StudioError(f"There is no job {job_id}: choose one of the list.")
     return job
+
+
+def _line(job: Job) -> JobLine:
+    return JobLine(job.id, cast(Status, str(job.status)), _title(job), _made(job), job.author, job.created)
 
 
 def _view(ws: Workspace, session: Session, job: Job) -> JobView:
     folder = ws.path(job.folder)
     counted = runs.progress(folder)  # of a training as long as it is scored
     newest = (runs.last_metrics(folder) if job.kind == JobKind.TRAIN else {}) | counted
+    unit = _unit(job, bool(counted))
     before, after = checkpoint_rows.of_job(session, job)
     return JobView(
         id=job.id,
@@ -209,7 +223,7 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         use_when_finished=job.use_when_finished,
         folder=folder,
         stage=newest.get("stage"),
-        unit="dialogue" if job.kind == JobKind.IMPORT else "step" if job.kind == JobKind.TRAIN and not counted else "turn",
+        unit=unit,
         step=newest.get("step", 0),
         total_steps=newest.get("total_steps"),
         eta_seconds=newest.get("eta_seconds"),
@@ -224,10 +238,19 @@ def _view(ws: Workspace, session: Session, job: Job) -> JobView:
         scores_after=after,
         queue_position=jobs.queue_position(session, job),
         waits_for=_waits_for(ws, session, job),
+        silence=silence.of(job, folder, unit),
+        author=job.author,
+        events=tuple(JobEventView(str(event.kind), event.author, event.created) for event in job.events),
         created=job.created,
         started=job.started,
         ended=job.ended,
     )
+
+
+def _unit(job: Job, counted: bool) -> Literal["step", "turn", "dialogue"]:
+    if job.kind == JobKind.IMPORT:
+        return "dialogue"
+    return "step" if job.kind == JobKind.TRAIN and not counted else "turn"
 
 
 def _then(ws: Workspace, session: Session, job: Job) -> str:

@@ -7,7 +7,7 @@ or by most of those that are long enough not to be alike by chance, for a turn t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from db.models import Checkpoint, Dialogue
 from studio.services.views import TurnView
@@ -20,7 +20,7 @@ Labelled = tuple[Dialogue, Sequence[TurnView]]  # a dialogue, and its turns that
 
 def refusal(train: Sequence[Labelled], held_out: Sequence[Labelled]) -> str | None:
     """The sentence that names the first held-out dialogue of which a copy is trained on; ``None`` if there is none."""
-    heard = {sound: dialogue.name for dialogue, turns in train for sound in sounds([(dialogue, turns)])}
+    heard = by_sound(train)
     said = {words: dialogue.name for dialogue, turns in train if len(words := _words(turns)) > 1 and all(words)}
     telling = [_telling(turns) for _, turns in train]
     having: dict[str, list[int]] = {}
@@ -40,9 +40,12 @@ def refusal(train: Sequence[Labelled], held_out: Sequence[Labelled]) -> str | No
     return None
 
 
-def inherited(base: Checkpoint | None, in_use: Checkpoint | None, held_out: Sequence[Labelled]) -> str | None:
-    """The same for what the base checkpoint, and those it came from, were trained on; and the one in use, which is scored too."""
-    held = {sound: dialogue.name for dialogue, turns in held_out for sound in sounds([(dialogue, turns)])}
+def inherited(base: Checkpoint | None, in_use: Checkpoint | None, held: Mapping[str, str]) -> str | None:
+    """The same for what the base checkpoint, and those it came from, were trained on; and the one in use, which is scored too.
+
+    Args:
+        held: the held-out dialogues' names by the hashes of their recordings.
+    """
     for first, advice in ((base, "start from another checkpoint"), (in_use, "put another checkpoint in use")):
         checkpoint = first
         while checkpoint is not None:
@@ -56,6 +59,11 @@ def inherited(base: Checkpoint | None, in_use: Checkpoint | None, held_out: Sequ
                     )
             checkpoint = checkpoint.parent
     return None
+
+
+def by_sound(found: Sequence[Labelled]) -> dict[str, str]:
+    """The dialogues' names by the hashes of their recordings."""
+    return {sound: dialogue.name for dialogue, turns in found for sound in sounds([(dialogue, turns)])}
 
 
 def sounds(found: Iterable[Labelled]) -> list[str]:

@@ -1,8 +1,9 @@
 """The GPU of this machine is lent to one at a time: to a job, or to the live model, which gives it up when a job wants it.
 
 The lease is a row of the database, one for each machine. Its holder is known by pid and start time, so that of a dead process
-is free at once and none ever expires under a living one. Without a GPU nothing is lent: there the system shares the processor
-between a job and the live model, and neither could go anywhere else.
+is free at once and none ever expires under a living one. The live model takes no GPU that a job is about to want, or between two
+jobs it would come and go. Without a GPU nothing is lent: there the system shares the processor between a job and the live model,
+and neither could go anywhere else.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from socket import gethostname
 from typing import Literal, get_args
 
 import psutil
+from sqlalchemy.orm import Session
 
-from db.models import Lease, utc_now
-from db.repositories import settings
+from db.models import Job, JobKind, JobStatus, Lease, utc_now
+from db.repositories import jobs, settings
 from studio import backends
 from studio.errors import StudioError
-from studio.services import runs
+from studio.services import room, runs
 from studio.workspace import Workspace
 
 LIVE = "the live model"
@@ -41,8 +43,25 @@ def holder(ws: Workspace) -> str | None:
         return lease.holder if lease is not None and _lives(lease) else None
 
 
+def before_live(ws: Workspace) -> str | None:
+    """Who comes before the live model on this machine's GPU, in words: the job that has it, or is about to take it."""
+    with ws.read() as session:
+        lease = session.get(Lease, gethostname())
+        if lease is not None and lease.holder != LIVE and not _is_mine(lease) and _lives(lease):
+            return lease.holder
+        due = _due(ws, session)
+        return name_of(due.id) if due is not None else None
+
+
+def name_of(job_id: int) -> str:
+    """A job as a holder."""
+    return f"job {job_id}"
+
+
 def take(ws: Workspace, who: str, force: bool = False) -> bool:
-    """Take the GPU for this process; ``False``: a living process has it, or a job waits for this one to give it up."""
+    """Take the GPU for this process; ``False``: a living process has it, or a job waits for this one to give it up. The live
+    model does not get it while a job is about to take it.
+    """
     if _is_undisturbed(ws):
         return True
     with ws.write() as session:
@@ -51,6 +70,8 @@ def take(ws: Workspace, who: str, force: bool = False) -> bool:
             if not _is_mine(lease) and who != LIVE:
                 lease.wanted = who
             return _is_mine(lease) and lease.wanted is None
+        if who == LIVE and _due(ws, session) is not None:
+            return False
         own = psutil.Process()
         mine = {"holder": who, "pid": own.pid, "pid_started": runs.started_at(own), "wanted": None, "since": utc_now()}
         session.merge(Lease(host=gethostname(), **mine))
@@ -65,10 +86,10 @@ def release(ws: Workspace) -> None:
             session.delete(lease)
 
 
-def take_for_job(ws: Workspace, who: str) -> None:
+def take_for_job(ws: Workspace, job_id: int) -> None:
     """Wait until the live model has given the GPU up, and take it. One that does not in time loses it."""
     deadline = time.monotonic() + PATIENCE
-    while has_gpu() and not take(ws, who, force=time.monotonic() > deadline):
+    while has_gpu() and not take(ws, name_of(job_id), force=time.monotonic() > deadline):
         time.sleep(POLL_SECONDS)
 
 
@@ -85,9 +106,8 @@ def device_for_live(ws: Workspace, give_up: Callable[[], None]) -> str:
             _watch(ws, give_up)
         return "auto"
     if while_training(ws) == "wait":
-        raise GpuTakenError(
-            f"The GPU is taken by {holder(ws) or 'a job'}: ask again when it is done, or let the model use the CPU."
-        )
+        taken_by = before_live(ws) or holder(ws) or "a job"
+        raise GpuTakenError(f"The GPU is taken by {taken_by}: ask again when it is done, or let the model use the CPU.")
     return "cpu"
 
 
@@ -137,6 +157,18 @@ def _is_undisturbed(ws: Workspace) -> bool:
     with ws.read() as session:
         lease = session.get(Lease, gethostname())
         return lease is not None and _is_mine(lease) and lease.wanted is None
+
+
+def _due(ws: Workspace, session: Session) -> Job | None:
+    """The job that computes on this machine, or is the next to: from when it is queued until its process has ended."""
+    job = jobs.computing(session)
+    if job is not None and job.host != gethostname():
+        return None  # of several machines, nobody knows which takes the next
+    if job is None or not runs.alive(job.pid, job.pid_started):
+        job = jobs.first_to_compute(session)
+    if job is None or not (job.kind != JobKind.TRAIN or backends.named(job.backend).is_here):
+        return None
+    return None if job.status == JobStatus.QUEUED and room.lacks(ws, session) else job
 
 
 def _is_mine(lease: Lease) -> bool:

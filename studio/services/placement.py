@@ -38,6 +38,16 @@ def placement(ws: Workspace) -> Placement:
     return Placement(default_backend(ws), lease.while_training(ws), backends.gpus(), lease.holder(ws))
 
 
+def live_sentence(ws: Workspace) -> str | None:
+    """What has to be known who talks to the live model: that a job has the GPU and what follows; ``None`` where none has."""
+    job = lease.before_live(ws) if lease.has_gpu() else None
+    if job is None:
+        return None
+    if lease.while_training(ws) == "cpu":
+        return f"{job.capitalize()} has the GPU: until it is done, the model answers on the CPU, slower."
+    return f"{job.capitalize()} has the GPU: turns are saved, and the model answers them when it is done and you ask again."
+
+
 def default_backend(ws: Workspace) -> str:
     """Where jobs run that name no backend."""
     with ws.read() as session:

@@ -1,5 +1,5 @@
 """Jobs that train nothing: scoring a checkpoint, having turns answered, imports. Queued as trainings are (`training.start_job`),
-imports in a line of their own; stopped and resumed by `training` too.
+imports in a line of their own; stopped and resumed by `training` too, which says what ``by`` is.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobKind, Project
-from db.repositories import dialogues
+from db.models import Job, JobEventKind, JobKind, Project
+from db.repositories import dialogues, jobs
 from studio.errors import StudioError
 from studio.services import checkpoints
 from studio.services.exchange import MANIFEST, check_source
@@ -24,7 +24,7 @@ from studio.services.snapshots import freeze_held_out
 from studio.workspace import Workspace, disk_errors
 
 
-def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int) -> JobView:
+def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int, by: str = "") -> JobView:
     """Freeze a project's held-out dialogues and queue the scoring of a checkpoint on them, and of the one in use, which the gate
     compares it with.
 
@@ -37,10 +37,10 @@ def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int) -> JobV
         checkpoints.require_whole(ws, job.base)
         freeze_held_out(ws, session, job)
 
-    return _queue(ws, project_id, JobKind.EVALUATE, {}, freeze)
+    return _queue(ws, project_id, JobKind.EVALUATE, {}, freeze, by)
 
 
-def start_prediction(ws: Workspace, project_id: int, dialogue_ids: Sequence[int] | None = None) -> JobView:
+def start_prediction(ws: Workspace, project_id: int, dialogue_ids: Sequence[int] | None = None, by: str = "") -> JobView:
     """Queue that the checkpoint in use answers every recorded turn of a project that waits for it, or of some dialogues.
 
     Raises:
@@ -53,7 +53,7 @@ def start_prediction(ws: Workspace, project_id: int, dialogue_ids: Sequence[int]
             raise StudioError("The model has answered every recorded turn already: record or import more.")
 
     chosen = {"dialogues": list(dialogue_ids)} if dialogue_ids is not None else {}
-    return _queue(ws, project_id, JobKind.PREDICT, chosen, check)
+    return _queue(ws, project_id, JobKind.PREDICT, chosen, check, by)
 
 
 def start_import(
@@ -65,6 +65,7 @@ def start_import(
     rename: bool = False,
     author: str = "import",
     uploaded: bool = False,
+    by: str = "",
 ) -> JobView:
     """Queue an import, as `imports.carry_out` does it, of a file or folder of this machine in the format ``name``.
 
@@ -92,18 +93,19 @@ def start_import(
             job.options = asked | {"path": copy.relative_to(ws.home).as_posix(), "uploaded": True}
 
     try:
-        return _queue(ws, project_id, JobKind.IMPORT, asked, keep)
+        return _queue(ws, project_id, JobKind.IMPORT, asked, keep, by)
     finally:
         staged.unlink(missing_ok=True)
 
 
 def _queue(
-    ws: Workspace, project_id: int, kind: JobKind, options: dict[str, Any], prepare: Callable[[Session, Job], None]
+    ws: Workspace, project_id: int, kind: JobKind, options: dict[str, Any], prepare: Callable[[Session, Job], None], by: str
 ) -> JobView:
     with ws.write() as session:
         if session.get(Project, project_id) is None:
             raise StudioError("This project does not exist any more: choose another one.")
         job = Job(project_id=project_id, kind=kind, options=options)
+        jobs.note(job, JobEventKind.STARTED, by)
         session.add(job)
         session.flush()
         with disk_errors(ws.home), new_folder(ws.path(job.folder)):

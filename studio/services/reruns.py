@@ -8,8 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from db.models import Job, JobKind, Snapshot, SnapshotRevision
+from db.models import Job, JobEventKind, JobKind, Snapshot, SnapshotRevision
 from db.repositories import checkpoints as checkpoint_rows
+from db.repositories import jobs
 from engine.dialogue import read_manifest
 from studio import backends
 from studio.errors import StudioError
@@ -26,7 +27,7 @@ CURVE = ("stage", "step", "loss", "lr", "grad_norm")  # of a step, what does not
 CAUSES = ("code", "libraries", "machine")
 
 
-def rerun_job(ws: Workspace, job_id: int) -> JobView:
+def rerun_job(ws: Workspace, job_id: int, by: str = "") -> JobView:
     """Queue a finished job once more: same snapshot, recipe and base. Its checkpoint is not put in use.
 
     Raises:
@@ -57,6 +58,7 @@ def rerun_job(ws: Workspace, job_id: int) -> JobView:
             backend=backend,
             use_when_finished=False,
         )
+        jobs.note(again, JobEventKind.STARTED, by)
         session.add(again)
         session.flush()
         folder = ws.path(again.folder)

@@ -5,7 +5,7 @@ runs/<job id>/result.json, progress.json   the same of jobs that train nothing (
 runs/<job id>/import.json   what an import found and how much of it came in
 runs/<job id>/log.txt     everything the job's processes said
 runs/<job id>/stop        somebody asked it to end
-runs/<job id>/heartbeat   touched by the job's process as long as it lives
+runs/<job id>/heartbeat   touched by the job's process as long as it lives and watches
 """
 
 from __future__ import annotations
@@ -58,8 +58,14 @@ def samples(folder: Path) -> dict[str, Any] | None:
     return _object(folder / "train" / "samples.json") or None
 
 
+def pulse(folder: Path) -> dict[str, Any]:
+    """The newest sign of a training (`engine.training.pulse`); empty before the first."""
+    return _object(folder / "train" / "pulse.json")
+
+
 def progress(folder: Path) -> dict[str, Any]:
-    """How far a job is with what is no training: ``step``, ``total_steps`` and ``eta_seconds``, empty before it is known."""
+    """How far a job is with what is no training, empty before it is known: ``step``, ``total_steps``, ``eta_seconds``, when
+    ``step`` last ``changed`` (seconds of the clock) and ``usual_seconds`` of one."""
     return _object(folder / PROGRESS)
 
 
@@ -72,19 +78,24 @@ class Progress:
         self._path = folder / PROGRESS
         self._before: int | None = None  # steps when it began
         self._first: tuple[float, int] | None = None
+        self._done, self._changed = -1, 0.0
 
-    def tell(self, done: int, total: int) -> None:
-        """Write it down."""
+    def tell(self, done: int, total: int, loading: bool = False) -> None:
+        """Write it down. While something is ``loading`` nobody knows when the next step is due."""
         now = time.monotonic()
+        if done != self._done:
+            self._done, self._changed = done, time.time()
         if self._before is None or done < self._before:
             self._before, self._first = done, None
         if self._first is None and done > self._before:
             self._first = now, done
-        left = None
+        left = usual = None
         if self._first is not None and done > self._first[1]:
-            left = (total - done) * (now - self._first[0]) / (done - self._first[1])
+            usual = (now - self._first[0]) / (done - self._first[1])
+            left = (total - done) * usual
+        found = {"step": done, "total_steps": total, "eta_seconds": left}
         with suppress(OSError):  # a disk that is full is told by the work itself
-            _write_object(self._path, {"step": done, "total_steps": total, "eta_seconds": left})
+            _write_object(self._path, found | {"changed": self._changed, "usual_seconds": None if loading else usual})
 
 
 def log_tail(folder: Path, lines: int = 40) -> str:
@@ -152,10 +163,14 @@ def alive(pid: int | None, started: float | None) -> bool:
 
 def heard_from(folder: Path) -> bool:
     """Whether the job's process gave a sign of life lately, wherever it is."""
-    try:
-        return time.time() - (folder / HEARTBEAT).stat().st_mtime < SILENCE
-    except FileNotFoundError:
-        return False
+    return quiet_seconds(folder / HEARTBEAT, 0.0) < SILENCE
+
+
+def quiet_seconds(path: Path, since: float) -> float:
+    """For how long a file was not touched, counted from ``since`` (seconds of the clock) where it was not since then."""
+    with suppress(OSError):
+        since = max(since, path.stat().st_mtime)
+    return time.time() - since
 
 
 def _object(path: Path) -> dict[str, Any]:

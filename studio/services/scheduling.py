@@ -22,26 +22,34 @@ from studio.services import deaths, failures, room, runs
 from studio.workspace import Workspace, disk_errors
 
 LOOK_SECONDS = 10.0
+DEAF = 300.0  # seconds that a job's process gets to pass a wish to stop on, if it gives no sign either
 
 
 def reconcile(ws: Workspace) -> list[int]:
-    """Mark jobs whose process is gone as interrupted, end what they left running, and start the next queued job.
+    """Mark jobs whose process is gone as interrupted, end what they left running, and start the next queued job. A process that
+    lives but is deaf to a wish to stop is ended too, and its job stopped.
 
     Returns the ids of the jobs that were found interrupted.
     """
     with ws.read() as session:
         lost = _lost(ws, session)
+        deaf = {job.id for job in lost if _lives(ws, job)}
     for job in lost:
         if job.pid is not None and job.pid_started is not None and job.host == gethostname():
+            if job.id in deaf and runs.alive(job.pid, job.pid_started):
+                local.end(job.pid)
             local.end_marked(job.pid, job.pid_started)
         with suppress(StudioError):  # a cluster that cannot be reached now is asked again when the job is resumed
             backends.end_left(ws.path(job.folder))
     if lost:
         with ws.write() as session:
             for job in _lost(ws, session):
-                jobs.end(job, JobStatus.INTERRUPTED, *_why(ws, job))
+                if job.id in deaf:
+                    jobs.end(job, JobStatus.STOPPED, deaths.of_deaf(job, ws.path(job.folder)))
+                else:
+                    jobs.end(job, JobStatus.INTERRUPTED, *_why(ws, job))
     start_next(ws)
-    return [job.id for job in lost]
+    return [job.id for job in lost if job.id not in deaf]
 
 
 def look_after(ws: Workspace) -> None:
@@ -110,7 +118,17 @@ def environment(ws: Workspace) -> dict[str, str]:
 
 
 def _lost(ws: Workspace, session: Session) -> list[Job]:
-    return [job for job in jobs.active(session) if not _lives(ws, job)]
+    return [job for job in jobs.active(session) if not _lives(ws, job) or _is_deaf(ws, job)]
+
+
+def _is_deaf(ws: Workspace, job: Job) -> bool:
+    """Whether a process of this machine was asked to stop and gave no sign since then, as one that is suspended."""
+    if job.status != JobStatus.SAVING or job.host != gethostname():
+        return False
+    folder = ws.path(job.folder)
+    if not (folder / runs.STOP).exists():
+        return False
+    return all(runs.quiet_seconds(folder / name, 0.0) > DEAF for name in (runs.STOP, runs.HEARTBEAT))
 
 
 def _why(ws: Workspace, job: Job) -> tuple[str, FailureKind | None]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Checkpoint, Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
 from db.repositories import dialogues, revisions
-from engine.dialogue import iterate_slots, write_manifest
+from engine.dialogue import iterate_slots, read_manifest, write_manifest
 from studio.errors import StudioError
 from studio.services import checkpoints, labels, leaks, provenance, splits
 from studio.services.manifests import Label, manifest_dialogue
@@ -94,7 +94,7 @@ def freeze(
             raise StudioError(NO_DEV)
         train += dev
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = _problem(session, job.project_id, train, held_out) or _inherited(session, job, held_out)
+    problem = _problem(session, job.project_id, train, held_out) or _inherited(session, job, leaks.by_sound(held_out))
     if problem is None and states and not _has_state(train):
         problem = NO_STATE
     if problem is not None:
@@ -126,7 +126,7 @@ def freeze_held_out(ws: Workspace, session: Session, job: Job) -> None:
         StudioError: nothing is held out, or the checkpoint, or the one in use, was trained on it.
     """
     held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = NOT_HELD_OUT if not held_out else _inherited(session, job, held_out)
+    problem = NOT_HELD_OUT if not held_out else _inherited(session, job, leaks.by_sound(held_out))
     if problem is not None:
         raise StudioError(problem)
     manifest = ws.path(job.folder) / HELD_OUT
@@ -142,6 +142,30 @@ def freeze_held_out(ws: Workspace, session: Session, job: Job) -> None:
         held_out_sha256=sha256(manifest),
         labels_id=labels.version(session, job.project_id, rows).id,
     )
+
+
+def leak(ws: Workspace, session: Session, job: Job, trains: bool) -> str | None:
+    """Why the scores of a job that waited would mean nothing by now, in a sentence: for a checkpoint that was put in use, or a
+    dialogue that was moved or brought in, since it was frozen. A rerun is what it was.
+
+    Args:
+        trains: it has yet to train.
+    """
+    snapshot, scored = job.snapshot, ws.path(job.folder) / HELD_OUT
+    if snapshot is None or "rerun_of" in (snapshot.provenance or {}):
+        return None
+    frozen = read_manifest(scored) if scored.is_file() else []
+    held = {Path(turn.audio).stem: dialogue.dialogue_id for dialogue in frozen for turn in dialogue.turns if turn.audio}
+    problem = _inherited(session, job, held)
+    if problem is not None or not trains:
+        return problem
+    names = set(snapshot.dialogues)
+    held_out = _labelled(ws, session, job.project_id, Split.TEST)
+    for dialogue in held_out:
+        if dialogue.row.name in names:
+            return f"{dialogue.row.name} is held out now, and would be trained on: move it back, or start a new job without it."
+    both = [dialogue for split in (Split.TRAIN, Split.DEV) for dialogue in _labelled(ws, session, job.project_id, split)]
+    return leaks.refusal([dialogue for dialogue in both if dialogue.row.name in names], held_out)
 
 
 def to_train(view: TurnView) -> Label:
@@ -196,8 +220,8 @@ def _problem(session: Session, project_id: int, train: Sequence[_Labelled], held
     return splits.refusal(session, project_id, names) or leaks.refusal(train, held_out)
 
 
-def _inherited(session: Session, job: Job, held_out: Sequence[_Labelled]) -> str | None:
-    return leaks.inherited(job.base, session.get(Checkpoint, checkpoints.in_use_id(session)), held_out)
+def _inherited(session: Session, job: Job, held: dict[str, str]) -> str | None:
+    return leaks.inherited(job.base, session.get(Checkpoint, checkpoints.in_use_id(session)), held)
 
 
 def _has_state(train: Sequence[_Labelled]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.models import Job, JobStatus, Project
+from db.models import Job, JobEventKind, JobStatus, Project
 from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
@@ -53,13 +53,15 @@ def start_job(
     use_when_finished: bool = True,
     backend: str | None = None,
     stages: Sequence[str] | None = None,
+    by: str = "",
 ) -> JobView:
     """Freeze the corrections, queue a training on them and start it if no other job runs.
 
     Without ``base_checkpoint_id`` it starts from the recipe's base models alone. ``overrides`` are the command line's ``--set``
     arguments, such as ``"stage2.steps=20"``; ``stages`` those of the recipe that are run, ``None`` for all it runs. With
     ``use_when_finished`` the new checkpoint is put in use as soon as it is there, if the gate lets it pass. ``backend`` names
-    where it runs (``studio.backends``); else the workspace's setting does.
+    where it runs (``studio.backends``); else the workspace's setting does. ``by`` is who asks, as for all that is done to a job:
+    empty where nobody logs in.
 
     Raises:
         StudioError: nothing that its stages need is corrected, held-out dialogues would be trained on, no such recipe or
@@ -85,6 +87,7 @@ def start_job(
             use_when_finished=use_when_finished,
             backend=backend,
         )
+        jobs.note(job, JobEventKind.STARTED, by)
         session.add(job)
         session.flush()
         with new_folder(ws.path(job.folder)):
@@ -95,7 +98,7 @@ def start_job(
     return job_view(ws, job_id)
 
 
-def stop_job(ws: Workspace, job_id: int) -> JobView:
+def stop_job(ws: Workspace, job_id: int, by: str = "") -> JobView:
     """Ask a job to save and end; a queued one ends at once.
 
     Raises:
@@ -110,10 +113,11 @@ def stop_job(ws: Workspace, job_id: int) -> JobView:
             job.status, job.phase = JobStatus.SAVING, "saving, to stop"
         else:
             raise StudioError(f"Job {job_id} cannot be stopped: it is {job.status}.")
+        jobs.note(job, JobEventKind.STOPPED, by)
     return job_view(ws, job_id)
 
 
-def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = ()) -> JobView:
+def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = (), by: str = "") -> JobView:
     """Queue a stopped, failed or interrupted job again; it goes on from its last saved step. A finished one whose
     scoring failed is only scored.
 
@@ -139,11 +143,12 @@ def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = ()) -> Job
         (folder / STOP).unlink(missing_ok=True)
         job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, "waiting", None, None, None
         job.calls = 0
+        jobs.note(job, JobEventKind.RESUMED, by)
     start_next(ws)
     return job_view(ws, job_id)
 
 
-def resume_with_less_memory(ws: Workspace, job_id: int) -> JobView:
+def resume_with_less_memory(ws: Workspace, job_id: int, by: str = "") -> JobView:
     """Resume a training that found too little memory: half of ``max_positions`` in every stage, and activation checkpointing.
 
     Raises:
@@ -152,4 +157,4 @@ def resume_with_less_memory(ws: Workspace, job_id: int) -> JobView:
     item = job_view(ws, job_id)
     if not item.can_take_less_memory:
         raise StudioError(f"Job {job_id} did not end for lack of memory in its training: resume it as it is.")
-    return resume_job(ws, job_id, less_memory(item.folder / provenance.RECIPE))
+    return resume_job(ws, job_id, less_memory(item.folder / provenance.RECIPE), by)

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 from db.engine import alembic_config
 from db.models import Snapshot
 from engine.dialogue import Ontology
-from studio.services import checkpoints, corrections, dialogues, double, people, projects, understanding
+from studio.services import checkpoints, corrections, dialogues, double, people, projects, training, understanding
+from studio.services.training import JobView
 from studio.workspace import DATABASE, Workspace, attach, open_workspace
 
 ONTOLOGY = Ontology({"restaurant": {"area": ["north", "south"], "food": ["chinese", "thai"], "name": []}})
@@ -208,6 +209,21 @@ def fake_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Jobs call ``fake_engine.py``; the demo checkpoint has files whether or not one is in the package."""
     monkeypatch.setenv("DST_STUDIO_ENGINE", f"{sys.executable} {FAKE_ENGINE}")
     monkeypatch.setattr(checkpoints, "missing_files", lambda folder: [])
+
+
+@pytest.fixture
+def start(ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPatch) -> Callable[..., JobView]:
+    """Start a fine-tune of ``steps`` steps on one corrected dialogue; one more is held out."""
+    corrected("train", turns=2)
+    corrected("held out", split="test")
+
+    def begin(steps: int = 5, **environment: str) -> JobView:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        overrides = ["align.steps=1", "stage1.steps=1", f"stage2.steps={steps - 2}"]
+        return training.start_job(ws, project, checkpoints.in_use(ws).id, "demo", overrides)
+
+    return begin
 
 
 @pytest.fixture

@@ -114,6 +114,12 @@ def test_agreement_of_a_project_where_nobody_annotated_twice_is_undefined(tmp_pa
     assert "undefined" in call("agreement", "--home", str(tmp_path)).stdout
 
 
+def test_windows_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.sys, "platform", "win32")
+    with pytest.raises(SystemExit, match="does not run on Windows itself: install WSL 2"):
+        cli.main()
+
+
 def test_jobs_of_every_kind_are_started_from_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queueing, "start_next", lambda ws: None)
     home = ("--home", str(tmp_path / "home"), "--json")

@@ -12,7 +12,7 @@ from studio.pages.compare_panel import summary_html
 from studio.services import checkpoints, comparison, dialogues, training
 from studio.services.job_views import JobView
 from studio.workspace import Workspace
-from tests.studio.test_jobs import wait
+from tests.studio.job_runs import wait
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
 
@@ -79,6 +79,8 @@ def test_jobs_from_the_shell(ws: Workspace, project: int, corrected, shell, monk
     wait(ws, job["id"])
     (listed,) = json.loads(shell("list", "--json")[1])
     assert (listed["status"], listed["checkpoint"]) == ("finished", "run-1")
+    assert listed["author"].endswith(" (shell)") and f", by {listed['author']}" in shell("list")[1]
+    assert [(event["kind"], event["author"]) for event in listed["events"]] == [("started", listed["author"])]
     assert "Refused by the gate" in shell("log", "1")[1]
     assert len(json.loads(shell("log", "1", "--json")[1])["corrections"]) == 2
     compared = json.loads(shell("compare", "demo", "run-1", "--report", "--json")[1])

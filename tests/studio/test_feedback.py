@@ -11,7 +11,7 @@ from studio.services.feedback import WORDS, SlotOutcome
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
-from tests.studio.test_jobs import wait
+from tests.studio.job_runs import wait
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,10 +14,21 @@ from db.models import Dialogue, Split
 from db.repositories import settings
 from engine.dialogue import read_manifest
 from studio.errors import StudioError
-from studio.services import checkpoints, corrections, dialogues, leaks, provenance, queueing, training
+from studio.services import (
+    checkpoints,
+    corrections,
+    dialogues,
+    leaks,
+    provenance,
+    queueing,
+    reruns,
+    scheduling,
+    splits,
+    training,
+)
 from studio.workspace import Workspace
 from tests.faults.test_random_kills import learned
-from tests.studio.test_jobs import wait
+from tests.studio.job_runs import training_on, wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
 pytestmark = [pytest.mark.usefixtures("fake_engine"), pytest.mark.databases("sqlite")]
@@ -172,6 +183,105 @@ def test_a_checkpoint_in_use_that_heard_the_held_out_recording_is_refused_too(ws
     with ws.write() as session:
         settings.put(session, settings.CHECKPOINT_IN_USE, demo)
     wait(ws, training.start_job(ws, project, demo, "adapt", ["adapt.steps=2"]).id)
+
+
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Jobs that are queued wait, until `began`."""
+    with monkeypatch.context() as asleep:
+        for module in (training, queueing, reruns):
+            asleep.setattr(module, "start_next", lambda ws: None)
+        yield
+
+
+def began(ws: Workspace, job_id: int) -> training.JobView:
+    scheduling.start_next(ws)
+    return wait(ws, job_id)
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_checkpoint_that_is_put_in_use_while_a_job_waits_is_looked_at_before_it_starts(
+    ws: Workspace, project: int, corrected
+) -> None:
+    demo, first = checkpoints.in_use(ws).id, corrected("a")
+    trained = began(ws, start(ws, project).id).checkpoint_id
+    corrected("b")
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TEST
+        settings.put(session, settings.CHECKPOINT_IN_USE, demo)
+    jobs = [training.start_job(ws, project, demo, "adapt", ["adapt.steps=2"]), queueing.start_evaluation(ws, project, demo)]
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, trained)
+    for job in jobs:
+        refused = began(ws, job.id)
+        assert (refused.status, refused.failure) == ("failed", "data")
+        assert (refused.error or "").startswith(
+            "Something changed since it was queued. run-1 was trained on a recording of the held-out dialogue a, so"
+        )
+        assert not (job.folder / "train").exists() and not list(job.folder.glob("scores-*")), "nothing was started"
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, demo)
+    for job in jobs:
+        training.resume_job(ws, job.id)
+        assert began(ws, job.id).status == "finished"
+
+
+def test_a_checkpoint_that_is_put_in_use_while_a_job_trains_is_not_scored_beside_it(
+    ws: Workspace, project: int, corrected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    demo, first = checkpoints.in_use(ws).id, corrected("a")
+    heard = wait(ws, start(ws, project).id).checkpoint_id
+    corrected("b")
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TEST
+        settings.put(session, settings.CHECKPOINT_IN_USE, demo)
+    monkeypatch.setenv("FAKE_STEP", "0.2")
+    job = wait(ws, training.start_job(ws, project, demo, "adapt", ["adapt.steps=10"]).id, training_on(1))
+    with ws.write() as session:
+        settings.put(session, settings.CHECKPOINT_IN_USE, heard)
+    trained = wait(ws, job.id)
+    assert (trained.status, trained.failure, trained.checkpoint, trained.scores_after) == ("finished", "data", "run-2", None)
+    assert "not scored: Something changed since it was queued. run-1 was trained on a recording of" in (trained.error or "")
+    assert checkpoints.in_use(ws).id == heard
+
+
+@pytest.mark.usefixtures("waiting")
+def test_what_is_held_out_while_a_job_waits_is_not_trained_on(ws: Workspace, project: int, corrected, sound) -> None:
+    first = corrected("a", turns=2)
+    corrected("b", split="test")
+    job = start(ws, project)
+    with pytest.raises(StudioError, match="A run was trained on this dialogue"):
+        splits.move(ws, first, "test", "anna")
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TEST
+    moved = began(ws, job.id)
+    assert (moved.status, moved.failure) == ("failed", "data")
+    assert (moved.error or "").startswith(
+        "Something changed since it was queued. a is held out now, and would be trained on: move it"
+    )
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TRAIN
+    copy = dialogues.create_dialogue(ws, project, "copy", "test").id
+    turn = dialogues.add_user_turn(ws, copy, sound(sum(b"a") * 100))
+    corrections.save_transcript(ws, turn.id, "the same recording", "anna", None)
+    training.resume_job(ws, job.id)
+    copied = began(ws, job.id)
+    assert "The held-out dialogue copy holds the same recording as a, which would be trained on" in (copied.error or "")
+    assert not (job.folder / "train").exists()
+    with ws.write() as session:
+        session.get_one(Dialogue, copy).split = Split.TRAIN
+    training.resume_job(ws, job.id)
+    assert began(ws, job.id).status == "finished"
+
+
+@pytest.mark.usefixtures("waiting")
+def test_a_run_is_repeated_whatever_is_held_out_by_now(ws: Workspace, project: int, corrected) -> None:
+    first = corrected("a")
+    began(ws, start(ws, project, use_when_finished=False).id)
+    with ws.write() as session:
+        session.get_one(Dialogue, first).split = Split.TEST
+    again = began(ws, training.rerun_job(ws, 1).id)
+    assert (again.status, again.error) == ("finished", None)
 
 
 SPOKEN = (

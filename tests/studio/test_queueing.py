@@ -26,7 +26,7 @@ from studio.services import (
     understanding,
 )
 from studio.workspace import Workspace
-from tests.studio.test_jobs import wait
+from tests.studio.job_runs import wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
 pytestmark = pytest.mark.databases("sqlite")
