@@ -6,6 +6,7 @@ its import takes seconds, which a program that merely stores recordings need not
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,24 @@ def load(
         raise AudioError(f"{path}: the file ends before any sound could be decoded; export it again")
     mono = samples.mean(axis=1) if channel is None else samples[:, channel]
     return resample(np.ascontiguousarray(mono), rate, sample_rate)
+
+
+def blocks(path: str | Path, size: int, channel: int | None = None) -> Iterator[np.ndarray]:
+    """Decode a file at its own rate, ``size`` samples at a time (the last block may hold fewer), for what is too long to hold.
+
+    Args:
+        channel: as in ``load``.
+
+    Raises:
+        AudioError: the file is missing, empty or not decodable.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        try:
+            for samples in file.blocks(size, dtype="float32", always_2d=True):
+                yield samples.mean(axis=1) if channel is None else samples[:, channel]
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: damaged audio ({error}); export it again") from error
 
 
 def duration(path: str | Path) -> float:

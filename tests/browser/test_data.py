@@ -76,6 +76,24 @@ def test_an_uploaded_file_that_is_no_manifest_is_refused_with_its_line(
     view.clean()
 
 
+def cell(view: View, row: int, column: int) -> sync_api.Locator:
+    """A cell of the table of turns; rows count from 1, columns too."""
+    return view.element("data.turns").locator(f"[data-row='{row - 1}'][data-col='{column - 1}']").first
+
+
+def type_cell(view: View, row: int, column: int, text: str) -> None:
+    cell(view, row, column).dblclick()
+    view.page.keyboard.press("Control+A")
+    view.page.keyboard.type(text)
+    view.page.keyboard.press("Enter")
+
+
+def seconds(view: View, row: int, wanted: float) -> None:
+    """Wait until the player holds that many seconds of sound."""
+    script = "() => { const t = document.querySelector('[id=\"data.call_audio\"] #duration'); return t && t.innerText; }"
+    view.page.wait_for_function(f"wanted => ({script})() === wanted", arg=f"0:0{wanted:.0f}")
+
+
 def test_a_call_is_cut_put_right_and_stored(studio: Studio, open_view: Callable[..., View], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     samples = rng.normal(0, 0.001, (8_000 * 8, 2))
@@ -87,11 +105,10 @@ def test_a_call_is_cut_put_right_and_stored(studio: Studio, open_view: Callable[
     view.element("data.call").locator('input[type="file"]').set_input_files(tmp_path / "my call.wav")
     sync_api.expect(view.element("data.call")).to_contain_text("my call")
     view.element("data.cut").click()
-    view.says("data.call_notice", "2 turns; speaker is user or agent")
+    view.says("data.call_notice", "2 turns")
+    view.says("data.call_told", "my call.wav")
     view.element("data.store").scroll_into_view_if_needed()
     view.picture("data-call")
-    view.element("data.store").click()
-    view.says("data.call_notice", "saved")
-    view.element("data.store").click()
-    view.page.get_by_text("in the project already, as 'my-call'").first.wait_for()
-    view.clean()
+    print(view.element("data.turns").inner_html()[:6000])
+    print(view.element("data.call_audio").inner_html()[:6000])
+    assert 0
