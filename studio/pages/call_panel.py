@@ -79,38 +79,39 @@ class CallPanel:
                 self.name = gr.Textbox(label="Dialogue", elem_id="data.call_name")
                 self.split = gr.Dropdown(list(SPLITS), value="train", label="Split", elem_id="data.call_split")
                 store = gr.Button("Store as a dialogue", variant="primary", elem_id="data.store")
-                discard = gr.Button("Discard the cut", elem_id="data.call_discard")
+                discard = gr.Button("Discard the cut", scale=0, min_width=150, elem_id="data.call_discard")
         self.notice = shared.block(elem_id="data.call_notice")
         form = [self.cut, self.table, self.name, self.split]
         chosen = [self.upload, self.path, kind, user, silence]
-        cut.click(self._cut, [self.cut, *chosen], [*self.parts, self.notice], **LONG)
+        cut.click(self._cut, [self.cut, *chosen], self.parts, **LONG)
         heard = [self.cut, self.table, self.row]
         self.table.select(picked, None, self.row, **shared.LIGHT)
         self.row.change(self._hear, heard, [self.audio, self.fault], **shared.LIGHT)
-        changed = self.table.input(self._keep_draft, form, None, **shared.SAVE)
+        changed = self.table.input(self._keep_draft, form, self.notice, **shared.SAVE)
         changed.then(self._hear, heard, [self.audio, self.fault], **shared.LIGHT)
-        self.name.blur(self._keep_draft, form, None, **shared.SAVE)
-        self.split.input(self._keep_draft, form, None, **shared.SAVE)
+        self.name.blur(self._keep_draft, form, self.notice, **shared.SAVE)
+        self.split.input(self._keep_draft, form, self.notice, **shared.SAVE)
         reached = [*form, self.row]
-        redrawn = [self.table, self.row, self.audio, self.fault]
+        redrawn = [self.table, self.row, self.audio, self.fault, self.notice]
         for button, (_, _, change) in zip(buttons, CHANGES, strict=True):
             button.click(self._changing(change), reached, redrawn, **shared.SAVE)
-        store.click(self._store, [project, *form], [*self.parts, self.notice], **shared.ACT)
-        discard.click(self._discard, self.cut, [*self.parts, self.notice], **shared.ACT)
+        store.click(self._store, [project, *form], self.parts, **shared.ACT)
+        discard.click(self._discard, self.cut, self.parts, **shared.ACT)
 
     @property
     def parts(self) -> list[Any]:
         """What is shown anew with another cut."""
-        return [self.cut, self.work, self.told, self.table, self.row, self.fault, self.audio, self.name, self.split]
+        return [self.cut, self.work, self.told, self.table, self.row, self.fault, self.audio, self.name, self.split, self.notice]
 
     def shown(self, author: str) -> dict[Any, Any]:
         """What somebody changed last and has not stored."""
-        return self._shown(call_drafts.kept(self.ws, author))
+        found = call_drafts.kept(self.ws, author)
+        return self._shown(found) | {self.notice: left(found) if found else ""}
 
-    def _shown(self, found: CallView | None, told: str = "") -> dict[Any, Any]:
+    def _shown(self, found: CallView | None) -> dict[Any, Any]:
         if found is None:
             return {self.cut: None, self.work: gr.update(visible=False), self.audio: None}
-        title = f"<b>{shared.escape(found.path.name)}</b>, kept {shared.day_clock(found.updated)}. {told or HOW}"
+        title = f"<b>{shared.escape(found.path.name)}</b>. {HOW}"
         return {
             self.cut: found.sha256,
             self.work: gr.update(visible=True),
@@ -149,15 +150,14 @@ class CallPanel:
             else:
                 raise StudioError("Choose the recording of a call first, or give its path.")
             sha256 = call_drafts.recording_hash(path)
-            left = call_drafts.kept(self.ws, by, sha256)
-            if left is not None and left.sha256 != shown:
-                back = "Here is what you left of it. Press Cut once more to cut it anew."
-                return self._shown(left) | {self.notice: back}
+            there = call_drafts.kept(self.ws, by, sha256)
+            if there is not None and there.sha256 != shown:
+                return self._shown(there) | {self.notice: left(there)}
             rows = calls.cut(path, channels, quiet or calls.MIN_SILENCE, user_channel)
             found = call_drafts.begin(self.ws, by, path, rows, uploaded=path == uploaded)
         except StudioError as error:
             return {self.notice: shared.alert(error)}
-        told = f"{shared.count(len(rows), 'turn')}."
+        told = kept(rows)
         if rows[0][3] is None:
             told += " On one channel nobody can tell who speaks: speakers alternate until you correct them."
         return self._shown(found) | {self.notice: told}
@@ -187,7 +187,7 @@ class CallPanel:
         ) -> dict[Any, Any]:
             """Inputs: which cut and all of it, data.call_row.
 
-            Outputs: data.turns, data.call_row, data.call_audio, data.call_fault.
+            Outputs: data.turns, data.call_row, data.call_audio, data.call_fault, data.call_notice.
             """
             try:
                 by = shared.allowed(self.ws, request)
@@ -197,7 +197,7 @@ class CallPanel:
             except StudioError as error:
                 return {self.fault: shared.alert(error)}
             row = min(row or 1, max(1, len(rows)))
-            return {self.table: rows, self.row: row, self.audio: sound(found, rows, row), self.fault: ""}
+            return {self.table: rows, self.row: row, self.audio: sound(found, rows, row), self.fault: "", self.notice: kept(rows)}
 
         return changed
 
@@ -228,6 +228,16 @@ class CallPanel:
 def picked(event: gr.SelectData) -> int:
     """The row that was chosen in the table, from 1. Outputs: data.call_row."""
     return int(event.index[0]) + 1
+
+
+def kept(table: list[list[Any]]) -> str:
+    """The notice after a change."""
+    return f"{shared.count(len(table), 'turn')}, kept {shared.clock()}."
+
+
+def left(found: CallView) -> str:
+    """The notice when a cut comes back."""
+    return f"Here is what you left of it, kept {shared.day_clock(found.updated)}. Press Cut to cut it anew."
 
 
 def sound(found: CallView, table: list[list[Any]], row: int) -> Any:

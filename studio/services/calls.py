@@ -55,14 +55,8 @@ def check(path: str | Path, table: Table) -> list[CutTurn]:
     found = {number: _turn(number, row) for number, row in enumerate(table, 1) if any(map(_given, row))}
     if not found:
         raise StudioError("There is no turn to store: cut the recording first.")
-    seconds, channels = _header(path)
     for number, turn in found.items():
-        if turn.end > seconds + _SLACK:
-            beyond = f"ends at {turn.end:g} s, beyond the recording's {seconds:.2f} s"
-            raise StudioError(f"Row {number} {beyond}: put its times right.")
-        if turn.channel is not None and not 0 <= turn.channel < channels:
-            there = "channel 0 alone" if channels == 1 else f"channels 0 to {channels - 1}"
-            raise StudioError(f"Row {number} is of channel {turn.channel}, and the recording has {there}: put it right.")
+        _check_place(path, number, turn)
         if turn.end - turn.start > MAX_TURN_SECONDS:
             long = f"{turn.end - turn.start:.0f} s long; a turn has {MAX_TURN_SECONDS:.0f} s at most"
             raise StudioError(f"Row {number} is {long}: split it.")
@@ -109,6 +103,7 @@ def piece(path: str | Path, table: Table, number: int) -> tuple[int, Any]:
         StudioError: no such row, or it is no part of the recording.
     """
     turn = _numbered(table, number)
+    _check_place(path, number, turn)
     try:
         rate = audio.sampling_rate(path)
         samples = audio.load(path, turn.start, turn.end, turn.channel, sample_rate=rate)
@@ -124,6 +119,7 @@ def split_row(path: str | Path, table: Table, number: int) -> list[list[Any]]:
         StudioError: no such row, or it cannot be cut.
     """
     turn = _numbered(table, number)
+    _check_place(path, number, turn)
     try:
         middle = segmentation.quietest(path, turn.start, turn.end, turn.channel)
     except AudioError as error:
@@ -208,12 +204,19 @@ def _numbered(table: Table, number: int) -> CutTurn:
     return _turn(number, table[number - 1])
 
 
-def _header(path: str | Path) -> tuple[float, int]:
-    """Length in seconds and channels of a recording."""
+def _check_place(path: str | Path, number: int, turn: CutTurn) -> None:
+    """Whether a row lies in the recording, on one of its channels."""
     try:
-        return audio.duration(path), soundfile.info(str(path)).channels
+        seconds = audio.duration(path)
     except AudioError as error:
         raise _by_name(path, error) from error
+    channels = soundfile.info(str(path)).channels
+    if turn.end > seconds + _SLACK:
+        beyond = f"ends at {turn.end:g} s, beyond the recording's {seconds:.2f} s"
+        raise StudioError(f"Row {number} {beyond}: put its times right.")
+    if turn.channel is not None and not 0 <= turn.channel < channels:
+        there = "channel 0 alone" if channels == 1 else f"channels 0 to {channels - 1}"
+        raise StudioError(f"Row {number} is of channel {turn.channel}, and the recording has {there}: put it right.")
 
 
 def _by_name(path: str | Path, error: AudioError) -> StudioError:

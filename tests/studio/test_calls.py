@@ -95,7 +95,7 @@ def test_a_row_is_heard_split_where_it_is_quiet_merged_and_deleted(call: Path) -
         (lambda: calls.merge_rows(both, 1), "no row after row 1 on its channel"),
         (lambda: calls.delete_row(both, 4), "no row 4: choose one from 1 to 3"),
         (lambda: calls.split_row(call, [["user", 1, 1.1, 0]], 1), "Row 1: my call.wav: 0.10 s are too short"),
-        (lambda: calls.piece(call, [["user", 9, 10, 0]], 1), "Row 1: my call.wav: no segment"),
+        (lambda: calls.piece(call, [["user", 9, 10, 0]], 1), "Row 1 ends at 10 s, beyond the recording's 8.00 s"),
     ):
         with pytest.raises(StudioError, match=complaint):
             change()
