@@ -115,11 +115,14 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 
 def save_flac(path: str | Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
-    """Write 16-bit FLAC atomically, making the folder; samples outside [-1, 1] are clipped."""
+    """Write 16-bit FLAC atomically, making the folder; samples outside [-1, 1] are clipped. What ``load`` gives back is written
+    as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    soundfile.write(partial, np.clip(samples, -1.0, 1.0), rate, format="FLAC", subtype="PCM_16")
+    # by hand: libsndfile would scale by another factor than it reads with
+    pcm = np.clip(np.round(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
+    soundfile.write(partial, pcm, rate, format="FLAC", subtype="PCM_16")
     partial.replace(path)
 
 

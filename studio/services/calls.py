@@ -109,7 +109,7 @@ def piece(path: str | Path, table: Table, number: int) -> tuple[int, Any]:
         samples = audio.load(path, turn.start, turn.end, turn.channel, sample_rate=rate)
     except AudioError as error:
         raise StudioError(f"Row {number}: {_by_name(path, error)}") from error
-    return rate, np.clip(np.round(samples * 32_767.0), -32_768, 32_767).astype(np.int16)
+    return rate, np.clip(np.round(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
 
 
 def split_row(path: str | Path, table: Table, number: int) -> list[list[Any]]:
