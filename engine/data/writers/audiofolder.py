@@ -25,7 +25,7 @@ COLUMNS = ("file_name", "dialogue_id", "turn_id", "speaker", "transcription", "s
 
 
 def write(folder: Path, dialogues: Sequence[Dialogue]) -> PreparationReport:
-    """Cut every turn's sound out of its recording into mono FLAC at its own sampling rate, sample by sample, and write the tables.
+    """Cut every turn's sound out of its recording into mono FLAC at its own sampling rate and write the tables.
 
     A turn whose recording cannot be used stays in the manifest as text, and is reported.
     """
