@@ -226,7 +226,7 @@ class CallPanel:
 
 
 def picked(event: gr.SelectData) -> int:
-    """The row that was chosen in the table, from 1. Outputs: data.call_row."""
+    """The row that was chosen in the table, from 1. Inputs: data.turns. Outputs: data.call_row."""
     return int(event.index[0]) + 1
 
 

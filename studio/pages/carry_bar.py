@@ -57,8 +57,6 @@ def offer_html(found: Offer) -> str:
         f"<b>{shared.escape('-'.join(place))}</b> {'no value' if value is None else shared.value_html(value)}"
         for place, value in found.values.items()
     )
-    numbers = ", ".join(map(str, found.turns[:5])) + (", …" if len(found.turns) > 5 else "")
-    return (
-        f"Imported labels do not follow by themselves: {shared.count(len(found.turns), 'later turn')} ({numbers}) hold"
-        f"{'s' if len(found.turns) == 1 else ''} what you corrected. Carry on: {values}"
-    )
+    numbers = ", ".join(str(turn_id + 1) for turn_id in found.turns[:5]) + (", …" if len(found.turns) > 5 else "")
+    turns = f"turn {numbers} holds" if len(found.turns) == 1 else f"{len(found.turns)} later turns ({numbers}) hold"
+    return f"Imported labels do not follow by themselves: {turns} what was corrected here. Carry on: {values}"

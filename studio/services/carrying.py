@@ -68,6 +68,8 @@ def carry(ws: Workspace, turn_id: int, author: str, expected: int | None) -> int
 def _behind(session: Session, turn: Turn, author: str) -> Iterator[tuple[Turn, dict[Place, Value | None]]]:
     """The later turns that hold what a turn held before it was corrected, and what they would hold instead."""
     former = _former(turn)
+    if not former:
+        return
     now = _slots(revisions.corrected(turn, RevisionKind.STATE) or {})
     for later in sorted(turn.dialogue.turns, key=lambda other: other.turn_id):
         state = revisions.corrected(later, RevisionKind.STATE)

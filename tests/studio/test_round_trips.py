@@ -149,9 +149,7 @@ def test_revisions_of_real_dialogues_are_listed_with_what_they_say(
 def test_words_that_people_wrote_with_digits_and_capitals_are_not_read_out(
     ws: Workspace, project: int, layout: str, tmp_path: Path
 ) -> None:
-    said = [Turn(0, "agent", "Flight BA 17?"), Turn(1, "user", "At 17:45, for 3 people", state={"restaurant": {"area": "north"}})]
-    if layout in ("multiwoz",):  # the user's turns stand at even places
-        first, second = (1, 0) if layout == "multiwoz" else (0, 1)  # there the user's turns stand at even places
+    first, second = (1, 0) if layout == "multiwoz" else (0, 1)  # there the user's turns stand at even places
     asked = Turn(second, "user", "At 17:45, for 3 people", state={"restaurant": {"area": "north"}})
     said = sorted([Turn(first, "agent", "Flight BA 17?"), asked], key=lambda turn: turn.turn_id)
     name = {"multiwoz": "multiwoz-a", "multiwoz22": "multiwoz-a", "sgd": "sgd-train-1_1", "woz20": "woz20-train-0000"}
