@@ -6,6 +6,7 @@ its import takes seconds, which a program that merely stores recordings need not
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,24 @@ def load(
     return resample(np.ascontiguousarray(mono), rate, sample_rate)
 
 
+def blocks(path: str | Path, size: int, channel: int | None = None) -> Iterator[np.ndarray]:
+    """Decode a file at its own rate, ``size`` samples at a time (the last block may hold fewer), for what is too long to hold.
+
+    Args:
+        channel: as in ``load``.
+
+    Raises:
+        AudioError: the file is missing, empty or not decodable.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        try:
+            for samples in file.blocks(size, dtype="float32", always_2d=True):
+                yield samples.mean(axis=1) if channel is None else samples[:, channel]
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"{path}: damaged audio ({error}); export it again") from error
+
+
 def duration(path: str | Path) -> float:
     """Length in seconds, read from the header.
 
@@ -96,11 +115,14 @@ def resample(samples: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 
 
 def save_flac(path: str | Path, samples: np.ndarray, rate: int = SAMPLE_RATE) -> None:
-    """Write 16-bit FLAC atomically, making the folder; samples outside [-1, 1] are clipped."""
+    """Write 16-bit FLAC atomically, making the folder; samples outside [-1, 1] are clipped. What ``load`` gives back is written
+    as it was."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    soundfile.write(partial, np.clip(samples, -1.0, 1.0), rate, format="FLAC", subtype="PCM_16")
+    # by hand: libsndfile would scale by another factor than it reads with
+    pcm = np.clip(np.round(samples * 32_768.0), -32_768, 32_767).astype(np.int16)
+    soundfile.write(partial, pcm, rate, format="FLAC", subtype="PCM_16")
     partial.replace(path)
 
 

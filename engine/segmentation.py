@@ -21,6 +21,8 @@ Channels = Literal["auto", "separate", "mixed"]
 MIN_SILENCE = 0.8  # seconds: people pause for less within a sentence
 
 _FRAME = 0.02  # seconds
+_BLOCK = 3_000  # frames decoded at a time
+_PAUSE = 9  # frames over which the quietest place is looked for
 _SHARE = 0.2  # of the way from noise floor to speech level in dB
 _FLOOR = -70.0  # dB: telephone lines send digital silence, which would put the floor nowhere
 _RANGE = 12.0  # dB that speech at least stands out from its background
@@ -78,9 +80,28 @@ def cut_call(
     return turns
 
 
+def quietest(path: str | Path, start: float, end: float, channel: int | None = None) -> float:
+    """The second, in the middle half of ``start``..``end``, at which it is quietest: where a turn is best cut in two.
+
+    Raises:
+        audio.AudioError: no such part of a usable recording, or too short to be cut.
+    """
+    rate = audio.sampling_rate(path)
+    level = _level(audio.load(path, start, end, channel, sample_rate=rate), rate)
+    level = np.convolve(level, np.ones(_PAUSE) / _PAUSE, "same")  # a pause between two words, not within one
+    first, last = len(level) // 4, len(level) - len(level) // 4
+    if first < _PAUSE:
+        raise audio.AudioError(f"{path}: {end - start:.2f} s are too short to be cut in two")
+    return round(start + (first + int(np.argmin(level[first:last])) + 0.5) * _FRAME, 2)
+
+
 def _levels(path: str | Path, rate: int, channel: int | None) -> np.ndarray:
+    """Energy of each frame of a recording in dB, shape (frames,); hours of it take megabytes."""
+    return np.concatenate([_level(block, rate) for block in audio.blocks(path, _BLOCK * round(_FRAME * rate), channel)])
+
+
+def _level(samples: np.ndarray, rate: int) -> np.ndarray:
     """Energy of each frame in dB, shape (frames,)."""
-    samples = audio.load(path, channel=channel, sample_rate=rate)
     size = round(_FRAME * rate)
     frames = np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
     return 10 * np.log10(np.maximum(np.mean(np.square(frames), axis=1), 10 ** (_FLOOR / 10)))

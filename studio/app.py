@@ -21,8 +21,9 @@ from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("studio.css", "slots.css", "talk.css")
-SCRIPTS = ("stream.js", "player.js", "studio.js", "toasts.js", "slots.js", "microphone.js", "talk.js")
+SCRIPTS = ("stream.js", "player.js", "studio.js", "toasts.js", "uploads.js", "slots.js", "microphone.js", "talk.js")
 PORTS_TRIED = 20
+UPLOADS = "500mb"  # two hours of a call at 16 kHz on two channels; what is larger is given by its path
 FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
 THEME = gr.themes.Default(
     primary_hue=gr.themes.colors.teal,
@@ -105,10 +106,10 @@ def launch(
         mcp_server=False,
         strict_cors=True,
         footer_links=[],
-        max_file_size="50mb",
+        max_file_size=UPLOADS,
         # Recordings are played from where they are, exports are downloaded; all else of the workspace stays out of reach.
         allowed_paths=[str(ws.home / "recordings"), str(ws.home / "tmp" / "exports")],
-        blocked_paths=[str(ws.home / name) for name in ("studio.db", "models", "runs", "cache")],
+        blocked_paths=[str(ws.home / name) for name in ("studio.db", "calls", "models", "runs", "cache")],
         favicon_path=ASSETS / "icon.svg",
         theme=THEME,
         head=_head(),

@@ -1,6 +1,6 @@
 """The command line: ``dst-studio [start]`` opens the studio, ``dst-studio setup`` prepares everything and opens nothing;
-``import`` and ``export`` bring dialogues in and out; ``users`` says who may log in; ``agreement`` how far annotators agree;
-``jobs`` trains; ``checkpoints`` brings in what was trained elsewhere; ``settings`` says where.
+``import``, ``call`` and ``export`` bring dialogues in and out; ``users`` says who may log in; ``agreement`` how far annotators
+agree; ``jobs`` trains; ``checkpoints`` brings in what was trained elsewhere; ``settings`` says where.
 
 What people can put right ends in one sentence on standard error and exit code 2.
 """
@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from engine import base_models
+from studio.cli_calls import call
 from studio.cli_checkpoints import checkpoints
 from studio.cli_common import Home, ProjectName, project_named, say, sentences
 from studio.cli_jobs import jobs
@@ -30,6 +31,7 @@ app.add_typer(users, name="users")
 app.add_typer(jobs, name="jobs")
 app.add_typer(checkpoints, name="checkpoints")
 app.command()(settings)
+app.command()(call)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from engine import base_models
 from studio.errors import StudioError
 
 DATABASE = "DST_STUDIO_DATABASE"  # the URL of a PostgreSQL database to use in place of the workspace's SQLite file
-FOLDERS = ("recordings", "runs", "checkpoints", "cache/frames", "tmp")
+FOLDERS = ("recordings", "calls", "runs", "checkpoints", "cache/frames", "tmp")
 BUSY = "The database is busy with somebody else's change: try again in a moment."
 TMP_SECONDS = 24 * 3600.0  # how long what an upload or a killed process left is kept
 

@@ -18,13 +18,14 @@ from db.models.kinds import (
     Split,
     TurnStatus,
 )
-from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
+from db.models.labels import CallDraft, Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import Claim, User
 from db.models.runs import Checkpoint, Evaluation, Job, JobEvent, Lease, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
     "Base",
+    "CallDraft",
     "Checkpoint",
     "Claim",
     "Dialogue",

@@ -158,3 +158,17 @@ class Draft(Base):
     field: Mapped[str] = mapped_column(String(200), primary_key=True)
     text: Mapped[str]
     updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class CallDraft(Base):
+    """A call that somebody cut into turns and has not stored yet: the table as they left it, cell by cell."""
+
+    __tablename__ = "call_drafts"
+
+    author: Mapped[str] = mapped_column(String(100), primary_key=True)
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)  # of the recording's file
+    path: Mapped[str]  # of the recording: in the workspace where it was uploaded, else absolute
+    rows: Mapped[list[Any]] = mapped_column(JSON)
+    name: Mapped[str]
+    split: Mapped[str] = mapped_column(String(20))
+    updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)

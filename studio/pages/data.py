@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,20 +9,18 @@ from uuid import uuid4
 
 import gradio as gr
 
-from engine.dialogue import SPEAKERS, SPLITS
+from engine.dialogue import SPLITS
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.call_panel import LONG, CallPanel
 from studio.pages.import_panel import LOOK, ImportPanel, example_html
 from studio.pages.splits_panel import SplitsPanel
-from studio.services import calls, exchange, exports, queueing
+from studio.services import exchange, exports, queueing
 from studio.workspace import Workspace
 
-COLUMNS = ["speaker", "start", "end", "channel"]
 STATUSES = [("any", ""), ("corrected or further", "corrected"), ("reviewed or final", "reviewed"), ("final", "final")]
 ANSWER = "Every recorded turn that it has not answered yet; what is corrected stays."
 NONE_YET = "Corrected values go out where there are any, else the model's."
-# These may take minutes
-LONG: dict[str, Any] = shared.ACT | {"show_progress": "full"}
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -32,35 +29,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=1, min_width=340):
             bringing = ImportPanel(ws, head.project)
-            gr.Markdown("### Cut a call into turns", elem_id="data.call_title")
-            call = gr.File(label="One recording of a whole call", file_types=["audio"], height=110, elem_id="data.call")
-            with gr.Row(elem_classes="dst-bar"):
-                kind = gr.Dropdown(
-                    [("find out", "auto"), ("a speaker each", "separate"), ("all on one", "mixed")],
-                    value="auto",
-                    label="Channels",
-                    elem_id="data.call_channels",
-                )
-                user = gr.Dropdown([("left", 0), ("right", 1)], value=0, label="The user is", elem_id="data.call_user")
-                silence = gr.Number(
-                    calls.MIN_SILENCE, label="Silence that ends a turn (s)", minimum=0.2, step=0.1, elem_id="data.call_silence"
-                )
-            cut = gr.Button("Cut", elem_id="data.cut")
-            turns = gr.Dataframe(
-                headers=COLUMNS,
-                datatype=["str", "number", "number", "number"],
-                interactive=True,
-                visible=False,
-                column_count=(len(COLUMNS), "fixed"),
-                max_height=320,
-                label="Turns: change what is wrong before you store them",
-                elem_id="data.turns",
-            )
-            with gr.Row(elem_classes="dst-bar", visible=False) as storing:
-                name = gr.Textbox(label="Dialogue", elem_id="data.call_name")
-                split = gr.Dropdown(list(SPLITS), value="train", label="Split", elem_id="data.call_split")
-                keep = gr.Button("Store as a dialogue", variant="primary", elem_id="data.store")
-            call_notice = shared.block(elem_id="data.call_notice")
+            calling = CallPanel(ws, head.project)
             gr.Markdown("### Answer recorded turns", elem_id="data.answer_title")
             answer = gr.Button("Let the model answer all turns", elem_id="data.answer")
             answer_notice = shared.block(ANSWER, elem_id="data.answer_notice", elem_classes="dst-hint")
@@ -91,13 +60,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             moving = SplitsPanel(ws, head.project)
 
     @shared.reported
-    def load(remembered: int | None) -> Any:
+    def load(remembered: int | None, request: gr.Request) -> Any:
         """Inputs: the browser's last project.
 
-        Outputs: data.project, data.hint, data.split_dialogue, data.moves, the import.
+        Outputs: data.project, data.hint, data.split_dialogue, data.moves, the import, the call that is being cut.
         """
         top, project_id = head.choose(ws, remembered)
-        return top | {head.hint: shared.hint(ws, project_id)} | moving.shown(project_id) | bringing.shown(project_id)
+        top |= {head.hint: shared.hint(ws, project_id)} | calling.shown(shared.author(request))
+        return top | moving.shown(project_id) | bringing.shown(project_id)
 
     def switch_project(project_id: int) -> dict[Any, Any]:
         """What is shown of a project; what was planned, packed or answered in another one is gone."""
@@ -134,28 +104,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         told += [shared.escape(finding) for finding in written.findings]
         return gr.update(value=str(archive), interactive=True), "<br>".join(told)
 
-    def cut_call(recording: str | None, channels: str, user_channel: int, quiet: float | None) -> Any:
-        """Inputs: data.call and its settings. Outputs: data.turns, the row to store them, data.call_name, data.call_notice."""
-        try:
-            if not recording:
-                raise StudioError("Choose the recording of a call first.")
-            found = calls.cut(recording, channels, quiet or calls.MIN_SILENCE, user_channel)
-        except StudioError as error:
-            return gr.update(visible=False), gr.update(visible=False), gr.skip(), shared.alert(error)
-        rows = [[turn.speaker, turn.start, turn.end, turn.channel] for turn in found]
-        told = f"{shared.count(len(rows), 'turn')}; speaker is {' or '.join(SPEAKERS)}, times are seconds."
-        if found[0].channel is None:
-            told += " On one channel nobody can tell who speaks: speakers alternate until you correct them."
-        title = re.sub(r"\W+", "-", Path(recording).stem).strip("-")
-        return gr.update(value=rows, visible=True), gr.update(visible=True), title, told
-
-    @shared.reported
-    def store(project_id: int, recording: str, table: Any, title: str, part: str, request: gr.Request) -> Any:
-        """Inputs: data.project, data.call, data.turns, data.call_name, data.call_split. Outputs: data.call_notice."""
-        shared.allowed(ws, request, "annotator")
-        calls.store(ws, project_id, recording, table.values.tolist(), title, part, shared.author(request))
-        return f"{shared.saved()}: <a href='correct'>open it on Correct</a>."
-
     @shared.reported
     def have_answered(project_id: int | None, request: gr.Request) -> Any:
         """Inputs: data.project. Outputs: data.answer_notice."""
@@ -164,7 +112,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             raise StudioError("There is no project yet: create one on the Talk page.")
         return shared.queued(queueing.start_prediction(ws, project_id, by=by))
 
-    filled = [head.project, head.remembered, head.hint, *moving.parts, *bringing.parts]
+    filled = [head.project, head.remembered, head.hint, *moving.parts, *bringing.parts, *calling.parts]
     demo.load(load, head.remembered, filled, **shared.LIGHT)
     switched = [head.hint, notice, answer_notice, download, *moving.parts, bringing.plan, *bringing.parts]
     head.on_switch(switch_project, switched)
@@ -172,9 +120,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     bringing.timer.tick(tick, [head.project, moving.search], grown, trigger_mode="once", **shared.LIGHT)
     outgoing.input(example_html, outgoing, out_example, **shared.LIGHT)
     pack.click(export, [head.project, outgoing, splits, status, text], [download, notice], **LONG)
-    cut.click(cut_call, [call, kind, user, silence], [turns, storing, name, call_notice], **LONG)
     answer.click(have_answered, head.project, answer_notice, **shared.ACT)
-    keep.click(store, [head.project, call, turns, name, split], call_notice, **shared.ACT)
 
 
 def size(path: Path) -> str:

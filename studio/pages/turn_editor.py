@@ -10,6 +10,7 @@ import gradio as gr
 from engine.dialogue import Ontology
 from studio.pages import shared, slot_form
 from studio.pages.actions import sight
+from studio.pages.carry_bar import CarryBar
 from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
 from studio.pages.player import Player
@@ -59,6 +60,7 @@ class TurnEditor:
             with gr.Column(visible=False, elem_id="correct.state") as self.state:
                 self.slots = slot_form.component()
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")
+                self.carry = CarryBar(ws, self.seen)
                 self.moved = shared.block(elem_id="correct.moved", elem_classes="dst-perhaps")
                 with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
@@ -98,7 +100,7 @@ class TurnEditor:
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
         parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out]
         parts += [self.undo, self.redo, self.accept, self.accept_and_go]
-        return [*parts, *self.review.parts, *self.guard.parts]
+        return [*parts, *self.review.parts, *self.guard.parts, *self.carry.parts]
 
     @property
     def turn_view(self) -> list[Any]:
@@ -136,6 +138,7 @@ class TurnEditor:
             self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.new is not None], value=None),
             **self.review.shown(item),
             **self.guard.shown(around),
+            **self.carry.shown(item),
             self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             self.held_out: around.split == "test",
         }

@@ -59,6 +59,7 @@ class TurnSaving:
         taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
         editor.guard.wire(lambda item: editor.after_save(item, changed=True), saved)
+        editor.carry.wire(lambda item: editor.after_save(item, changed=True), saved)
         editor.review.wire(lambda item: editor.after_save(item, changed=True), editor.opened, shown)
 
     @shared.reported

@@ -166,7 +166,8 @@ def _follow(ws: Workspace, session: Session, row: Turn, layer: str) -> None:
         return
     view = turn_view(ws, session, row, layer)
     old, new = view.corrected_state, view.predicted_state
-    if old is None or new is None or view.imported:
+    imported = revisions.standing(row, RevisionKind.STATE, layer)[:1]  # somebody's labels, whatever was corrected in them since
+    if old is None or new is None or any(revision.source == RevisionSource.IMPORT for revision in imported):
         return
     state: State = {}
     for source, decided in ((new, False), (old, True)):

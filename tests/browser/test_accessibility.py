@@ -39,6 +39,10 @@ def test_no_page_has_a_serious_violation(
     view.page.get_by_text("A project needs a name").wait_for()
     view.page.wait_for_timeout(1_000)  # it fades in
     assert not violations(view.page, ".toast-wrap")
+    view.go("data")
+    view.field("data.call_path").fill(str(speech))
+    view.element("data.cut").click()
+    view.says("data.call_notice", "kept")
     pages = [link.get_attribute("href") or "" for link in view.page.locator("nav a").all()]
     assert len(pages) > 5
     faults = {}

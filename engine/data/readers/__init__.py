@@ -9,7 +9,7 @@ ones as they were said, normalised; states are cumulative and in written form. W
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +17,10 @@ from pathlib import Path
 from tarfile import TarError
 from typing import Any
 
+from engine.data.spoken_form import to_spoken
 from engine.dialogue import Dialogue, check_state
 
+AS_SAID = "as_said"  # key that this package's writers give an entry whose words reading them out would change
 _EXAMPLES = 5  # places a report names for each finding
 
 
@@ -229,14 +231,21 @@ def in_layout(path: Path | str, corpus: str) -> Iterator[None]:
         raise CorpusError(f"{path}: not in the layout of {corpus} ({reason}); unpack the published archive again") from error
 
 
-def state_value(raw: Any, report: PreparationReport) -> str | list[str] | None:
+UNSET = frozenset({"", "not mentioned", "none", "not given"})
+_DONTCARE = {"dont care", "don't care", "do n't care", "do nt care", "do not care", "doesn't care"}
+
+
+def state_value(raw: Any, report: PreparationReport, unset: Collection[str] = UNSET) -> str | list[str] | None:
     """A value of MultiWOZ's family of corpora in the manifest's form; None if the slot is unset.
 
     Lower-case; every spelling of "don't care" is ``dontcare``; "a|b", "a>b" and a list are several accepted forms.
+
+    Args:
+        unset: what says that there is no value.
     """
     values = raw if isinstance(raw, list) else raw.replace(">", "|").replace("<", "|").split("|")
     forms = [" ".join(value.lower().split()) for value in values]
-    forms = list(dict.fromkeys(form for form in forms if form not in _UNSET))
+    forms = list(dict.fromkeys(form for form in forms if form not in unset))
     for index, form in enumerate(forms):
         if form in _DONTCARE:
             report.mend(f"value {form!r} is 'dontcare'")
@@ -246,5 +255,6 @@ def state_value(raw: Any, report: PreparationReport) -> str | list[str] | None:
     return (forms[0] if len(forms) == 1 else forms) if forms else None
 
 
-_UNSET = {"", "not mentioned", "none", "not given"}
-_DONTCARE = {"dont care", "don't care", "do n't care", "do nt care", "do not care", "doesn't care"}
+def words(entry: Mapping[str, Any], text: str, seed: str) -> str:
+    """An entry's text in spoken form (``seed``: as `to_spoken`); as it stands where it was written as it was said."""
+    return text if entry.get(AS_SAID) else to_spoken(text, seed)

@@ -11,9 +11,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import PreparationReport, in_layout, own_split, require, state_value
+from engine.data.readers import PreparationReport, in_layout, own_split, require, state_value, words
 from engine.data.readers.files import read_json
-from engine.data.spoken_form import to_spoken
 from engine.dialogue import Dialogue, State, Turn
 
 _SPLITS = {"train": ["train"], "dev": ["validation"], "test": ["test"]}
@@ -21,7 +20,7 @@ DIALOGUES = "data/dialogues.json"
 
 
 def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
-    """Read one split; domains and slots are lower-case, "a|b" is the list of both.
+    """Read one split; domains and slots are lower-case, "a|b" is the list of both, "none" is a value.
 
     Raises:
         CorpusError: no data set of ConvLab's, or its dialogues are not in the unified format.
@@ -51,7 +50,7 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
     dialogue = Dialogue(name, [], split, data["dataset"])
     for entry in data["turns"]:
         turn_id, speaker = entry["utt_idx"], "user" if entry["speaker"] == "user" else "agent"
-        turn = Turn(turn_id, speaker, to_spoken(entry["utterance"], f"{name}-{turn_id}"))
+        turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
         if not turn.transcript:
             report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
             continue
@@ -65,6 +64,6 @@ def _state(raw: dict[str, dict[str, str]], report: PreparationReport) -> State:
     state: State = {}
     for domain, slots in sorted(raw.items()):
         for slot, text in sorted(slots.items()):
-            if (value := state_value(text, report)) is not None:
+            if (value := state_value(text, report, unset=("", "not mentioned", "not given"))) is not None:
                 state.setdefault(domain.lower(), {})[slot.lower()] = value
     return state

@@ -11,10 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, state_value
+from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, state_value, words
 from engine.data.readers.files import read_json, read_lines
 from engine.data.readers.sgd import parse_files, service_states
-from engine.data.spoken_form import to_spoken
 from engine.dialogue import Dialogue, State, Turn
 
 LICENCE = "MIT"
@@ -77,7 +76,7 @@ def _dialogue(name: str, log: list[dict[str, Any]], split: str, source: str, rep
     dialogue = Dialogue(name, [], split, source, LICENCE)
     for turn_id, entry in enumerate(log):
         speaker = "agent" if turn_id % 2 else "user"
-        turn = Turn(turn_id, speaker, to_spoken(entry["text"], f"{name}-{turn_id}"))
+        turn = Turn(turn_id, speaker, words(entry, entry["text"], f"{name}-{turn_id}"))
         if not turn.transcript:
             report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
             continue
@@ -85,7 +84,8 @@ def _dialogue(name: str, log: list[dict[str, Any]], split: str, source: str, rep
             if turn_id + 1 == len(log):
                 report.drop("last user turn without a state", f"{name} turn {turn_id}")
                 continue
-            turn.state = _state(log[turn_id + 1]["metadata"], report)
+            metadata = log[turn_id + 1]["metadata"]
+            turn.state = _state(metadata, report) if metadata else None  # not even empty slots: nobody labelled it
         dialogue.turns.append(turn)
     return dialogue
 
@@ -109,7 +109,7 @@ def _dialogue_22(data: dict[str, Any], split: str, report: PreparationReport) ->
     services: dict[str, dict[str, list[str]]] = {}
     for turn_id, entry in enumerate(data["turns"]):
         speaker = "user" if entry["speaker"] == "USER" else "agent"
-        turn = Turn(turn_id, speaker, to_spoken(entry["utterance"], f"{name}-{turn_id}"))
+        turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
         if speaker == "user":
             services |= service_states(entry["frames"])
             turn.state = _state_22(services, report)

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require
-from engine.data.spoken_form import to_spoken
+from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, words
 from engine.dialogue import Dialogue, State, Turn
 
 LICENCE = "CC BY-SA 4.0"
@@ -75,7 +74,7 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
         speaker = "user" if entry["speaker"] == "USER" else "agent"
         if speaker == "user":
             services |= service_states(entry["frames"])
-        turn = Turn(turn_id, speaker, to_spoken(entry["utterance"], f"{name}-{turn_id}"))
+        turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
         if not turn.transcript:
             report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
             continue

@@ -17,7 +17,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, state_value
+from engine.data.readers import AS_SAID, CorpusError, PreparationReport, in_layout, own_split, require, state_value
 from engine.data.readers.files import Recordings, read_json, read_lines
 from engine.data.spoken_form import normalise_transcript
 from engine.dialogue import Dialogue, State, Turn
@@ -89,7 +89,7 @@ def _dialogue(
         turn = _turn(
             turn_id,
             tag,
-            entry["text"],
+            entry["text"] if entry.get(AS_SAID) else normalised(entry["text"]),
             wav,
             min((word["BeginTime"] / 1000 for word in words), default=0.0),
             max((word["EndTime"] / 1000 for word in words), default=0.0),
@@ -98,10 +98,16 @@ def _dialogue(
         )
         if turn is not None:
             if tag == "user":
-                turn.state = _state(log[turn_id + 1]["metadata"], report)
+                metadata = log[turn_id + 1]["metadata"]
+                turn.state = _state(metadata, report) if metadata else None  # not even empty slots: nobody labelled it
                 turn.heard = normalise_transcript(" ".join(word["Word"] for word in words))
             dialogue.turns.append(turn)
     return dialogue
+
+
+def normalised(text: str) -> str:
+    """A transcript as paper 1 has it."""
+    return normalise_transcript(text.replace("’", "'").translate(_PUNCTUATION))
 
 
 def _turn(
@@ -109,7 +115,7 @@ def _turn(
 ) -> Turn | None:
     """The turn; None if it is the user's and cannot be heard. An agent's turn is needed as text alone."""
     speaker, channel = _SPEAKERS[tag]
-    turn = Turn(turn_id, speaker, normalise_transcript(text.replace("’", "'").translate(_PUNCTUATION)), channel=channel)
+    turn = Turn(turn_id, speaker, text, channel=channel)
     segment = recordings.segment(wav, start, end, where)
     if segment is None:
         return None if tag == "user" else Turn(turn_id, speaker, turn.transcript)
@@ -150,7 +156,7 @@ def _sample(folder: Path, texts: Path, split: str, report: PreparationReport) ->
             for turn_id, raw in enumerate(turns or _turns(read_json(source))):
                 tag = _SAMPLE_SPEAKERS[raw["speaker"]]
                 where = f"{name} turn {turn_id}"
-                turn = _turn(turn_id, tag, raw["text"], wav, raw["start"], raw["end"], recordings, where)
+                turn = _turn(turn_id, tag, normalised(raw["text"]), wav, raw["start"], raw["end"], recordings, where)
                 if turn is not None:
                     turn.state = _folded(raw["state"], report) if "state" in raw else None
                     dialogue.turns.append(turn)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import PreparationReport, in_layout, own_split, require
+from engine.data.readers import PreparationReport, in_layout, own_split, require, words
 from engine.data.readers.files import read_json
-from engine.data.spoken_form import to_spoken
 from engine.dialogue import Dialogue, State, Turn
 
 LICENCE = "Apache-2.0"
@@ -43,7 +42,7 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
         said = {"agent": exchange["system_transcript"], "user": exchange["transcript"]}
         for speaker, text in said.items():
             turn_id = len(dialogue.turns)
-            transcript = to_spoken(text, f"{name}-{turn_id}")
+            transcript = words(exchange, text, f"{name}-{turn_id}")
             if speaker == "user":
                 if not transcript:
                     report.drop("user turn without words", f"{name} turn {turn_id}")

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import PreparationReport
-from engine.dialogue import SPLITS, Dialogue, Turn, Value, accepted
+from engine.data.readers import AS_SAID, UNSET, PreparationReport
+from engine.data.spoken_form import to_spoken
+from engine.dialogue import SPLITS, Dialogue, Turn, Value, accepted, iterate_slots
 
 
 class WriteError(ValueError):
@@ -74,6 +75,21 @@ def positions(dialogue: Dialogue, alternate: bool = False) -> Iterator[Turn]:
 def joined(value: Value) -> str:
     """All accepted forms of a value as one text, "a|b"."""
     return "|".join(accepted(value))
+
+
+def no_values(report: PreparationReport, dialogues: Sequence[Dialogue]) -> None:
+    """Say which values are none where a layout's reader knows "none" as an unset slot."""
+    for dialogue in dialogues:
+        for turn in dialogue.turns:
+            for domain, slot, value in iterate_slots(turn.state or {}):
+                for form in UNSET.intersection(accepted(value)):
+                    where = f"{dialogue.dialogue_id} turn {turn.turn_id} {domain}-{slot}"
+                    report.drop(f"value {form!r}: in this layout the slot is unset then", where)
+
+
+def as_said(*texts: str, read: Callable[[str], str] = to_spoken) -> dict[str, bool]:
+    """What an entry says besides, where its reader would change words: that they are written as they were said."""
+    return {AS_SAID: True} if any(read(text) != text for text in texts) else {}
 
 
 def write_json(path: Path, data: Any) -> None:

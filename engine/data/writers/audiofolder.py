@@ -25,7 +25,7 @@ COLUMNS = ("file_name", "dialogue_id", "turn_id", "speaker", "transcription", "s
 
 
 def write(folder: Path, dialogues: Sequence[Dialogue]) -> PreparationReport:
-    """Cut every turn's sound out of its recording into 16 kHz mono FLAC and write the tables.
+    """Cut every turn's sound out of its recording into mono FLAC at its own sampling rate and write the tables.
 
     A turn whose recording cannot be used stays in the manifest as text, and is reported.
     """
@@ -54,8 +54,9 @@ def _cut(dialogue: Dialogue, place: Path, report: PreparationReport) -> Dialogue
         if turn.audio:
             name = f"{re.sub(r'[^A-Za-z0-9._-]', '_', dialogue.dialogue_id)}-{turn.turn_id:03d}.flac"
             try:
-                samples = audio.load(turn.audio, turn.start, turn.end, turn.channel)
-                audio.save_flac(place / "audio" / name, samples)
+                rate = audio.sampling_rate(turn.audio)
+                samples = audio.load(turn.audio, turn.start, turn.end, turn.channel, rate)
+                audio.save_flac(place / "audio" / name, samples, rate)
                 turn.audio = str((place / "audio" / name).absolute())
             except audio.AudioError as error:
                 report.drop(f"sound of a turn: {error}", f"{dialogue.dialogue_id} turn {turn.turn_id}")

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.data.readers import PreparationReport
 from engine.data.readers.convlab import DIALOGUES
-from engine.data.writers import joined, positions, text_only
+from engine.data.writers import as_said, joined, positions, text_only
 from engine.dialogue import Dialogue, Ontology, State
 
 _SPLITS = {"train": "train", "dev": "validation", "test": "test"}
@@ -45,7 +45,7 @@ def _dialogue(dialogue: Dialogue, unset: dict[str, dict[str, str]]) -> dict[str,
             "utterance": turn.transcript or "",
             "utt_idx": len(turns),
             "dialogue_acts": _ACTS,
-        }
+        } | as_said(turn.transcript or "")
         if speaker == "user" and turn.state is not None:
             domains |= dict.fromkeys(turn.state)
             entry["state"] = _state(turn.state, unset)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.data.readers import PreparationReport
-from engine.data.writers import WriteError, by_split, joined, text_only
+from engine.data.writers import WriteError, by_split, joined, no_values, text_only
 from engine.dialogue import Dialogue, Turn, iterate_slots
 
 
@@ -18,6 +18,7 @@ def write(folder: Path, dialogues: Sequence[Dialogue]) -> PreparationReport:
     """
     report = PreparationReport("DSTC11", "all splits")
     text_only(report, dialogues, needs_state=False)
+    no_values(report, dialogues)
     folder.mkdir(parents=True, exist_ok=True)
     for split, part in by_split(dialogues).items():
         path = folder / f"{split}_manifest.txt"

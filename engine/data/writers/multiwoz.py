@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.readers import PreparationReport
-from engine.data.writers import by_split, joined, positions, text_only, write_json
+from engine.data.writers import as_said, by_split, joined, no_values, positions, text_only, write_json
 from engine.dialogue import Dialogue, State
 
 # Slots a domain always names, unset or not; of these the ones under "book".
@@ -25,7 +25,8 @@ _DOMAINS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def write(folder: Path, dialogues: Sequence[Dialogue]) -> PreparationReport:
     """Write all splits into one ``data.json``; the state of a user turn goes into the system turn after it."""
     report = PreparationReport("MultiWOZ 2.1", "all splits")
-    text_only(report, dialogues)
+    text_only(report, dialogues, needs_state=False)
+    no_values(report, dialogues)
     data = {_name(dialogue): {"goal": {}, "log": _log(dialogue)} for dialogue in dialogues}
     write_json(folder / "data.json", data)
     parts = by_split(dialogues)
@@ -44,11 +45,12 @@ def _name(dialogue: Dialogue) -> str:
 
 def _log(dialogue: Dialogue) -> list[dict[str, Any]]:
     log: list[dict[str, Any]] = []
-    state: State = {}
+    state: State | None = None
     for turn in positions(dialogue, alternate=True):
-        log.append({"text": turn.transcript or "", "metadata": {}, "dialog_act": {}, "span_info": []})
+        text = turn.transcript or ""
+        log.append({"text": text, "metadata": {}, "dialog_act": {}, "span_info": []} | as_said(text))
         if turn.speaker == "user":
-            state = turn.state or {}
+            state = turn.state
         else:
             log[-1]["metadata"] = metadata(state)
     if len(log) % 2:
@@ -56,8 +58,11 @@ def _log(dialogue: Dialogue) -> list[dict[str, Any]]:
     return log
 
 
-def metadata(state: State) -> dict[str, Any]:
-    """A state as the corpus's logs hold it: what is booked and what is looked for, unset slots as well."""
+def metadata(state: State | None) -> dict[str, Any]:
+    """A state as the corpus's logs hold it: what is booked and what is looked for, unset slots as well. Nothing where nobody
+    labelled the turn, which is not the same as an empty state."""
+    if state is None:
+        return {}
     found: dict[str, Any] = {}
     for domain in [*_DOMAINS, *(domain for domain in state if domain not in _DOMAINS)]:
         semi, book = _DOMAINS.get(domain, ((), ()))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.readers import PreparationReport
-from engine.data.writers import by_split, positions, text_only, write_json
+from engine.data.writers import as_said, by_split, no_values, positions, text_only, write_json
 from engine.dialogue import Dialogue, Ontology, State, accepted
 
 _PER_FILE = 128  # dialogues, as published
@@ -18,6 +18,8 @@ def write(folder: Path, dialogues: Sequence[Dialogue], multiwoz: bool = False) -
     """Write each split into its folder; a service is a domain, and a slot's value the list of its accepted forms."""
     report = PreparationReport("MultiWOZ 2.2" if multiwoz else "SGD", "all splits")
     text_only(report, dialogues)
+    if multiwoz:
+        no_values(report, dialogues)
     for split, part in by_split(dialogues).items():
         entries = [_dialogue(dialogue, multiwoz) for dialogue in part]
         for old in (folder / split).glob("dialogues_*.json"):
@@ -38,7 +40,8 @@ def _dialogue(dialogue: Dialogue, multiwoz: bool) -> dict[str, Any]:
             services |= dict.fromkeys(turn.state)  # a service once spoken about keeps its frame, empty where nothing is left
             frames = [_frame(service, turn.state, multiwoz) for service in services]
         speaker = "USER" if turn.speaker == "user" else "SYSTEM"
-        entry = {"speaker": speaker, "utterance": turn.transcript or "", "frames": frames}
+        text = turn.transcript or ""
+        entry = {"speaker": speaker, "utterance": text, "frames": frames} | as_said(text)
         turns.append({"turn_id": str(len(turns))} | entry if multiwoz else entry)
     name = dialogue.dialogue_id
     if multiwoz:

@@ -17,7 +17,8 @@ import soundfile
 
 from engine import audio
 from engine.data.readers import PreparationReport
-from engine.data.writers import WriteError, incomplete, positions, write_json
+from engine.data.readers.spokenwoz import normalised
+from engine.data.writers import WriteError, as_said, incomplete, no_values, positions, write_json
 from engine.data.writers.multiwoz import metadata
 from engine.dialogue import Dialogue, State, Turn
 
@@ -34,7 +35,8 @@ def write(folder: Path, dialogues: Sequence[Dialogue]) -> PreparationReport:
     """
     report = PreparationReport("SpokenWOZ", "all splits")
     report.note("word times are spread evenly over each turn")
-    incomplete(report, dialogues)
+    incomplete(report, dialogues, needs_state=False)
+    no_values(report, dialogues)
     logs: dict[str, dict[str, Any]] = {}
     written: list[Dialogue] = []
     for dialogue in dialogues:
@@ -95,13 +97,13 @@ def _call(path: Path, dialogue: Dialogue, report: PreparationReport) -> Times:
 def _log(dialogue: Dialogue, times: Times, report: PreparationReport) -> list[dict[str, Any]]:
     """The turns, users at even places; the state after a user turn stands in the entry behind it."""
     log: list[dict[str, Any]] = []
-    state: State = {}
+    state: State | None = None
     for turn in positions(dialogue, alternate=True):
         log.append(_entry(turn, times))
         if turn.speaker == "agent":
             log[-1]["metadata"] = metadata(state)
             continue
-        state = turn.state or {}
+        state = turn.state
         if turn.transcript and not (turn.audio and turn.turn_id in times):
             report.mend("user turn without a recording: its reader leaves it out", f"{dialogue.dialogue_id} turn {turn.turn_id}")
     if len(log) % 2:
@@ -120,4 +122,6 @@ def _entry(turn: Turn, times: Times) -> dict[str, Any]:
             {"Word": word, "BeginTime": borders[i], "EndTime": borders[i + 1], "ChannelId": channel, "WordIndex": i}
             for i, word in enumerate(said)
         ]
-    return {"tag": tag, "text": turn.transcript or "", "words": words, "metadata": {}, "dialog_act": {}, "span_info": []}
+    text = turn.transcript or ""
+    entry = {"tag": tag, "text": text, "words": words, "metadata": {}, "dialog_act": {}, "span_info": []}
+    return entry | as_said(text, read=normalised)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.data.readers import PreparationReport
-from engine.data.writers import WriteError, by_split, text_only, write_json
+from engine.data.writers import WriteError, as_said, by_split, text_only, write_json
 from engine.dialogue import Dialogue, Turn, accepted
 
 _FILES = {"train": "train", "dev": "validate", "test": "test"}
@@ -74,4 +74,4 @@ def _exchange(index: int, system: str, turn: Turn, dialogue: Dialogue, report: P
         "turn_label": [],
         "belief_state": beliefs,
         "system_acts": [],
-    }
+    } | as_said(system, text)
