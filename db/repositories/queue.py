@@ -177,7 +177,7 @@ def _stretches(filters: Filters) -> list[tuple[TurnStatus, bool]]:
 
 
 def _of_statuses(session: Session, filters: Filters) -> ColumnElement[bool]:
-    found = Turn.status.in_(filters.statuses or tuple(TurnStatus))
+    found: ColumnElement[bool] = Turn.status.in_(filters.statuses or tuple(TurnStatus))
     if filters.words_only:
         found = or_(found, and_(Turn.status == TurnStatus.CORRECTED, Turn.words_only))
     return or_(found, Turn.id.in_(_returned(session))) if filters.returned else found

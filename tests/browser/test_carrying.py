@@ -25,7 +25,7 @@ def test_a_key_carries_a_corrected_value_on_and_undo_takes_it_back_there(studio:
     view.field("correct.slot.restaurant-area").fill("centre")
     view.field("correct.slot.restaurant-area").press("Enter")
     view.says("correct.carry_text", "turn 2 holds what was corrected here. Carry on: restaurant-area centre")
-    view.says("correct.carry", "Carry on (Q)")
+    view.says("correct.carry", "Carry on (6)")
     view.picture("correct-carry")
     view.page.evaluate("document.activeElement.blur()")
     view.page.keyboard.press("6")
