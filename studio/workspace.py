@@ -20,6 +20,7 @@ from studio.errors import StudioError
 
 DATABASE = "DST_STUDIO_DATABASE"  # the URL of a PostgreSQL database to use in place of the workspace's SQLite file
 FOLDERS = ("recordings", "runs", "checkpoints", "cache/frames", "tmp")
+WRITERS_LOOK = 0.1  # seconds between two looks of one who waits to write to SQLite
 BUSY = "The database is busy with somebody else's change: try again in a moment."
 TMP_SECONDS = 24 * 3600.0  # how long what an upload or a killed process left is kept
 
@@ -54,6 +55,11 @@ class Workspace:
         """
         with disk_errors(self.home), writing(self.database) as session:
             yield session
+
+    def give_way(self) -> None:
+        """Between two parts of a long change, of half a second at most each: let those write who wait meanwhile."""
+        if self.database.dialect.name == "sqlite":  # which keeps no line of them: each looks again and again
+            time.sleep(1.2 * WRITERS_LOOK)
 
 
 def attach(home: str | Path) -> Workspace:

@@ -32,12 +32,16 @@ def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int) -> JobV
         StudioError: no such project or checkpoint, nothing is held out, or the checkpoint was trained on it.
     """
 
-    def freeze(session: Session, job: Job) -> None:
-        job.base = checkpoints.get(session, checkpoint_id)
-        checkpoints.require_whole(ws, job.base)
-        freeze_held_out(ws, session, job)
+    with ws.read() as session:
+        _check_project(session, project_id)
+        checkpoints.require_whole(ws, checkpoints.get(session, checkpoint_id))
+    with freeze_held_out(ws, project_id, checkpoint_id) as frozen:
 
-    return _queue(ws, project_id, JobKind.EVALUATE, {}, freeze)
+        def give(session: Session, job: Job) -> None:
+            job.base = checkpoints.get(session, checkpoint_id)
+            frozen.give(ws, session, job)
+
+        return _queue(ws, project_id, JobKind.EVALUATE, {}, give)
 
 
 def start_prediction(ws: Workspace, project_id: int, dialogue_ids: Sequence[int] | None = None) -> JobView:
@@ -101,8 +105,7 @@ def _queue(
     ws: Workspace, project_id: int, kind: JobKind, options: dict[str, Any], prepare: Callable[[Session, Job], None]
 ) -> JobView:
     with ws.write() as session:
-        if session.get(Project, project_id) is None:
-            raise StudioError("This project does not exist any more: choose another one.")
+        _check_project(session, project_id)
         job = Job(project_id=project_id, kind=kind, options=options)
         session.add(job)
         session.flush()
@@ -112,3 +115,8 @@ def _queue(
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
+
+
+def _check_project(session: Session, project_id: int) -> None:
+    if session.get(Project, project_id) is None:
+        raise StudioError("This project does not exist any more: choose another one.")

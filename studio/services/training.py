@@ -74,9 +74,12 @@ def start_job(
             raise StudioError("The project does not exist any more: choose another one.")
         base = checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None
         folder = checkpoints.require_whole(ws, base) if base is not None else None
+        known = {"name": base.name if base is not None else None}
     run = on_base(text, folder).stages
-    known = provenance.describe_checkpoint(folder) if folder is not None else {}
-    with ws.write() as session:
+    known |= provenance.describe_checkpoint(folder) if folder is not None else {}
+    plan = provenance.Plan(recipe, tuple(overrides), text, known)
+    evaluates, states = any(stage.eval_every for stage in run), any("dst" in stage.tasks for stage in run)
+    with freeze(ws, project_id, base_checkpoint_id, plan, evaluates, states) as frozen, ws.write() as session:
         job = Job(
             project_id=project_id,
             base=checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None,
@@ -88,8 +91,7 @@ def start_job(
         session.add(job)
         session.flush()
         with new_folder(ws.path(job.folder)):
-            evaluates, states = any(stage.eval_every for stage in run), any("dst" in stage.tasks for stage in run)
-            freeze(ws, session, job, text, known, evaluates=evaluates, states=states)
+            frozen.give(ws, session, job)
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
