@@ -15,6 +15,12 @@ def by_name(session: Session, name: str) -> Project | None:
     return session.scalar(select(Project).where(Project.name == name))
 
 
+def exists(session: Session, project_id: int) -> bool:
+    """Whether there is a project of that id that people see."""
+    row = session.get(Project, project_id)
+    return row is not None and row.staged_for is None
+
+
 def staging(session: Session, project_id: int) -> Project:
     """The project that holds what is on its way into another one, made when it is first asked for."""
     row = session.scalar(select(Project).where(Project.staged_for == project_id))

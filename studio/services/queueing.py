@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobKind, Project
-from db.repositories import dialogues
+from db.models import Job, JobKind
+from db.repositories import dialogues, projects
 from studio.errors import StudioError
 from studio.services import checkpoints
 from studio.services.exchange import MANIFEST, check_source
@@ -118,5 +118,5 @@ def _queue(
 
 
 def _check_project(session: Session, project_id: int) -> None:
-    if session.get(Project, project_id) is None:
+    if not projects.exists(session, project_id):
         raise StudioError("This project does not exist any more: choose another one.")

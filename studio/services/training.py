@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.models import Job, JobStatus, Project
-from db.repositories import jobs
+from db.models import Job, JobStatus
+from db.repositories import jobs, projects
 from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints, placement, provenance, runs
@@ -70,7 +70,7 @@ def start_job(
     backend = backend or placement.default_backend(ws)
     backends.named(backend).check()
     with ws.read() as session:
-        if session.get(Project, project_id) is None:
+        if not projects.exists(session, project_id):
             raise StudioError("The project does not exist any more: choose another one.")
         base = checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None
         folder = checkpoints.require_whole(ws, base) if base is not None else None
@@ -139,7 +139,7 @@ def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = ()) -> Job
             text = resumed_with(folder / provenance.RECIPE, overrides)
             provenance.change(folder, job, text, list(overrides), runs.last_metrics(folder).get("step", 0))
         (folder / STOP).unlink(missing_ok=True)
-        job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, "waiting", None, None, None
+        job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, jobs.WAITING, None, None, None
         job.calls = 0
     start_next(ws)
     return job_view(ws, job_id)
