@@ -21,7 +21,7 @@ from studio.backends import LostError, SilentError
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
 from studio.jobs import evaluate, own, train, waiting
-from studio.jobs.shell import Ended, Shell
+from studio.jobs.shell import PATIENCE, Ended, Shell
 from studio.services import deaths, failures, lease, runs, training
 from studio.workspace import attach
 
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("job_id", type=int)
     parser.add_argument("--home", required=True)
     arguments = parser.parse_args()
-    ws = attach(arguments.home)
+    ws = attach(arguments.home, PATIENCE)
     started = runs.started_at(psutil.Process())
     os.environ[MARK] = mark(os.getpid(), started)
     waiting.until_it_can_begin(ws, arguments.job_id)

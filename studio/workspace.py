@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from db.engine import NewerDatabaseError, connect, migrate, reading, writing
+from db.engine import BUSY_SECONDS, NewerDatabaseError, connect, migrate, reading, writing
 from engine import base_models
 from studio.errors import StudioError
 
@@ -62,15 +62,16 @@ class Workspace:
             time.sleep(1.2 * WRITERS_LOOK)
 
 
-def attach(home: str | Path) -> Workspace:
-    """The workspace in ``home`` as it is, for a process that another one started on it.
+def attach(home: str | Path, patience: float = BUSY_SECONDS) -> Workspace:
+    """The workspace in ``home`` as it is, for a process that another one started on it; ``patience`` is how many seconds it waits
+    to write.
 
     Raises:
         StudioError: ``DST_STUDIO_DATABASE`` names no database this program can use.
     """
     folder = Path(home).expanduser().absolute()
     try:
-        return Workspace(folder, connect(os.environ.get(DATABASE) or f"sqlite:///{folder / 'studio.db'}"))
+        return Workspace(folder, connect(os.environ.get(DATABASE) or f"sqlite:///{folder / 'studio.db'}", patience))
     except ArgumentError as error:
         raise StudioError(f"{DATABASE} is no URL such as postgresql://user:password@host/database: mend or unset it.") from error
     except ModuleNotFoundError as error:

@@ -22,6 +22,7 @@ from studio.workspace import Workspace
 
 POLL_SECONDS = 0.2
 STOP_SECONDS = 120.0  # what a child gets to save after it was asked to stop, beside what it is in the middle of
+PATIENCE = 300.0  # seconds that a job waits to write: nobody looks at it, and a night's work hangs on it
 END_SECONDS = 60.0  # how long it is tried to write down how a job ended
 RESERVE, RESERVED = "reserve", 500_000  # a file and its bytes
 STOPPED = 3  # a child's exit code for "saved and stopped on request"
