@@ -147,7 +147,7 @@ def named(session: Session, project_id: int, names: Sequence[str]) -> dict[str, 
     for first in range(0, len(names), _ASKED):
         some = Dialogue.name.in_(names[first : first + _ASKED])
         rows = session.execute(select(Dialogue.name, Dialogue.id).where(Dialogue.project_id == project_id, some))
-        found |= {name: id_ for name, id_ in rows}
+        found.update((name, id_) for name, id_ in rows)
     return found
 
 

@@ -77,7 +77,9 @@ def _limit() -> float:
     except ValueError:
         limit = -1.0
     if not limit >= 0:
-        raise RecipeError(f"{LIMIT} is {text!r}: give the gigabytes that encoder frames may take on the disk, such as 20, or unset it")
+        raise RecipeError(
+            f"{LIMIT} is {text!r}: give the gigabytes that encoder frames may take on the disk, such as 20, or unset it"
+        )
     return 1e9 * limit
 
 

@@ -173,9 +173,7 @@ def carry_out(
     return done
 
 
-def _bring_in(
-    ws: Workspace, project_id: int, staging: int, new: dict[str, Dialogue], planned: Plan, author: str
-) -> None:
+def _bring_in(ws: Workspace, project_id: int, staging: int, new: dict[str, Dialogue], planned: Plan, author: str) -> None:
     """Hand what is staged over to the project: ``new`` by the names it has there, and what the ontology gets from it."""
     names = [dialogue.dialogue_id for dialogue in new.values()]
     with ws.write() as session:

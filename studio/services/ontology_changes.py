@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from db.models import RevisionKind, Split, Turn, TurnStatus
-from db.repositories import dialogues
+from db.repositories import dialogues, projects, revisions
 from db.repositories import labels as label_rows
-from db.repositories import projects, revisions
 from engine.dialogue import VALUE_TYPES, Ontology, State, Value, accepted
 from engine.postprocess.normalise import normalise_value
 from studio.errors import StudioError
@@ -216,7 +215,16 @@ def _in_turn(turn: Turn, change: Change) -> list[Touched]:
     state: State = revisions.corrected(turn, RevisionKind.STATE) or {}
     normal = normalise_value(change.value, change.slot)
     return [
-        Touched(turn.id, turn.dialogue_id, turn.dialogue.name, turn.turn_id, str(turn.dialogue.split), turn.status == TurnStatus.FINAL, slot, value)
+        Touched(
+            turn.id,
+            turn.dialogue_id,
+            turn.dialogue.name,
+            turn.turn_id,
+            str(turn.dialogue.split),
+            turn.status == TurnStatus.FINAL,
+            slot,
+            value,
+        )
         for slot, value in state.get(change.domain, {}).items()
         if (not change.slot or slot == change.slot)
         and (not change.value or normalise_value(accepted(value)[0], slot) == normal)

@@ -225,6 +225,10 @@ def test_an_engine_counts_as_dead_when_neither_cluster_nor_folder_gave_a_sign_fo
         assert running.poll() is None
         time.sleep(0.05)
     with pytest.raises(LostError, match="Neither the Ray cluster at .* nor the engine gave a sign"):
-        while True:
-            assert running.poll() is None
-            time.sleep(0.05)
+        polled_for_ever(running)
+
+
+def polled_for_ever(running: ray.RayJob) -> None:
+    while True:
+        assert running.poll() is None
+        time.sleep(0.05)

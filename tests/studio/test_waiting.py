@@ -12,7 +12,18 @@ from sqlalchemy import event
 from db.models import Revision, Snapshot
 from engine.dialogue import Dialogue, Turn
 from studio.errors import StudioError
-from studio.services import corrections, dialogues, imports, ontology, ontology_changes, projects, search, snapshots, splits, training
+from studio.services import (
+    corrections,
+    dialogues,
+    imports,
+    ontology,
+    ontology_changes,
+    projects,
+    search,
+    snapshots,
+    splits,
+    training,
+)
 from studio.services.exchange import Source
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace, attach
@@ -166,9 +177,10 @@ def test_a_rename_is_carried_into_labels_in_parts_and_goes_on_after_it_broke_off
 ) -> None:
     bring(ws, project, many(6))
     change = Change("rename", "restaurant", "area", new="part of town")
-    with monkeypatch.context() as during, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as during:
         during.setattr(Workspace, "give_way", interrupt)
-        ontology_changes.save(ws, project, change, "annotator", relabel=True)
+        with pytest.raises(KeyboardInterrupt):
+            ontology_changes.save(ws, project, change, "annotator", relabel=True)
     assert len({item.turn_id for item in ontology_changes.preview(ws, project, change)}) == 35
     with written(ws, "revisions") as revisions:
         saved = ontology_changes.save(ws, project, change, "annotator", relabel=True)
