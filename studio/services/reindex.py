@@ -30,7 +30,8 @@ def reindex(ws: Workspace) -> int:
                     search.index(turn, view)
                     indexed += 1
             settings.put(session, settings.INDEXED, ids[-1] if ids else DONE)
-        ws.give_way()
+        if ids:
+            ws.give_way()
 
 
 def _reached(session: Session) -> int:
