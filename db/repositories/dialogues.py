@@ -152,7 +152,7 @@ def named(session: Session, project_id: int, names: Sequence[str]) -> dict[str, 
 
 
 def hand_over(session: Session, project_id: int, changes: Sequence[Mapping[str, Any]]) -> None:
-    """Give dialogues to a project with all that belongs to them, at 50,000 turns a second.
+    """Give dialogues to a project with all that belongs to them, in a few statements however many they are.
 
     Args:
         changes: for each its ``row``, which is its id, and its ``name``, ``split``, ``source`` and ``licence`` from now on.
@@ -161,9 +161,8 @@ def hand_over(session: Session, project_id: int, changes: Sequence[Mapping[str, 
     for first in range(0, len(ids), _ASKED):
         some = Turn.dialogue_id.in_(ids[first : first + _ASKED])
         session.execute(update(Turn).where(some).values(project_id=project_id), execution_options={"synchronize_session": False})
-    table = Dialogue.__table__
-    values = {key: bindparam(f"new_{key}") for key in ("name", "split", "source", "licence")}
-    statement = update(table).where(table.c.id == bindparam("row")).values(project_id=project_id, **values)
+    values: dict[str, Any] = {key: bindparam(f"new_{key}") for key in ("name", "split", "source", "licence")}
+    statement = update(Dialogue).where(Dialogue.id == bindparam("row")).values(project_id=project_id, **values)
     rows = [{"row" if key == "row" else f"new_{key}": value for key, value in change.items()} for change in changes]
     session.connection().execute(statement, rows)
 
