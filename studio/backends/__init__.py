@@ -120,9 +120,9 @@ class Backend:
         return local.start(command)
 
 
-def silent(address: str, since: datetime) -> str:
-    """The phase of a job that waits for a cluster."""
-    return f"Ray cluster at {address} does not answer since {since:%H:%M}; jobs wait"
+def silent(address: str, since: datetime, meanwhile: str) -> str:
+    """The phase of a job whose cluster does not answer, and what that means for it."""
+    return f"Ray cluster at {address} does not answer since {since:%H:%M}; {meanwhile}"
 
 
 def named(text: str) -> Backend:

@@ -66,7 +66,7 @@ class RayJob:
             raise LostError(f"The Ray cluster at {self._address} was started again while it ran, and ended it; resume it.")
         silent = self._asked - self._heard
         if self.trouble is None and silent > ANSWER_SECONDS:
-            self.trouble = backends.silent(self._address, datetime.now()).replace("jobs wait", "the job may be running")
+            self.trouble = backends.silent(self._address, datetime.now(), "the job may be running")
         if silent > QUIET_SECONDS and time.time() - self._sign() > QUIET_SECONDS:
             raise LostError(
                 f"Neither the Ray cluster at {self._address} nor the engine gave a sign for {QUIET_SECONDS / 60:.0f} minutes "

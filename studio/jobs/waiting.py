@@ -23,7 +23,7 @@ def until_it_can_begin(ws: Workspace, job_id: int) -> None:
         with ws.write() as session:
             if (job := jobs.at_turn(session, job_id)) is None:
                 return
-            jobs.wait(job, backends.silent(backend.address, since))
+            jobs.wait(job, backends.silent(backend.address, since, "jobs wait"))
         time.sleep(LOOK_SECONDS)
 
 
