@@ -25,7 +25,7 @@ from studio.workspace import Workspace
 
 EDITOR = "reviewer"  # whose role it takes
 _PART = 500  # turns loaded at a time
-_RELABELLED = 50  # labels of a transaction: it takes a quarter of a second, for which others' saves wait
+_RELABELLED = 25  # labels of a transaction: it takes a quarter of a second, for which others' saves wait
 
 
 @dataclass(frozen=True)
