@@ -173,6 +173,6 @@ def test_a_real_cluster_that_dies_interrupts_its_job_and_the_next_waits_until_it
     assert (ended.status, ended.can_resume) == ("interrupted", True), ended.log_tail
     assert wait(ws, second.id).status == "finished"
     training.resume_job(ws, job.id)
-    assert wait(ws, job.id, lambda now: now.step > ended.step).status == "running"
+    assert wait(ws, job.id, lambda now: now.phase == "training").status == "running"
     training.stop_job(ws, job.id)
     assert wait(ws, job.id).status == "stopped"
