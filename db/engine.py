@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-BUSY_SECONDS = 15.0  # how long a writer waits for another; one correction takes milliseconds
+BUSY_SECONDS = 15.0  # how long a person's write waits for another; one correction takes milliseconds
 WRITERS = 0x5D57  # PostgreSQL's advisory lock that one writer holds at a time; any number would do
 
 
@@ -25,8 +25,8 @@ class NewerDatabaseError(Exception):
     """The database was made by a newer version of the program."""
 
 
-def connect(url: str) -> Engine:
-    """An engine for ``url``, of SQLite or PostgreSQL.
+def connect(url: str, patience: float = BUSY_SECONDS) -> Engine:
+    """An engine for ``url``, of SQLite or PostgreSQL; ``patience`` is how many seconds a writer waits for another.
 
     On SQLite: write-ahead log, foreign keys, every commit on the disk before it returns. On PostgreSQL the driver is
     psycopg, a connection that a restart of the server has cut is replaced before it is used, and moments are UTC.
@@ -40,13 +40,13 @@ def connect(url: str) -> Engine:
     if parsed.drivername in ("postgresql", "postgres"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() == "postgresql":
-        waits = f"-c lock_timeout={BUSY_SECONDS * 1000:.0f} -c timezone=UTC"
+        waits = f"-c lock_timeout={patience * 1000:.0f} -c timezone=UTC"
         settings |= {"pool_pre_ping": True, "connect_args": {"options": waits}}
     elif parsed.get_backend_name() != "sqlite":
         raise ArgumentError(f"{parsed.get_backend_name()} is neither sqlite nor postgresql")
     engine = create_engine(parsed, **settings)
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", partial(_prepare_sqlite, patience))
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "begin", _begin_postgresql)
@@ -98,10 +98,10 @@ def alembic_config() -> Config:
     return config
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
+def _prepare_sqlite(patience: float, connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver would begin too late: see _begin_sqlite
     for pragma in (
-        f"busy_timeout={BUSY_SECONDS * 1000:.0f}",  # first: the others wait for other writers too
+        f"busy_timeout={patience * 1000:.0f}",  # first: the others wait for other writers too
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",

@@ -17,10 +17,11 @@ import psutil
 
 from db.models import JobKind, JobStatus
 from db.repositories import jobs
+from studio.backends import LostError, SilentError
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
-from studio.jobs import evaluate, own, train
-from studio.jobs.shell import Ended, Shell
+from studio.jobs import evaluate, own, train, waiting
+from studio.jobs.shell import PATIENCE, Ended, Shell
 from studio.services import deaths, failures, lease, runs, training
 from studio.workspace import attach
 
@@ -38,18 +39,25 @@ def main() -> int:
     parser.add_argument("job_id", type=int)
     parser.add_argument("--home", required=True)
     arguments = parser.parse_args()
-    ws = attach(arguments.home)
+    ws = attach(arguments.home, PATIENCE)
     started = runs.started_at(psutil.Process())
     os.environ[MARK] = mark(os.getpid(), started)
+    waiting.until_it_can_begin(ws, arguments.job_id)
     with ws.write() as session:  # where this fails the job stays in the queue: whoever looks at jobs starts another process
         job = jobs.claim(session, arguments.job_id, gethostname(), os.getpid(), started)
-        if job is None:
-            return 0
+    if job is None:
+        training.start_next(ws)  # the one it waited for may have been stopped
+        return 0
     shell = Shell(ws, arguments.job_id)
     shell.reserve()
     deaths.note_kills(shell.folder)
     try:
         shell.end(KINDS[job.kind](shell))
+    except SilentError:
+        if (ended := shell.put_back()) is not None:
+            shell.end(ended)
+    except LostError as error:
+        shell.end(Ended(JobStatus.INTERRUPTED, str(error)))
     except Exception as error:
         shell.end(Ended(JobStatus.FAILED, *failures.of(error)))
         if not isinstance(error, StudioError):

@@ -14,12 +14,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from db.engine import NewerDatabaseError, connect, migrate, reading, writing
+from db.engine import BUSY_SECONDS, NewerDatabaseError, connect, migrate, reading, writing
 from engine import base_models
 from studio.errors import StudioError
 
 DATABASE = "DST_STUDIO_DATABASE"  # the URL of a PostgreSQL database to use in place of the workspace's SQLite file
 FOLDERS = ("recordings", "calls", "runs", "checkpoints", "cache/frames", "tmp")
+WRITERS_LOOK = 0.1  # seconds between two looks of one who waits to write to SQLite
 BUSY = "The database is busy with somebody else's change: try again in a moment."
 TMP_SECONDS = 24 * 3600.0  # how long what an upload or a killed process left is kept
 
@@ -55,16 +56,22 @@ class Workspace:
         with disk_errors(self.home), writing(self.database) as session:
             yield session
 
+    def give_way(self) -> None:
+        """Between two parts of a long change, of half a second at most each: let those write who wait meanwhile."""
+        if self.database.dialect.name == "sqlite":  # which keeps no line of them: each looks again and again
+            time.sleep(1.2 * WRITERS_LOOK)
 
-def attach(home: str | Path) -> Workspace:
-    """The workspace in ``home`` as it is, for a process that another one started on it.
+
+def attach(home: str | Path, patience: float = BUSY_SECONDS) -> Workspace:
+    """The workspace in ``home`` as it is, for a process that another one started on it; ``patience`` is how many seconds it waits
+    to write.
 
     Raises:
         StudioError: ``DST_STUDIO_DATABASE`` names no database this program can use.
     """
     folder = Path(home).expanduser().absolute()
     try:
-        return Workspace(folder, connect(os.environ.get(DATABASE) or f"sqlite:///{folder / 'studio.db'}"))
+        return Workspace(folder, connect(os.environ.get(DATABASE) or f"sqlite:///{folder / 'studio.db'}", patience))
     except ArgumentError as error:
         raise StudioError(f"{DATABASE} is no URL such as postgresql://user:password@host/database: mend or unset it.") from error
     except ModuleNotFoundError as error:

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
 
 class Project(Base):
-    """Dialogues of one task, with their ontology. ``double_share`` (0 to 1) of them two people annotate blind."""
+    """Dialogues of one task, with their ontology. ``double_share`` (0 to 1) of them two people annotate blind.
+
+    One that is ``staged_for`` another project, whose id that is, nobody sees: it holds what an import has written so far, until
+    all of it comes in at once.
+    """
 
     __tablename__ = "projects"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     double_share: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    staged_for: Mapped[int | None]
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import (
@@ -22,6 +23,7 @@ from db.models import (
 from db.repositories import words
 from db.repositories.revisions import LABELS
 
+_ASKED = 500  # names or ids of one query
 _WITH_TURNS = (
     selectinload(Dialogue.turns).selectinload(Turn.revisions),
     selectinload(Dialogue.turns).selectinload(Turn.predictions).joinedload(Prediction.checkpoint),
@@ -137,6 +139,32 @@ def turn_with_events(session: Session, turn_id: int) -> Turn | None:
 def names(session: Session, project_id: int) -> set[str]:
     """The names taken in a project."""
     return set(session.scalars(select(Dialogue.name).where(Dialogue.project_id == project_id)))
+
+
+def named(session: Session, project_id: int, names: Sequence[str]) -> dict[str, int]:
+    """The ids of a project's dialogues of these names, by name."""
+    found: dict[str, int] = {}
+    for first in range(0, len(names), _ASKED):
+        some = Dialogue.name.in_(names[first : first + _ASKED])
+        rows = session.execute(select(Dialogue.name, Dialogue.id).where(Dialogue.project_id == project_id, some))
+        found.update((name, id_) for name, id_ in rows)
+    return found
+
+
+def hand_over(session: Session, project_id: int, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Give dialogues to a project with all that belongs to them, in a few statements however many they are.
+
+    Args:
+        changes: for each its ``row``, which is its id, and its ``name``, ``split``, ``source`` and ``licence`` from now on.
+    """
+    ids = [change["row"] for change in changes]
+    for first in range(0, len(ids), _ASKED):
+        some = Turn.dialogue_id.in_(ids[first : first + _ASKED])
+        session.execute(update(Turn).where(some).values(project_id=project_id), execution_options={"synchronize_session": False})
+    values: dict[str, Any] = {key: bindparam(f"new_{key}") for key in ("name", "split", "source", "licence")}
+    statement = update(Dialogue).where(Dialogue.id == bindparam("row")).values(project_id=project_id, **values)
+    rows = [{"row" if key == "row" else f"new_{key}": value for key, value in change.items()} for change in changes]
+    session.connection().execute(statement, rows)
 
 
 def next_turn_id(session: Session, dialogue_id: int) -> int:

@@ -15,6 +15,8 @@ from db.models import FailureKind, Job, JobEvent, JobEventKind, JobKind, JobStat
 LINES = ((JobKind.TRAIN, JobKind.EVALUATE, JobKind.PREDICT), (JobKind.IMPORT,))
 ACTIVE = (JobStatus.RUNNING, JobStatus.SAVING)
 PATIENCE = timedelta(seconds=30)  # what a process gets to claim its job
+PHASE = 100  # letters of a phase
+WAITING = "waiting"  # the phase of a job that waits for nothing but its turn
 TRIES = 4  # processes that are started for a job before it counts as failed
 
 
@@ -137,9 +139,24 @@ def note(job: Job, kind: JobEventKind, author: str) -> None:
     job.events.append(JobEvent(kind=kind, author=author))
 
 
+def at_turn(session: Session, job_id: int) -> Job | None:
+    """The job, if it is the one of its line to start now."""
+    return next((job for job in to_start(session) if job.id == job_id), None)
+
+
+def wait(job: Job, reason: str) -> None:
+    """Note why a queued job does not begin, and that a process is at it."""
+    job.status, job.phase, job.called, job.calls = JobStatus.QUEUED, reason[:PHASE], utc_now(), 0
+
+
+def attended(job: Job) -> bool:
+    """Whether a process waits with a queued job for what keeps it."""
+    return job.phase != WAITING and job.called is not None and utc_now() - job.called < PATIENCE
+
+
 def claim(session: Session, job_id: int, host: str, pid: int, pid_started: float) -> Job | None:
     """Make the job this process's own and running, or return ``None``: it is another's turn or another has it."""
-    job = next((job for job in to_start(session) if job.id == job_id), None)
+    job = at_turn(session, job_id)
     if job is None:
         return None
     job.status, job.phase, job.error, job.failure = JobStatus.RUNNING, "starting", None, None

@@ -15,13 +15,30 @@ def by_name(session: Session, name: str) -> Project | None:
     return session.scalar(select(Project).where(Project.name == name))
 
 
+def exists(session: Session, project_id: int) -> bool:
+    """Whether there is a project of that id that people see."""
+    row = session.get(Project, project_id)
+    return row is not None and row.staged_for is None
+
+
+def staging(session: Session, project_id: int) -> Project:
+    """The project that holds what is on its way into another one, made when it is first asked for."""
+    row = session.scalar(select(Project).where(Project.staged_for == project_id))
+    if row is None:
+        row = Project(name=f" {project_id}", staged_for=project_id)  # people's names begin with no space
+        session.add(row)
+        session.flush()
+    return row
+
+
 def counts(session: Session) -> list[tuple[Project, int, int]]:
-    """Projects, oldest first, each with its dialogues and its corrected user turns."""
+    """Projects that people see, oldest first, each with its dialogues and its corrected user turns."""
     corrected = func.count(Turn.id).filter(Turn.speaker == Speaker.USER, Turn.status.in_(LABELLED))
     query = (
         select(Project, func.count(Dialogue.id.distinct()), corrected)
         .outerjoin(Dialogue, Dialogue.project_id == Project.id)
         .outerjoin(Turn, Turn.dialogue_id == Dialogue.id)
+        .where(Project.staged_for.is_(None))
         .group_by(Project.id)
         .order_by(Project.id)
     )

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, Job, Recording, Revision, Snapshot, SnapshotRevision, Turn
+
+
+def add(session: Session, snapshot: Snapshot, revision_ids: Sequence[int]) -> None:
+    """Write a snapshot with its corrections, tens of thousands of them in a part of a second."""
+    session.add(snapshot)
+    session.flush()
+    if revision_ids:
+        session.execute(insert(SnapshotRevision), [{"snapshot_id": snapshot.id, "revision_id": id_} for id_ in revision_ids])
+
+
+def revision_ids(session: Session, snapshot_id: int) -> Sequence[int]:
+    """The ids of the corrections of a snapshot."""
+    return session.scalars(select(SnapshotRevision.revision_id).where(SnapshotRevision.snapshot_id == snapshot_id)).all()
 
 
 def held_out(session: Session, manifest_sha256: str) -> Snapshot | None:

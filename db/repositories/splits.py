@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Row, exists, or_, select
+from sqlalchemy import Row, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Dialogue, Snapshot, Split, SplitMove
@@ -19,6 +19,11 @@ def moves(session: Session, project_id: int) -> Iterator[Row[SplitMove, str]]:
         .order_by(SplitMove.id.desc())
     )
     yield from session.execute(query)
+
+
+def last_move(session: Session) -> int | None:
+    """The id of the newest move of any dialogue."""
+    return session.scalar(select(func.max(SplitMove.id)))
 
 
 def was_held_out(session: Session, dialogue_id: int) -> bool:

@@ -14,10 +14,12 @@ from torch import Tensor
 
 from engine import audio
 from engine.base_models import fsync, home
+from engine.data.frame_room import Room, used
 from engine.dialogue import Turn
 from engine.model import SpeechLLM
 
 ENCODE_SECONDS = 120.0  # audio one encoder batch holds
+HEADER = 128  # bytes of a file beside the frames
 
 
 def load_turn(turn: Turn) -> np.ndarray:
@@ -63,13 +65,15 @@ class FrameCache:
 
     A clip is encoded when a step first needs it, so that a run starts at once however large its corpora are.
     Files are ``<encoder>/<two hex>/<hash>.npy``, each on the disk before it has its name: a killed run leaves no half file. What
-    cannot be read, after a power cut or on a bad disk, counts as missing. Any of them may be deleted at any time.
+    cannot be read, after a power cut or on a bad disk, counts as missing. Any of them may be deleted at any time, and
+    `frame_room` deletes what was not used for longest where they take too much of the disk.
     """
 
     def __init__(self, model: SpeechLLM, folder: Path | None = None) -> None:
         self.model = model
         root = folder or home() / "cache" / "frames"
         self.folder = root / model.encoder.fingerprint[:12]
+        self.room = Room(root)
 
     def read(self, turn: Turn) -> Tensor | None:
         """The turn's frames if they are there and whole.
@@ -79,9 +83,11 @@ class FrameCache:
         """
         path = self._path(turn)
         try:
-            return torch.from_numpy(np.load(path))
+            frames = torch.from_numpy(np.load(path))
         except (FileNotFoundError, EOFError, ValueError):
             return None
+        used(path)
+        return frames
 
     def get(self, turn: Turn) -> Tensor:
         """The turn's frames, encoded now if they are not there."""
@@ -89,9 +95,11 @@ class FrameCache:
         return self.add([turn], [load_turn(turn)])[0] if frames is None else frames
 
     def add(self, turns: Sequence[Turn], waveforms: Sequence[np.ndarray]) -> list[Tensor]:
-        """Encode turns and keep their frames."""
+        """Encode turns and keep their frames as far as there is room for them."""
         encoded = encode(self.model, waveforms)
         for turn, frames in zip(turns, encoded, strict=True):
+            if not self.room.take(frames.nbytes + HEADER):
+                continue
             path = self._path(turn)
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.partial")

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,8 @@ import psutil
 from studio.errors import StudioError
 
 LOCAL = "local"
+RESULT = "train/result.json"  # below a job's folder: the engine's own word on how it ended
+CODES = {"finished": 0, "stopped": 3, "failed": 1}  # what it says there, as its exit codes
 DEVICES = Path("/dev")
 WSL_DRIVER = "/usr/lib/wsl/lib/nvidia-smi"  # not always on the path there
 _NAME = re.compile(
@@ -36,14 +39,24 @@ _NAME = re.compile(
 )
 
 
+class SilentError(StudioError):
+    """Where a job was to be started does not answer: it waits in the queue."""
+
+
+class LostError(StudioError):
+    """A job's command is known to have died with the place where it ran."""
+
+
 class Running(Protocol):
-    """A started command."""
+    """A started command. ``trouble`` says why nobody can tell how it is, as long as that is so."""
+
+    trouble: str | None
 
     def poll(self) -> int | None:
         """Its exit code, negative for a signal; ``None`` while it runs.
 
         Raises:
-            StudioError: nobody can say any more.
+            LostError: it died with the place where it ran.
         """
 
     def end(self) -> None:
@@ -91,10 +104,19 @@ class Backend:
             has = f"{places} {what}{'' if places == 1 else 's'}"
             raise StudioError(f"{self.processes} processes do not fit on this machine, which has {has}: name {places} at most.")
 
+    def answers(self) -> bool:
+        """Whether a job could be started there now, as far as that changes by itself."""
+        if self.kind != "ray":
+            return True
+        from studio.backends import ray
+
+        return ray.answers(self.address)
+
     def start(self, arguments: Sequence[str], folder: Path) -> Running:
         """Run the engine with ``arguments``; what it says goes where this process's output goes, or to the job's log.
 
         Raises:
+            SilentError: the cluster does not answer.
             StudioError: it cannot be started there.
         """
         command = [*launcher(self.kind, self.processes), *engine_command(), *arguments]
@@ -106,6 +128,11 @@ class Backend:
         from studio.backends import local
 
         return local.start(command)
+
+
+def silent(address: str, since: datetime, meanwhile: str) -> str:
+    """The phase of a job whose cluster does not answer, and what that means for it."""
+    return f"Ray cluster at {address} does not answer since {since:%H:%M}; {meanwhile}"
 
 
 def named(text: str) -> Backend:

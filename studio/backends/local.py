@@ -16,6 +16,8 @@ MARK = "DST_STUDIO_WORKER"  # in the environment of everything a job's process s
 class LocalProcess:
     """A process of this machine and those it started."""
 
+    trouble: str | None = None
+
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 

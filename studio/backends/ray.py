@@ -13,25 +13,35 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from studio import backends
+from studio.backends import LostError, SilentError
 from studio.errors import StudioError
 
 POLL_SECONDS = 1.0  # how often the cluster is asked
-PATIENCE = 120.0  # seconds that it may be out of reach before the job is given up
+QUIET_SECONDS = 600.0  # without a sign from cluster and engine, after which the engine counts as dead
+SIGNS = ("log.txt", "train", "train/metrics.jsonl", "train/samples.json", "train/resume")  # what the engine writes
 ANSWER_SECONDS = 5.0  # what its dashboard gets to say that it is there
 NOT_INSTALLED = "Ray is not installed here: pip install 'spoken-dst-studio[ray]'."
 RECORD = "ray.json"  # which job of which cluster runs for the folder
 
 
 class RayJob:
-    """A submitted job."""
+    """A submitted job.
 
-    def __init__(self, address: str, client: Any, submission: str) -> None:
-        self._address, self._client, self._submission = address, client, submission
+    A cluster that does not answer may be on its way back, and its engine at work: nobody knows. The engine's own word in the
+    job's folder counts. It is known to have died when the cluster is there and knows nothing of it, for then it was started anew
+    (Ray ends what it ran when it goes down), or when neither cluster nor folder has given a sign for ten minutes.
+    """
+
+    def __init__(self, address: str, client: Any, submission: str, folder: Path) -> None:
+        self._address, self._client, self._submission, self._folder = address, client, submission, folder
         self._asked = self._heard = time.monotonic()
+        self.trouble: str | None = None
 
     def poll(self) -> int | None:
         if time.monotonic() - self._asked < POLL_SECONDS:
@@ -40,18 +50,41 @@ class RayJob:
         try:
             info = self._client.get_job_info(self._submission)
         except Exception as error:  # its HTTP client's, and RuntimeError for what the dashboard answers
-            if time.monotonic() - self._heard > PATIENCE:
-                raise StudioError(
-                    f"The Ray cluster at {self._address} has not answered for {PATIENCE:.0f} s ({_first_line(error)}): start it "
-                    "again, then resume the job."
-                ) from error
-            return None
-        self._heard = self._asked
+            return self._without_answer(error)
+        self._heard, self.trouble = self._asked, None
         if not info.status.is_terminal():
             return None
         if info.status.value == "SUCCEEDED":
             return 0
         return info.driver_exit_code or (-15 if info.status.value == "STOPPED" else 1)
+
+    def _without_answer(self, error: Exception) -> int | None:
+        """What can be told of it all the same."""
+        if (code := self._told()) is not None:
+            return code
+        if "does not exist" in str(error) and answers(self._address):
+            raise LostError(f"The Ray cluster at {self._address} was started again while it ran, and ended it; resume it.")
+        silent = self._asked - self._heard
+        if self.trouble is None and silent > ANSWER_SECONDS:
+            self.trouble = backends.silent(self._address, datetime.now(), "the job may be running")
+        if silent > QUIET_SECONDS and time.time() - self._sign() > QUIET_SECONDS:
+            raise LostError(
+                f"Neither the Ray cluster at {self._address} nor the engine gave a sign for {QUIET_SECONDS / 60:.0f} minutes "
+                f"({_first_line(error)}): start the cluster again and resume."
+            )
+        return None
+
+    def _told(self) -> int | None:
+        """The exit code by what the engine left itself."""
+        try:
+            return backends.CODES.get(json.loads((self._folder / backends.RESULT).read_text(encoding="utf-8"))["status"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _sign(self) -> float:
+        """When the engine wrote into the job's folder last."""
+        signs = [self._folder / name for name in SIGNS]
+        return max((path.stat().st_mtime for path in signs if path.exists()), default=0.0)
 
     def end(self) -> None:
         with suppress(Exception):  # a cluster that cannot be reached has nothing left to end
@@ -73,12 +106,28 @@ def check(address: str) -> None:
         raise _unreachable(address, error) from error
 
 
+def answers(address: str) -> bool:
+    """Whether the cluster's dashboard lists its jobs, as it does only where the rest of the cluster is there too. Where Ray is
+    not installed nobody needs to wait for that.
+    """
+    if find_spec("ray") is None:
+        return True
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/api/jobs/", timeout=ANSWER_SECONDS) as answer:
+            return isinstance(json.load(answer), list)
+    except (OSError, ValueError):
+        return False
+
+
 def start(address: str, command: Sequence[str], folder: Path, *, cpus: int = 0, gpus: int = 0) -> RayJob:
     """Submit the command, to run where that many CPUs or GPUs are free.
 
     Raises:
-        StudioError: no Ray here, or no cluster there.
+        SilentError: no cluster answers there.
+        StudioError: no Ray here, or the cluster refuses.
     """
+    if not answers(address):
+        raise SilentError(f"The Ray cluster at {address} does not answer: start it again.")
     client = _client(address)
     end_left(folder)
     kept = {key: value for key, value in os.environ.items() if key in ("PYTHONPATH", "PYTHONUNBUFFERED")}
@@ -94,8 +143,10 @@ def start(address: str, command: Sequence[str], folder: Path, *, cpus: int = 0, 
             entrypoint_num_gpus=gpus,
         )
     except Exception as error:
+        if not answers(address):
+            raise SilentError(f"The Ray cluster at {address} does not answer any more: start it again.") from error
         raise StudioError(f"The Ray cluster at {address} refused the job: {_first_line(error)}.") from error
-    return RayJob(address, client, submission)
+    return RayJob(address, client, submission, folder)
 
 
 def end_left(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Imports: in parts that stay when it is stopped or killed.
+"""Imports: all comes in or nothing; one that was stopped or killed goes on where it was.
 
 runs/<job id>/upload/       what was uploaded, as long as the job may go on with it
 runs/<job id>/import.json   what was found and how much of it came in

@@ -16,7 +16,7 @@ import traceback
 from db.models import JobKind, JobStatus
 from studio.backends import local
 from studio.jobs import import_, predict
-from studio.jobs.shell import STOPPED, Ended, Shell
+from studio.jobs.shell import PATIENCE, STOPPED, Ended, Shell
 from studio.services import failures, runs
 from studio.services.runs import STOP
 from studio.workspace import attach
@@ -72,7 +72,7 @@ def main() -> int:
     parser.add_argument("job_id", type=int)
     parser.add_argument("--home", required=True)
     arguments = parser.parse_args()
-    return work(Shell(attach(arguments.home), arguments.job_id))
+    return work(Shell(attach(arguments.home, PATIENCE), arguments.job_id))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from studio.services.runs import HEARTBEAT, STOP
 from studio.workspace import Workspace
 
 POLL_SECONDS = 0.2
-PHASE = 100  # letters of a phase
 STOP_SECONDS = 120.0  # what a child gets to save after it was asked to stop, beside what it is in the middle of
+PATIENCE = 300.0  # seconds that a job waits to write: nobody looks at it, and a night's work hangs on it
 END_SECONDS = 60.0  # how long it is tried to write down how a job ended
 RESERVE, RESERVED = "reserve", 500_000  # a file and its bytes
 STOPPED = 3  # a child's exit code for "saved and stopped on request"
@@ -57,7 +57,7 @@ class Shell:
     def say(self, phase: str) -> None:
         """Tell in plain words what is done now."""
         with self.ws.write() as session:
-            self.job(session).phase = phase[:PHASE]
+            self.job(session).phase = phase[: jobs.PHASE]
 
     def watch(
         self,
@@ -95,6 +95,15 @@ class Shell:
     def why(self, told: dict[str, Any], exit_code: int, less: str = "") -> tuple[str, FailureKind]:
         """One sentence on why a child failed, and its kind; ``told`` is what it left itself, ``less`` as in `failures.why`."""
         return failures.why(self.folder, told, exit_code, runs.log_since(self.folder, self._log_begins), less)
+
+    def put_back(self) -> Ended | None:
+        """Put the job back into the queue, for where it was to run does not answer; how it ended if somebody wants it to."""
+        if self.stop_asked:
+            return Ended(JobStatus.STOPPED)
+        with self.ws.write() as session:
+            job = self.job(session)
+            job.status, job.phase, job.called, job.calls = JobStatus.QUEUED, jobs.WAITING, None, 0
+        return None
 
     def reserve(self) -> None:
         """Put something by that is given up when the disk is full: else nobody could write down why the job ended."""

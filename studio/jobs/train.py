@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 
 from db.models import Checkpoint, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from studio import backends
+from studio.backends import Running
 from studio.errors import StudioError
 from studio.jobs import evaluate
 from studio.jobs.shell import STOPPED, Ended, Shell
@@ -74,9 +76,23 @@ def _train(shell: Shell) -> int:
     (out / "result.json").unlink(missing_ok=True)
     if backend.is_here:
         lease.take_for_job(shell.ws, shell.job_id)
-    code = shell.watch(backend.start(command, shell.folder), out / "stop", hears_after=lambda: _hears_after(shell))
+    running = backend.start(command, shell.folder)
+    code = shell.watch(running, out / "stop", _told_of(shell, running), hears_after=lambda: _hears_after(shell))
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
+
+
+def _told_of(shell: Shell, running: Running) -> Callable[[], None]:
+    """Have the job's phase say what keeps people from knowing how it is."""
+    told = None
+
+    def tell() -> None:
+        nonlocal told
+        if running.trouble != told:
+            told = running.trouble
+            shell.say(told or ("saving, to stop" if shell.stop_asked else "training"))
+
+    return tell
 
 
 def _hears_after(shell: Shell) -> float:

@@ -148,7 +148,7 @@ def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", 
 
 
 # The words may be unchecked still, so nothing is accepted by itself. The key is the button's above.
-_ALL_DECIDED = "<p class='dst-all-decided'>All slots are decided. If the words are right too: <b>All correct (A)</b> or <b>(Q)</b></p>"
+_ALL_DECIDED = "<p class='dst-all-decided'>All slots are decided. If the words are too: <b>All correct (A)</b>, <b>(Q)</b></p>"
 _DRAFT = "<span class='dst-muted'>your draft, not saved yet</span>"
 
 

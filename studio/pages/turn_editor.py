@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -108,12 +109,16 @@ class TurnEditor:
         parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state]
         return [*self.saved_view, *parts]
 
-    def form(self, item: TurnView, known: Ontology, after: Place | None = None) -> dict[Any, Any]:
-        """The slot form of a turn, with the slot in focus that comes after the one decided last."""
+    def form(
+        self, item: TurnView, known: Ontology, after: Place | None = None, refused: Mapping[str, str] | None = None
+    ) -> dict[Any, Any]:
+        """The slot form of a turn, with the slot in focus that comes after the one decided last. What was ``refused``, by the
+        field of a draft, stands in its field as one, even where no draft could be kept.
+        """
         if item.speaker != "user":
             return {}
         processed = postprocessing.process(item.predicted_state or {}, known)
-        typed = slot_form.drafts_in(drafts.kept(self.ws, item.id, shared.reader()))
+        typed = slot_form.drafts_in(drafts.kept(self.ws, item.id, shared.reader()) | dict(refused or {}))
         return {self.slots: gr.update(value=slot_form.form_html(item, known, processed, typed, next(self._numbers), after))}
 
     def after_save(self, item: TurnView, changed: bool, after: Place | None = None) -> dict[Any, Any]:

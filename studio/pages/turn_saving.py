@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -109,7 +111,8 @@ class TurnSaving:
         if self.editor.seen in shown:
             return shown
         # refused: what was typed stands in its field as a draft, not as if it were saved
-        return self.pass_on(now) | (shown if self.editor.refused in shown else {})
+        field, typed = typed_in(action)
+        return self.pass_on(now, refused={field: typed} if typed else {}) | (shown if self.editor.refused in shown else {})
 
     def carry_out(self, action: Action, now: Seen, request: gr.Request) -> TurnView:
         """Ask for one change of a turn; a text that is refused is kept as a draft, and forgotten once it is saved."""
@@ -119,10 +122,12 @@ class TurnSaving:
             item = perform(self.ws, action, now, author)
         except StudioError:
             if field and text:
-                drafts.keep(self.ws, now["turn"], author, field, text)
+                with suppress(StudioError):  # the database is busy or its disk full, as the refusal says: it stays in its field
+                    drafts.keep(self.ws, now["turn"], author, field, text)
             raise
         if field:
-            drafts.keep(self.ws, now["turn"], author, field, None)
+            with suppress(StudioError):  # it is saved, whatever becomes of the draft
+                drafts.keep(self.ws, now["turn"], author, field, None)
         return item
 
     @shared.reported
@@ -135,11 +140,11 @@ class TurnSaving:
         return {self.editor.notice: self.editor.saved(item.id, item.layer)}
 
     @shared.reported
-    def pass_on(self, now: Seen, place: Place | None = None) -> Any:
+    def pass_on(self, now: Seen, place: Place | None = None, refused: Mapping[str, str] | None = None) -> Any:
         """Put the next doubtful slot in focus and decide nothing; without ``place`` the most doubtful one."""
         item = dialogues.get_turn(self.ws, now["turn"], now["layer"])
         project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
-        return self.editor.form(item, ontology.get_ontology(self.ws, project_id), place)
+        return self.editor.form(item, ontology.get_ontology(self.ws, project_id), place, refused)
 
     def save_transcript(self, text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.transcript. Outputs: what every save shows."""
@@ -149,7 +154,8 @@ class TurnSaving:
         """Keep what is typed unless it is what stands. Inputs: correct.transcript, the turn. Outputs: none."""
         if (turn_id := now.get("turn")) is not None:
             draft = None if self.stands(now) in (text, text.strip()) else text
-            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft)
+            with suppress(StudioError):  # the next pause tries again, and saving says what is wrong
+                drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft)
 
     def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
         """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.

@@ -7,20 +7,20 @@ A slot that somebody wrote or confirmed is marked: it never moves by itself when
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
-from db.models import Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
+from db.models import Dialogue, Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
 from db.repositories import revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
 from studio.services import double, labels, ontology, search, verdicts
-from studio.services.views import RevisionView, TurnView, locked_turn, revision_view, turn_view
+from studio.services.views import RevisionView, TurnView, dialogue_view, locked_turn, revision_view, turn_view
 from studio.workspace import Workspace
 
 ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
@@ -259,22 +259,30 @@ def check_seen(ws: Workspace, session: Session, turn: Turn, view: TurnView, head
         edit.check_prediction(prediction, None, None)
 
 
-def relabel(ws: Workspace, session: Session, turn: Turn, change: Callable[[State], State], author: str) -> bool:
-    """Put another state in place of a labelled one because the ontology names its slots or values differently now; whether
-    that changed it. Part of the caller's transaction; undone like any correction.
+def relabel(
+    ws: Workspace, session: Session, row: Dialogue, turns: Sequence[Turn], change: Callable[[State], State], author: str
+) -> set[int]:
+    """Put other states in place of labelled ones because the ontology names their slots or values differently now; the ids of
+    the turns that this changed. Part of the caller's transaction; undone like any correction.
+
+    Args:
+        row: a loaded dialogue.
+        turns: those of its turns that are meant.
 
     Raises:
-        HeldOutError: scores are measured on the turn's labels, and the author has not unlocked them.
+        HeldOutError: scores are measured on the turns' labels, and the author has not unlocked them.
     """
-    edit = _Edit(ws, session, turn, turn_view(ws, session, turn), LABELS)
-    old = edit.view.corrected_state
-    new = change(old) if old is not None else None
-    if old is None or new is None or _plain(new) == _plain(old):
-        return False
-    edit.append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY)
-    session.flush()
-    search.index(turn, turn_view(ws, session, turn))
-    return True
+    changed: set[int] = set()
+    for turn, view in zip(row.turns, dialogue_view(ws, row).turns, strict=True):
+        old = view.corrected_state if turn in turns else None
+        new = change(old) if old is not None else None
+        if new is not None and old is not None and _plain(new) != _plain(old):
+            _Edit(ws, session, turn, view, LABELS).append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY)
+            changed.add(turn.id)
+    for turn, view in zip(row.turns, dialogue_view(ws, row).turns, strict=True):
+        if turn.id in changed:
+            search.index(turn, view)
+    return changed
 
 
 @dataclass

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Project, RevisionKind, RevisionSource, Speaker, Turn
+from db.models import Dialogue, RevisionKind, RevisionSource, Speaker, Turn
 from db.models import Split as SplitColumn
-from db.repositories import dialogues, revisions
+from db.repositories import dialogues, projects, revisions
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
 from studio.services import search
@@ -41,7 +41,7 @@ def create_dialogue(
         StudioError: the project is gone or the name is taken.
     """
     with ws.write() as session:
-        if session.get(Project, project_id) is None:
+        if not projects.exists(session, project_id):
             raise StudioError("This project does not exist any more: choose another one.")
         taken = dialogues.names(session, project_id)
         wanted = (name or "").strip()

@@ -1,13 +1,15 @@
 """Dialogues into a project: first what would happen, then all of it or none.
 
-An import of thousands of dialogues is written in parts. One that was killed goes on where it was when it is started again,
-because dialogues are known by their content.
+An import is written in small parts into a project that nobody sees (`Project.staged_for`), so nobody's save waits for it; what
+makes it visible is one short transaction at the end. One that was stopped or killed goes on where it was when it is started
+again, for what is staged is known by its content. What never goes on stays there unseen.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -15,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from db.models import Split
 from db.repositories import dialogues as rows
+from db.repositories import projects
 from engine.dialogue import Dialogue, Ontology, iterate_slots
 from studio.errors import StudioError
 from studio.services import ontology
@@ -23,8 +26,8 @@ from studio.services.manifests import add_dialogues, content_hash, manifest_dial
 from studio.services.recordings import StoredAudio, sound_hash
 from studio.workspace import Workspace
 
-WHOLE = 500  # dialogues up to which an import is one transaction: it keeps other people's saves waiting for seconds
-PART = 100  # dialogues of a transaction beyond that
+STAGED_TURNS = 300  # of a transaction: it takes a quarter of a second, for which others' saves wait
+PART = 100  # dialogues loaded at a time
 NAMED = 5  # problems that a message names
 
 Progress = Callable[[int, int], None]  # done, of how many
@@ -32,12 +35,13 @@ Progress = Callable[[int, int], None]  # done, of how many
 
 @dataclass(frozen=True)
 class Entry:
-    """A dialogue that comes in, under the name it would get.
+    """A dialogue that comes in, under the name it would get, and the hash of its ``content``.
 
     ``there``: the project has it, as ``known_as``. ``clash``: that name is another dialogue's.
     """
 
     dialogue: Dialogue
+    content: str
     status: Literal["new", "there", "clash"]
     known_as: str = ""
 
@@ -132,8 +136,8 @@ def plan(
 def carry_out(
     ws: Workspace, project_id: int, planned: Plan, author: str = "import", progress: Progress = lambda done, total: None
 ) -> int:
-    """Import what is new; the number of dialogues comes back. Up to 500 come all or not at all, more in parts of 100: what raises
-    out of ``progress`` ends it between two dialogues, and the part that was under way does not come in.
+    """Import what is new, all of it or nothing; the number of dialogues comes back. What raises out of ``progress`` ends it
+    between two dialogues: nothing comes in, and the next import of the same goes on there.
 
     Audio is cut to each turn and stored by content. Transcripts and states become revisions of source ``import``.
 
@@ -146,30 +150,69 @@ def carry_out(
             f"{_some([repr(entry.dialogue.dialogue_id) for entry in clashes])}; "
             "rename them (--rename), or import into another project."
         )
-    new = [entry.dialogue for entry in planned.those("new")]
-    done = 0
-    for part in in_parts(new, WHOLE if len(new) <= WHOLE else PART):
+    new = {_staged_name(entry, author): entry.dialogue for entry in planned.those("new")}
+    if not new:
+        return 0
+    with ws.write() as session:
+        staging = projects.staging(session, project_id).id
+        there = rows.named(session, staging, list(new))
+    coming = [replace(dialogue, dialogue_id=name) for name, dialogue in new.items() if name not in there]
+    done = len(new) - len(coming)
+    for part in _of_some_turns(coming):
         stored: dict[tuple[str, int], StoredAudio] = {}
         for number, dialogue in enumerate(part):
             progress(done + number, len(new))
             stored |= store_audio(ws, [dialogue])
         with ws.write() as session:
-            known = ontology.from_row(ontology.newest(session, project_id))
-            if taken := rows.names(session, project_id) & {dialogue.dialogue_id for dialogue in part}:
-                raise StudioError(f"Somebody imported dialogue {min(taken)!r} meanwhile: start the import again.")
-            if done == 0 and planned.additions.values:
-                told = f"{ontology.told(planned.additions.values)}, imported from {planned.source.path.name}"
-                ontology.add_version(session, project_id, known.merged(planned.additions), author, told)
-            add_dialogues(session, project_id, part, stored, author)
+            there = rows.named(session, staging, [dialogue.dialogue_id for dialogue in part])  # by somebody who imports the same
+            add_dialogues(session, staging, [dialogue for dialogue in part if dialogue.dialogue_id not in there], stored, author)
+        ws.give_way()
         done += len(part)
-        progress(done, len(new))
+    _bring_in(ws, project_id, staging, new, planned, author)
+    progress(done, len(new))
     return done
 
 
+def _bring_in(ws: Workspace, project_id: int, staging: int, new: dict[str, Dialogue], planned: Plan, author: str) -> None:
+    """Hand what is staged over to the project: ``new`` by the names it has there, and what the ontology gets from it."""
+    names = [dialogue.dialogue_id for dialogue in new.values()]
+    with ws.write() as session:
+        ids = rows.named(session, staging, list(new))
+        if taken := [*rows.named(session, project_id, names), *(new[name].dialogue_id for name in new.keys() - ids.keys())]:
+            raise StudioError(f"Somebody imported dialogue {min(taken)!r} meanwhile: start the import again.")
+        if planned.additions.values:
+            known = ontology.from_row(ontology.newest(session, project_id))
+            told = f"{ontology.told(planned.additions.values)}, imported from {planned.source.path.name}"
+            ontology.add_version(session, project_id, known.merged(planned.additions), author, told)
+        changes = [
+            {"row": ids[name], "name": dialogue.dialogue_id, "split": Split(dialogue.split)}
+            | {"source": dialogue.source, "licence": dialogue.licence}
+            for name, dialogue in new.items()
+        ]
+        rows.hand_over(session, project_id, changes)
+
+
+def _staged_name(entry: Entry, author: str) -> str:
+    """What a dialogue is called as long as it is staged: equal for the same of the same person, whenever it is imported."""
+    return hashlib.sha256(f"{author}\n{entry.content}\n{entry.dialogue.dialogue_id}".encode()).hexdigest()
+
+
+def _of_some_turns(dialogues: Sequence[Dialogue]) -> Iterator[list[Dialogue]]:
+    """Whole dialogues, of 300 turns together at most where a single one has no more."""
+    part: list[Dialogue] = []
+    for dialogue in dialogues:
+        if part and sum(len(other.turns) for other in part) + len(dialogue.turns) > STAGED_TURNS:
+            yield part
+            part = []
+        part.append(dialogue)
+    if part:
+        yield part
+
+
 def came_in(ws: Workspace, project_id: int, planned: Plan) -> int:
-    """How many of the dialogues that were new are in the project now."""
+    """How many of the dialogues that were new are in the project now: all or none."""
     with ws.read() as session:
-        return len(rows.names(session, project_id) & {entry.dialogue.dialogue_id for entry in planned.those("new")})
+        return len(rows.named(session, project_id, [entry.dialogue.dialogue_id for entry in planned.those("new")]))
 
 
 class _There:
@@ -203,19 +246,19 @@ class _There:
     def entry(self, dialogue: Dialogue, content: str, rename: bool) -> Entry:
         name = dialogue.dialogue_id
         if content in self.by_name.get(name, ()):
-            return Entry(dialogue, "there", name)
+            return Entry(dialogue, content, "there", name)
         if content in self.by_content:
-            return Entry(dialogue, "there", self.by_content[content][0])
+            return Entry(dialogue, content, "there", self.by_content[content][0])
         if name not in self.by_name:
-            return Entry(dialogue, "new")
+            return Entry(dialogue, content, "new")
         if not rename:
-            return Entry(dialogue, "clash", name)
+            return Entry(dialogue, content, "clash", name)
         number = 2
         while (free := f"{name} ({number})") in self.taken:
             number += 1
         self.taken.add(free)
         split = "test" if name in self.held_out else dialogue.split
-        return Entry(replace(dialogue, dialogue_id=free, split=split), "new", name)
+        return Entry(replace(dialogue, dialogue_id=free, split=split), content, "new", name)
 
 
 def _listened(source: Source, progress: Progress) -> tuple[Source, list[str]]:

@@ -281,7 +281,7 @@ def _waits_for(ws: Workspace, session: Session, job: Job) -> str | None:
         return None
     if (ahead := jobs.ahead(session, job)) is not None:
         return f"waits for job {ahead.id} ({_title(ahead)}) to end"
-    return room.lacks(ws, session)
+    return room.lacks(ws, session) or (job.phase if job.phase != jobs.WAITING else None)
 
 
 def _made(job: Job) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -21,8 +21,15 @@ UNLOCKED_FOR = timedelta(hours=8)  # a day's work: tomorrow somebody is asked ag
 CHANGES_SCORES = "held-out: changing this changes scores"
 
 
-def version(session: Session, project_id: int, rows: Sequence[Dialogue]) -> LabelVersion:
-    """The version of these dialogues' labels as they stand, a new one if no run was scored on the same before.
+class Standing(NamedTuple):
+    """The hash of dialogues' labels as they stand, and of how many turns they are."""
+
+    sha256: str
+    turns: int
+
+
+def standing(rows: Sequence[Dialogue]) -> Standing:
+    """The labels of these dialogues as they stand.
 
     What counts is what stands (the newest revision nobody took back) of every turn's transcript and state, so a change that
     was taken back again is no new version. What people never vouched for is no label.
@@ -38,16 +45,20 @@ def version(session: Session, project_id: int, rows: Sequence[Dialogue]) -> Labe
         for turn in row.turns
     ]
     labelled = sorted((head for head in heads if head[2:] != (None, None)), key=lambda head: head[:2])
-    sha256 = hashlib.sha256(json.dumps(labelled, sort_keys=True).encode()).hexdigest()
-    found = labels.by_hash(session, project_id, sha256)
+    return Standing(hashlib.sha256(json.dumps(labelled, sort_keys=True).encode()).hexdigest(), len(labelled))
+
+
+def version(session: Session, project_id: int, stood: Standing) -> LabelVersion:
+    """The version of a project's labels that stood so, a new one if no run was scored on the same before."""
+    found = labels.by_hash(session, project_id, stood.sha256)
     if found is None:
         newest = projects.newest_ontology(session, project_id)
         found = LabelVersion(
             project_id=project_id,
             number=labels.last_number(session, project_id) + 1,
-            sha256=sha256,
+            sha256=stood.sha256,
             ontology=newest.version if newest is not None else 0,
-            turns=len(labelled),
+            turns=stood.turns,
         )
         session.add(found)
         session.flush()

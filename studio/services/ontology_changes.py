@@ -1,7 +1,8 @@
 """Changing an ontology on purpose: what a change would touch first, then the change as a new version, never labels unasked.
 
 A rename can be carried into the labels that hold the old name. Each of them gets a revision of source ``ontology``, which is
-undone like any correction.
+undone like any correction. They are written in parts, so nobody's save waits for them, and before the new version: a rename
+that was ended midway is made again and goes on with what is left.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy.orm import Session
 
 from db.models import RevisionKind, Split, Turn, TurnStatus
+from db.repositories import dialogues, projects, revisions
 from db.repositories import labels as label_rows
-from db.repositories import projects, revisions
 from engine.dialogue import VALUE_TYPES, Ontology, State, Value, accepted
 from engine.postprocess.normalise import normalise_value
 from studio.errors import StudioError
@@ -24,6 +25,7 @@ from studio.workspace import Workspace
 
 EDITOR = "reviewer"  # whose role it takes
 _PART = 500  # turns loaded at a time
+_RELABELLED = 25  # labels of a transaction: it takes a quarter of a second, for which others' saves wait
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Touched:
     """A label that holds what would go: in turn ``number`` (from 0) of a dialogue. ``final`` turns are not changed."""
 
     turn_id: int
+    dialogue_id: int
     dialogue: str
     number: int
     split: str
@@ -71,7 +74,7 @@ def save(
     held_out: bool = False,
     although_used: bool = False,
 ) -> Saved:
-    """Make a change the newest version, and with ``relabel`` carry a rename into the labels of one transaction.
+    """Make a change the newest version, after a rename was carried into the labels where ``relabel`` asks for that.
 
     Args:
         relabel: rename in labels too. Final turns stay as they are.
@@ -83,21 +86,21 @@ def save(
     """
     people.require(ws, author, EDITOR)
     change = tidy(change)
+    held = preview(ws, project_id, change)
+    if change.action == "remove" and held and not although_used:
+        raise StudioError(
+            f"{len(held)} labels hold this {change.kind}: look at them, then confirm that it goes although they keep it."
+        )
+    relabelled: set[int] = set()
+    if change.action == "rename" and relabel:
+        meant = [item for item in held if not item.final and (held_out or item.split == Split.TRAIN)]
+        relabelled = _relabel(ws, meant, change, author)
     with ws.write() as session:
         new = apply(ontology.from_row(ontology.newest(session, project_id)), change)
-        held = touched(session, project_id, change)
-        if change.action == "remove" and held and not although_used:
-            raise StudioError(
-                f"{len(held)} labels hold this {change.kind}: look at them, then confirm that it goes although they keep it."
-            )
         entities = dict(ontology.newest(session, project_id).entities)
         if change.kind == "domain" and change.domain in entities and change.action != "add":
             table = entities.pop(change.domain)
             entities |= {change.new: table} if change.action == "rename" else {}
-        relabelled: set[int] = set()
-        if change.action == "rename" and relabel:
-            ids = {item.turn_id for item in held if not item.final and (held_out or item.split == Split.TRAIN)}
-            relabelled = _relabel(ws, session, sorted(ids), change, author)
         done = f"{change}{f', in {len(relabelled)} labels too' if relabelled else ''}"
         row = ontology.add_version(session, project_id, new, author, done, entities)
         left = len({item.turn_id for item in held} - relabelled)
@@ -190,14 +193,20 @@ def touched(session: Session, project_id: int, change: Change) -> list[Touched]:
     return held
 
 
-def _relabel(ws: Workspace, session: Session, ids: list[int], change: Change, author: str) -> set[int]:
+def _relabel(ws: Workspace, meant: list[Touched], change: Change, author: str) -> set[int]:
+    """Carry a rename into these labels as they stand by now; the ids of the turns that it changed."""
+    ids = {item.turn_id: item.dialogue_id for item in meant}
     done: set[int] = set()
-    for part in in_parts(ids, _PART):
-        for turn in label_rows.turns(session, part):
-            if labels.locked(session, turn, author):
-                labels.note_unlocked(session, turn, author)
-            if corrections.relabel(ws, session, turn, lambda state: carried_into(state, change), author):
-                done.add(turn.id)
+    for part in in_parts(list(ids), _RELABELLED):
+        with ws.write() as session:
+            for row in dialogues.load_some(session, list({ids[id_] for id_ in part})):
+                turns = [turn for turn in row.turns if turn.id in part and turn.status != TurnStatus.FINAL]
+                guarded = next((turn for turn in turns if labels.locked(session, turn, author)), None)
+                if guarded is not None:
+                    labels.note_unlocked(session, guarded, author)
+                    session.flush()
+                done |= corrections.relabel(ws, session, row, turns, lambda state: carried_into(state, change), author)
+        ws.give_way()
     return done
 
 
@@ -206,7 +215,16 @@ def _in_turn(turn: Turn, change: Change) -> list[Touched]:
     state: State = revisions.corrected(turn, RevisionKind.STATE) or {}
     normal = normalise_value(change.value, change.slot)
     return [
-        Touched(turn.id, turn.dialogue.name, turn.turn_id, str(turn.dialogue.split), turn.status == TurnStatus.FINAL, slot, value)
+        Touched(
+            turn.id,
+            turn.dialogue_id,
+            turn.dialogue.name,
+            turn.turn_id,
+            str(turn.dialogue.split),
+            turn.status == TurnStatus.FINAL,
+            slot,
+            value,
+        )
         for slot, value in state.get(change.domain, {}).items()
         if (not change.slot or slot == change.slot)
         and (not change.value or normalise_value(accepted(value)[0], slot) == normal)

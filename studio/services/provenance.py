@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import engine
-from db.models import Job, Snapshot
+from db.models import Job
 from db.repositories import snapshots
 from studio.errors import StudioError
 from studio.workspace import Workspace
@@ -29,30 +29,36 @@ LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "safetensor
 PACKAGE = "spoken-dst-studio"
 
 
-def write(folder: Path, job: Job, snapshot: Snapshot, base: dict[str, Any], recipe: str, sounds: dict[str, list[str]]) -> None:
-    """Write the files above into the job's folder and give the snapshot its ``provenance``.
+@dataclass(frozen=True)
+class Plan:
+    """What a training is to be: its recipe by name, with overrides, and as the complete text ``toml``; what it starts from.
+
+    ``base`` holds the checkpoint's ``name`` (``None`` for the base models alone) and what `describe_checkpoint` says of it.
+    """
+
+    recipe: str
+    overrides: tuple[str, ...]
+    toml: str
+    base: dict[str, Any]
+
+
+def write(folder: Path, plan: Plan, data: dict[str, Any]) -> dict[str, Any]:
+    """Write the files above into a job's folder; what they say beside the recipe comes back.
 
     Args:
-        base: what `describe_checkpoint` says of the checkpoint the run starts from, nothing where it starts from none.
-        recipe: the complete recipe's text.
-        sounds: under ``train`` and ``held_out`` the hashes of the recordings.
+        data: the hashes of both manifests, the ontology, the revisions and the hashes of the recordings.
     """
-    (folder / RECIPE).write_text(recipe, encoding="utf-8")
-    snapshot.provenance = {
-        "recipe": {"name": job.recipe, "overrides": job.overrides, "sha256": text_hash(recipe)},
-        "base": {"name": job.base.name if job.base is not None else None} | base,
-        "data": {
-            "manifest": snapshot.sha256,
-            "held_out": snapshot.held_out_sha256,
-            "ontology": snapshot.ontology_id,
-            "revisions": [used.revision_id for used in snapshot.revisions],
-            "sounds": sounds,
-        },
+    (folder / RECIPE).write_text(plan.toml, encoding="utf-8")
+    known = {
+        "recipe": {"name": plan.recipe, "overrides": list(plan.overrides), "sha256": text_hash(plan.toml)},
+        "base": plan.base,
+        "data": data,
         "code": code(),
         "libraries": libraries(),
         "machine": machine(),
     }
-    save(folder, snapshot)
+    save(folder, known)
+    return known
 
 
 def change(folder: Path, job: Job, recipe: str, overrides: list[str], step: int) -> None:
@@ -68,12 +74,12 @@ def change(folder: Path, job: Job, recipe: str, overrides: list[str], step: int)
     partial = folder / f"{RECIPE}.partial"
     partial.write_text(recipe, encoding="utf-8")
     partial.replace(folder / RECIPE)
-    save(folder, snapshot)
+    save(folder, snapshot.provenance)
 
 
-def save(folder: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot's ``provenance`` into its job's folder."""
-    (folder / PROVENANCE).write_text(json.dumps(snapshot.provenance, indent=1), encoding="utf-8")
+def save(folder: Path, known: dict[str, Any]) -> None:
+    """Write what a run follows from into its job's folder."""
+    (folder / PROVENANCE).write_text(json.dumps(known, indent=1), encoding="utf-8")
 
 
 def recipe_text(folder: Path) -> str:

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobEventKind, JobKind, Project
-from db.repositories import dialogues, jobs
+from db.models import Job, JobEventKind, JobKind
+from db.repositories import dialogues, jobs, projects
 from studio.errors import StudioError
 from studio.services import checkpoints
 from studio.services.exchange import MANIFEST, check_source
@@ -32,12 +32,16 @@ def start_evaluation(ws: Workspace, project_id: int, checkpoint_id: int, by: str
         StudioError: no such project or checkpoint, nothing is held out, or the checkpoint was trained on it.
     """
 
-    def freeze(session: Session, job: Job) -> None:
-        job.base = checkpoints.get(session, checkpoint_id)
-        checkpoints.require_whole(ws, job.base)
-        freeze_held_out(ws, session, job)
+    with ws.read() as session:
+        _check_project(session, project_id)
+        checkpoints.require_whole(ws, checkpoints.get(session, checkpoint_id))
+    with freeze_held_out(ws, project_id, checkpoint_id) as frozen:
 
-    return _queue(ws, project_id, JobKind.EVALUATE, {}, freeze, by)
+        def give(session: Session, job: Job) -> None:
+            job.base = checkpoints.get(session, checkpoint_id)
+            frozen.give(ws, session, job)
+
+        return _queue(ws, project_id, JobKind.EVALUATE, {}, give, by)
 
 
 def start_prediction(ws: Workspace, project_id: int, dialogue_ids: Sequence[int] | None = None, by: str = "") -> JobView:
@@ -102,8 +106,7 @@ def _queue(
     ws: Workspace, project_id: int, kind: JobKind, options: dict[str, Any], prepare: Callable[[Session, Job], None], by: str
 ) -> JobView:
     with ws.write() as session:
-        if session.get(Project, project_id) is None:
-            raise StudioError("This project does not exist any more: choose another one.")
+        _check_project(session, project_id)
         job = Job(project_id=project_id, kind=kind, options=options)
         jobs.note(job, JobEventKind.STARTED, by)
         session.add(job)
@@ -114,3 +117,8 @@ def _queue(
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
+
+
+def _check_project(session: Session, project_id: int) -> None:
+    if not projects.exists(session, project_id):
+        raise StudioError("This project does not exist any more: choose another one.")

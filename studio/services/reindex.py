@@ -10,7 +10,7 @@ from studio.services.views import dialogue_view
 from studio.workspace import Workspace
 
 DONE = -1
-PART = 50  # dialogues of a transaction: others wait for a second at most
+PART = 10  # dialogues of a transaction: others wait for a part of a second
 
 
 def reindex(ws: Workspace) -> int:
@@ -30,6 +30,8 @@ def reindex(ws: Workspace) -> int:
                     search.index(turn, view)
                     indexed += 1
             settings.put(session, settings.INDEXED, ids[-1] if ids else DONE)
+        if ids:
+            ws.give_way()
 
 
 def _reached(session: Session) -> int:

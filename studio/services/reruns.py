@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from db.models import Job, JobEventKind, JobKind, Snapshot, SnapshotRevision
+from db.models import Job, JobEventKind, JobKind, Snapshot
 from db.repositories import checkpoints as checkpoint_rows
-from db.repositories import jobs
+from db.repositories import jobs, snapshots
 from engine.dialogue import read_manifest
 from studio import backends
 from studio.errors import StudioError
@@ -18,7 +18,7 @@ from studio.services import checkpoints, curves, provenance
 from studio.services.job_views import JobView, find_job, job_view
 from studio.services.provenance import RECIPE, weights_hash
 from studio.services.recordings import sound_hash
-from studio.services.runs import REPRODUCTION, new_folder
+from studio.services.runs import REPRODUCTION, move_into, new_folder, prepared
 from studio.services.scheduling import start_next
 from studio.services.snapshots import TRAIN, sha256
 from studio.workspace import Workspace
@@ -48,28 +48,32 @@ def rerun_job(ws: Workspace, job_id: int, by: str = "") -> JobView:
         _check(source, job.snapshot, known, base, job_id)
         snapshot_id, backend = job.snapshot.id, job.backend
     backends.named(backend).check()
-    with ws.write() as session:
-        job = find_job(session, job_id)
-        again = Job(
-            project_id=job.project_id,
-            base=job.base,
-            recipe=job.recipe,
-            overrides=job.overrides,
-            backend=backend,
-            use_when_finished=False,
-        )
-        jobs.note(again, JobEventKind.STARTED, by)
-        session.add(again)
-        session.flush()
-        folder = ws.path(again.folder)
-        with new_folder(folder):
-            for part in ("snapshot", "held_out"):
-                if (source / part).is_dir():
-                    shutil.copytree(source / part, folder / part, copy_function=_link)
-            shutil.copyfile(source / RECIPE, folder / RECIPE)
-            again.snapshot = _copy(session.get_one(Snapshot, snapshot_id), f"{again.folder}/{TRAIN}", known, job_id)
-            provenance.save(folder, again.snapshot)
-        again_id = again.id
+    here = {"code": provenance.code(), "libraries": provenance.libraries(), "machine": provenance.machine()}
+    now = {key: value for key, value in known.items() if key != "resumed"} | here | {"rerun_of": job_id}
+    with prepared(ws) as folder:
+        for part in ("snapshot", "held_out"):
+            if (source / part).is_dir():
+                shutil.copytree(source / part, folder / part, copy_function=_link)
+        shutil.copyfile(source / RECIPE, folder / RECIPE)
+        provenance.save(folder, now)
+        with ws.write() as session:
+            job = find_job(session, job_id)
+            again = Job(
+                project_id=job.project_id,
+                base=job.base,
+                recipe=job.recipe,
+                overrides=job.overrides,
+                backend=backend,
+                use_when_finished=False,
+            )
+            jobs.note(again, JobEventKind.STARTED, by)
+            session.add(again)
+            session.flush()
+            with new_folder(ws.path(again.folder)):
+                again.snapshot = _copy(session.get_one(Snapshot, snapshot_id), f"{again.folder}/{TRAIN}", now)
+                snapshots.add(session, again.snapshot, snapshots.revision_ids(session, snapshot_id))
+                move_into(ws.path(again.folder), folder)
+            again_id = again.id
     start_next(ws)
     return job_view(ws, again_id)
 
@@ -119,15 +123,9 @@ def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path |
         raise StudioError(f"Job {job_id} cannot be run again: its base checkpoint {known['base']['name']} is not what it was.")
 
 
-def _copy(snapshot: Snapshot, path: str, known: dict[str, Any], job_id: int) -> Snapshot:
+def _copy(snapshot: Snapshot, path: str, now: dict[str, Any]) -> Snapshot:
     kept = ("project_id", "ontology_id", "sha256", "dialogues", "held_out", "held_out_sha256", "labels_id")
-    here = {"code": provenance.code(), "libraries": provenance.libraries(), "machine": provenance.machine()}
-    return Snapshot(
-        **{key: getattr(snapshot, key) for key in kept},
-        path=path,
-        revisions=[SnapshotRevision(revision_id=used.revision_id) for used in snapshot.revisions],
-        provenance={key: value for key, value in known.items() if key != "resumed"} | here | {"rerun_of": job_id},
-    )
+    return Snapshot(**{key: getattr(snapshot, key) for key in kept}, path=path, provenance=now)
 
 
 def _link(source: str, target: str) -> None:

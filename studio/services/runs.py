@@ -18,11 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 
 from studio.services import curves
 from studio.services.curves import MetricPoint
+from studio.workspace import Workspace, disk_errors
 
 HEARTBEAT, STOP, LOG = "heartbeat", "stop", "log.txt"
 RESULT, PROGRESS, IMPORT = "result.json", "progress.json", "import.json"
@@ -193,6 +195,27 @@ def _tail(path: Path, size: int) -> str:
             return file.read().decode("utf-8", errors="replace")
     except FileNotFoundError:
         return ""
+
+
+@contextmanager
+def prepared(ws: Workspace) -> Iterator[Path]:
+    """A folder for what a job needs, to be filled before the job is written: nobody's save waits for that. `move_into` puts its
+    content into the job's folder; it is gone when the block ends.
+    """
+    folder = ws.path(f"tmp/job-{uuid4().hex}")
+    with disk_errors(ws.home):
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def move_into(folder: Path, content: Path) -> None:
+    """Move everything in the folder ``content`` into a job's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in content.iterdir():
+        shutil.move(part, folder / part.name)
 
 
 @contextmanager

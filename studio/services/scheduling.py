@@ -80,7 +80,7 @@ def start_next(ws: Workspace) -> None:
         while spent := [job for job in _whole(ws, session) if not jobs.call(job)]:
             for job in spent:
                 _give_up(ws, job)
-        found = jobs.to_start(session)
+        found = [job for job in jobs.to_start(session) if not jobs.attended(job)]
     for job in found:
         _start(ws, job)
 

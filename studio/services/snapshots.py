@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Dialogue, Job, Revision, RevisionKind, Snapshot, SnapshotRevision, Split, Turn
-from db.repositories import dialogues, revisions
+from db.models import Checkpoint, Dialogue, Job, Revision, RevisionKind, Snapshot, Split, Turn
+from db.repositories import dialogues, revisions, snapshots
+from db.repositories import splits as split_rows
 from engine.dialogue import iterate_slots, read_manifest, write_manifest
 from studio.errors import StudioError
 from studio.services import checkpoints, labels, leaks, provenance, splits
 from studio.services.manifests import Label, manifest_dialogue
 from studio.services.ontology import newest
+from studio.services.runs import move_into, prepared
 from studio.services.views import TurnView, dialogue_view
 from studio.workspace import Workspace
 
 TRAIN, HELD_OUT = "snapshot/manifest.jsonl", "held_out/manifest.jsonl"
+DATA = {"manifest": "sha256", "held_out": "held_out_sha256", "ontology": "ontology_id"}  # provenance's names of what a row has
 NOTHING = "Nothing is corrected yet: correct or accept some turns of a dialogue that is not held out, then train."
 NO_STATE = "Only transcripts are corrected yet: train words alone (stage hear), or correct or accept the state of a turn too."
 NO_DEV = (
@@ -70,78 +74,90 @@ def preview(ws: Workspace, project_id: int) -> Preview:
         )
 
 
+@dataclass(frozen=True)
+class Frozen:
+    """What stood at one moment, written into ``folder`` for a job that is not queued yet.
+
+    ``row`` is what the snapshot's row says, ``manifest`` what its path is below the job's folder, ``labels`` how the held-out
+    labels stood, and ``last_move`` the newest move between splits.
+    """
+
+    folder: Path
+    row: dict[str, Any]
+    manifest: str
+    revisions: list[int]
+    labels: labels.Standing | None
+    last_move: int | None
+
+    def give(self, ws: Workspace, session: Session, job: Job) -> None:
+        """Make it the snapshot of a (flushed) job, in a part of a second however much it holds.
+
+        Raises:
+            StudioError: dialogues were moved between the splits since.
+        """
+        if split_rows.last_move(session) != self.last_move:
+            raise StudioError("Somebody moved a dialogue to another split meanwhile: start again.")
+        stood = labels.version(session, job.project_id, self.labels) if self.labels is not None else None
+        path, labels_id = f"{job.folder}/{self.manifest}", stood.id if stood is not None else None
+        job.snapshot = Snapshot(**self.row, project_id=job.project_id, path=path, labels_id=labels_id)
+        snapshots.add(session, job.snapshot, self.revisions)
+        move_into(ws.path(job.folder), self.folder)
+
+
+@contextmanager
 def freeze(
-    ws: Workspace, session: Session, job: Job, recipe: str, base: dict[str, Any], evaluates: bool = False, states: bool = True
-) -> None:
-    """Write the project's corrections below the job's folder and give the (flushed) job its snapshot.
+    ws: Workspace, project_id: int, base_id: int | None, plan: provenance.Plan, evaluates: bool = False, states: bool = True
+) -> Iterator[Frozen]:
+    """Write the project's corrections as they stand, to be given to a job in the block; nobody's save waits for that.
 
     Of a dialogue of the split ``train`` every corrected user turn is taken with its recording; other user turns keep
     only their text, as history. Held-out dialogues are never among them; they are written beside, to score on.
 
     Args:
-        recipe: the complete recipe's text.
-        base: what `provenance.describe_checkpoint` says of the job's base, nothing where it has none.
-        evaluates: the recipe measures itself on dialogues of the split ``dev``: they are taken too.
-        states: a stage needs states.
+        base_id: the checkpoint that the run starts from.
+        evaluates: the recipe chooses its best step by dialogues of the split ``dev``, which are then frozen too.
+        states: one of its stages learns states.
 
     Raises:
-        StudioError: nothing is corrected, runs were scored on what would be trained on, or copies of it are.
+        StudioError: nothing is corrected yet, no state though the run needs one, or no dev dialogue; or held-out dialogues,
+            or ones that runs were scored on, are scored on what would be trained on, or copies of it are.
     """
-    train = _labelled(ws, session, job.project_id, Split.TRAIN)
-    if evaluates:
-        dev = _labelled(ws, session, job.project_id, Split.DEV)
-        if train and not dev:
-            raise StudioError(NO_DEV)
-        train += dev
-    held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = _problem(session, job.project_id, train, held_out) or _inherited(session, job, leaks.by_sound(held_out))
-    if problem is None and states and not _has_state(train):
-        problem = NO_STATE
-    if problem is not None:
-        raise StudioError(problem)
-    manifest, scored = ws.path(job.folder) / TRAIN, ws.path(job.folder) / HELD_OUT
-    _write(ws, train, manifest, to_train)
-    if held_out:
-        _write(ws, held_out, scored, to_score)
-    used = [stack[-1] for dialogue in train for turn in dialogue.row.turns for stack in _stacks(turn)]
-    job.snapshot = Snapshot(
-        project_id=job.project_id,
-        ontology_id=newest(session, job.project_id).id,
-        sha256=sha256(manifest),
-        path=f"{job.folder}/{TRAIN}",
-        dialogues=[dialogue.row.name for dialogue in train],
-        held_out=[dialogue.row.name for dialogue in held_out],
-        held_out_sha256=sha256(scored) if held_out else None,
-        labels_id=labels.version(session, job.project_id, [dialogue.row for dialogue in held_out]).id if held_out else None,
-        revisions=[SnapshotRevision(revision_id=revision.id) for revision in used],
-    )
-    sounds = {"train": leaks.sounds(train), "held_out": leaks.sounds(held_out)}
-    provenance.write(ws.path(job.folder), job, job.snapshot, base, recipe, sounds)
+    with prepared(ws) as folder:
+        with ws.read() as session:
+            train = _labelled(ws, session, project_id, Split.TRAIN)
+            if evaluates:
+                dev = _labelled(ws, session, project_id, Split.DEV)
+                if train and not dev:
+                    raise StudioError(NO_DEV)
+                train += dev
+            held_out = _labelled(ws, session, project_id, Split.TEST)
+            problem = _problem(session, project_id, train, held_out) or _inherited(session, base_id, leaks.by_sound(held_out))
+            if problem is None and states and not _has_state(train):
+                problem = NO_STATE
+            if problem is not None:
+                raise StudioError(problem)
+            found = _written(ws, session, project_id, folder, train, held_out)
+        sounds = {"train": leaks.sounds(train), "held_out": leaks.sounds(held_out)}
+        data = {key: found.row[name] for key, name in DATA.items()} | {"revisions": found.revisions, "sounds": sounds}
+        found.row["provenance"] = provenance.write(folder, plan, data)
+        yield found
 
 
-def freeze_held_out(ws: Workspace, session: Session, job: Job) -> None:
-    """Write the project's held-out dialogues below the (flushed) job's folder, to score its checkpoint on.
+@contextmanager
+def freeze_held_out(ws: Workspace, project_id: int, checkpoint_id: int) -> Iterator[Frozen]:
+    """Write the project's held-out dialogues as they stand, to be given to a job that scores the checkpoint on them.
 
     Raises:
         StudioError: nothing is held out, or the checkpoint, or the one in use, was trained on it.
     """
-    held_out = _labelled(ws, session, job.project_id, Split.TEST)
-    problem = NOT_HELD_OUT if not held_out else _inherited(session, job, leaks.by_sound(held_out))
-    if problem is not None:
-        raise StudioError(problem)
-    manifest = ws.path(job.folder) / HELD_OUT
-    _write(ws, held_out, manifest, to_score)
-    rows = [dialogue.row for dialogue in held_out]
-    job.snapshot = Snapshot(
-        project_id=job.project_id,
-        ontology_id=newest(session, job.project_id).id,
-        sha256=sha256(manifest),
-        path=f"{job.folder}/{HELD_OUT}",
-        dialogues=[],
-        held_out=[row.name for row in rows],
-        held_out_sha256=sha256(manifest),
-        labels_id=labels.version(session, job.project_id, rows).id,
-    )
+    with prepared(ws) as folder:
+        with ws.read() as session:
+            held_out = _labelled(ws, session, project_id, Split.TEST)
+            problem = NOT_HELD_OUT if not held_out else _inherited(session, checkpoint_id, leaks.by_sound(held_out))
+            if problem is not None:
+                raise StudioError(problem)
+            found = _written(ws, session, project_id, folder, [], held_out)
+        yield found
 
 
 def leak(ws: Workspace, session: Session, job: Job, trains: bool) -> str | None:
@@ -156,7 +172,7 @@ def leak(ws: Workspace, session: Session, job: Job, trains: bool) -> str | None:
         return None
     frozen = read_manifest(scored) if scored.is_file() else []
     held = {Path(turn.audio).stem: dialogue.dialogue_id for dialogue in frozen for turn in dialogue.turns if turn.audio}
-    problem = _inherited(session, job, held)
+    problem = _inherited(session, job.base_id, held)
     if problem is not None or not trains:
         return problem
     names = set(snapshot.dialogues)
@@ -220,8 +236,9 @@ def _problem(session: Session, project_id: int, train: Sequence[_Labelled], held
     return splits.refusal(session, project_id, names) or leaks.refusal(train, held_out)
 
 
-def _inherited(session: Session, job: Job, held: dict[str, str]) -> str | None:
-    return leaks.inherited(job.base, session.get(Checkpoint, checkpoints.in_use_id(session)), held)
+def _inherited(session: Session, base_id: int | None, held: dict[str, str]) -> str | None:
+    base = session.get(Checkpoint, base_id) if base_id is not None else None
+    return leaks.inherited(base, session.get(Checkpoint, checkpoints.in_use_id(session)), held)
 
 
 def _has_state(train: Sequence[_Labelled]) -> bool:
@@ -230,6 +247,27 @@ def _has_state(train: Sequence[_Labelled]) -> bool:
 
 def _slots(turns: Sequence[TurnView]) -> Counter[tuple[str, str]]:
     return Counter((domain, slot) for turn in turns for domain, slot, _ in iterate_slots(turn.corrected_state or {}))
+
+
+def _written(
+    ws: Workspace, session: Session, project_id: int, folder: Path, train: Sequence[_Labelled], held_out: Sequence[_Labelled]
+) -> Frozen:
+    """Write both manifests with their recordings; of a scoring that of the held-out dialogues alone."""
+    for found, manifest, label in ((train, TRAIN, to_train), (held_out, HELD_OUT, to_score)):
+        if found:
+            _write(ws, found, folder / manifest, label)
+    hashes = {manifest: sha256(folder / manifest) for manifest in (TRAIN, HELD_OUT) if (folder / manifest).is_file()}
+    manifest = TRAIN if train else HELD_OUT
+    row = {
+        "ontology_id": newest(session, project_id).id,
+        "sha256": hashes[manifest],
+        "dialogues": [dialogue.row.name for dialogue in train],
+        "held_out": [dialogue.row.name for dialogue in held_out],
+        "held_out_sha256": hashes.get(HELD_OUT),
+    }
+    used = [stack[-1].id for dialogue in train for turn in dialogue.row.turns for stack in _stacks(turn)]
+    stood = labels.standing([dialogue.row for dialogue in held_out]) if held_out else None
+    return Frozen(folder, row, manifest, used, stood, split_rows.last_move(session))
 
 
 def _write(ws: Workspace, found: Sequence[_Labelled], manifest: Path, label: Callable[[TurnView], Label]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from db.models import Job, JobEventKind, JobStatus, Project
-from db.repositories import jobs
+from db.models import Job, JobEventKind, JobStatus
+from db.repositories import jobs, projects
 from studio import backends
 from studio.errors import StudioError
 from studio.services import checkpoints, placement, provenance, runs
@@ -72,13 +72,16 @@ def start_job(
     backend = backend or placement.default_backend(ws)
     backends.named(backend).check()
     with ws.read() as session:
-        if session.get(Project, project_id) is None:
+        if not projects.exists(session, project_id):
             raise StudioError("The project does not exist any more: choose another one.")
         base = checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None
         folder = checkpoints.require_whole(ws, base) if base is not None else None
+        known = {"name": base.name if base is not None else None}
     run = on_base(text, folder).stages
-    known = provenance.describe_checkpoint(folder) if folder is not None else {}
-    with ws.write() as session:
+    known |= provenance.describe_checkpoint(folder) if folder is not None else {}
+    plan = provenance.Plan(recipe, tuple(overrides), text, known)
+    evaluates, states = any(stage.eval_every for stage in run), any("dst" in stage.tasks for stage in run)
+    with freeze(ws, project_id, base_checkpoint_id, plan, evaluates, states) as frozen, ws.write() as session:
         job = Job(
             project_id=project_id,
             base=checkpoints.get(session, base_checkpoint_id) if base_checkpoint_id is not None else None,
@@ -91,8 +94,7 @@ def start_job(
         session.add(job)
         session.flush()
         with new_folder(ws.path(job.folder)):
-            evaluates, states = any(stage.eval_every for stage in run), any("dst" in stage.tasks for stage in run)
-            freeze(ws, session, job, text, known, evaluates=evaluates, states=states)
+            frozen.give(ws, session, job)
         job_id = job.id
     start_next(ws)
     return job_view(ws, job_id)
@@ -141,7 +143,7 @@ def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = (), by: st
             text = resumed_with(folder / provenance.RECIPE, overrides)
             provenance.change(folder, job, text, list(overrides), runs.last_metrics(folder).get("step", 0))
         (folder / STOP).unlink(missing_ok=True)
-        job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, "waiting", None, None, None
+        job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, jobs.WAITING, None, None, None
         job.calls = 0
         jobs.note(job, JobEventKind.RESUMED, by)
     start_next(ws)

@@ -58,3 +58,11 @@ def test_cached_frames_are_the_live_ones_bit_for_bit(model, dialogues, tmp_path)
     live = model.encode([load_turn(turn)])[0]
     assert torch.equal(cache.get(turn), live) and torch.equal(cache.get(turn), live)
     assert len(list(tmp_path.rglob("*.npy"))) == 1
+
+
+def test_frames_that_find_no_room_on_the_disk_are_not_kept_and_the_same(model, dialogues, tmp_path, monkeypatch):
+    monkeypatch.setenv("DST_STUDIO_FRAMES_GB", "0")
+    cache = FrameCache(model, tmp_path)
+    turn = dialogues[0].user_turns()[0]
+    assert torch.equal(cache.get(turn), model.encode([load_turn(turn)])[0])
+    assert list(tmp_path.rglob("*.npy")) == []

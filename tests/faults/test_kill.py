@@ -111,14 +111,15 @@ def test_killed_in_the_middle_of_a_large_import_the_next_one_goes_on(ws: Workspa
     write_manifest(tmp_path / "m.jsonl", [Dialogue(f"d{number}", turns) for number in range(5)])
     script = f"""
 from studio.services import exchange, imports
-imports.WHOLE = imports.PART = 2
+imports.STAGED_TURNS = 2
 with exchange.opened(ws, {str(tmp_path / "m.jsonl")!r}) as source:
     imports.carry_out(ws, 1, imports.plan(ws, 1, source), progress=lambda done, total: die() if done == 4 else None)
 """
     killed(run(script))
     with exchange.opened(ws, tmp_path / "m.jsonl") as source:
         planned = imports.plan(ws, 1, source)
-        assert (len(planned.those("there")), imports.carry_out(ws, 1, planned)) == (4, 1)
+        assert [row.name for row in dialogues.list_dialogues(ws, 1)] == ["dialogue"]
+        assert (len(planned.those("new")), imports.carry_out(ws, 1, planned)) == (5, 5)
 
 
 @pytest.mark.usefixtures("fake_engine")

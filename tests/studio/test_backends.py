@@ -122,17 +122,57 @@ def test_a_backend_that_is_none_is_refused_before_a_job_is_queued(ws: Workspace,
         placement.set_default_backend(ws, name)
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real Ray cluster of one node."""
-    pytest.importorskip("ray")
-    port, dashboard = 8213, 8214
-    ray = [sys.executable, "-m", "ray.scripts.scripts"]
-    options = ["--head", "--port", str(port), "--dashboard-port", str(dashboard), "--num-cpus", "2", "--disable-usage-stats"]
-    temporary = tmp_path_factory.mktemp("r")
-    started = subprocess.run([*ray, "start", *options, "--temp-dir", str(temporary)], capture_output=True, text=True)
-    assert started.returncode == 0, started.stderr
-    yield f"http://127.0.0.1:{dashboard}"
-    for process in psutil.process_iter(["cmdline"]):
-        if str(temporary) in " ".join(process.info["cmdline"] or []):
+class Head:
+    """A real Ray cluster of one node, which can be taken down and started anew at the same address."""
+
+    address = "http://127.0.0.1:8214"
+
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
+
+    def start(self) -> None:
+        ray = [sys.executable, "-m", "ray.scripts.scripts"]
+        options = ["--head", "--port", "8213", "--dashboard-port", "8214", "--num-cpus", "2", "--disable-usage-stats"]
+        started = subprocess.run([*ray, "start", *options, "--temp-dir", str(self.temporary)], capture_output=True, text=True)
+        assert started.returncode == 0, started.stderr
+
+    def stop(self) -> None:
+        its = [p for p in psutil.process_iter(["cmdline"]) if str(self.temporary) in " ".join(p.info["cmdline"] or [])]
+        for process in its:
             process.kill()
+        psutil.wait_procs(its, timeout=10)
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    pytest.importorskip("ray")
+    found = Head(tmp_path_factory.mktemp("r"))
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def cluster(head: Head) -> str:
+    """The address of a cluster that is there."""
+    return head.address
+
+
+@pytest.mark.slow
+def test_a_real_cluster_that_dies_interrupts_its_job_and_the_next_waits_until_it_is_back(
+    ws: Workspace, tiny: TinyRuns, head: Head
+) -> None:
+    place = f"ray@{head.address}"
+    job = wait(ws, tiny.start(100_000, place).id, lambda job: job.step >= 1)
+    second = tiny.start(STEPS, place)
+    head.stop()
+    silent = wait(ws, job.id, lambda job: "does not answer since" in job.phase)
+    assert silent.status == "running"
+    head.start()
+    ended = wait(ws, job.id)
+    assert (ended.status, ended.can_resume) == ("interrupted", True), ended.log_tail
+    assert wait(ws, second.id).status == "finished"
+    training.resume_job(ws, job.id)
+    assert wait(ws, job.id, lambda now: now.phase == "training").status == "running"
+    training.stop_job(ws, job.id)
+    assert wait(ws, job.id).status == "stopped"

@@ -175,24 +175,6 @@ def test_what_was_corrected_here_and_exported_is_known_again(ws: Workspace, proj
     assert planned(ws, project, tmp_path / "out")["already_there"] == {"d1": "d1"}
 
 
-def test_a_large_import_that_was_killed_goes_on_where_it_was(
-    ws: Workspace, project: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(imports, "WHOLE", 3)
-    monkeypatch.setattr(imports, "PART", 2)
-    path = written(tmp_path, *(said(f"d{number}", f"word {number}") for number in range(7)))
-
-    def die(done: int, total: int) -> None:
-        if done == 4:
-            raise KeyboardInterrupt
-
-    with exchange.opened(ws, path) as source, pytest.raises(KeyboardInterrupt):
-        imports.carry_out(ws, project, imports.plan(ws, project, source), progress=die)
-    assert len(names(ws, project)) == 4
-    assert bring(ws, project, path) == 3
-    assert len(names(ws, project)) == 7
-
-
 def test_slots_of_every_split_but_values_of_the_training_split_reach_the_ontology(
     ws: Workspace, project: int, tmp_path: Path
 ) -> None:

@@ -12,7 +12,8 @@ from studio.workspace import Workspace
 
 def version(ws: Workspace, project: int, *dialogue_ids: int) -> LabelVersion:
     with ws.write() as session:
-        return labels.version(session, project, [session.get_one(Dialogue, id_) for id_ in dialogue_ids])
+        stood = labels.standing([session.get_one(Dialogue, id_) for id_ in dialogue_ids])
+        return labels.version(session, project, stood)
 
 
 def is_locked(ws: Workspace, turn_id: int, author: str) -> bool:

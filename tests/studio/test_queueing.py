@@ -162,8 +162,7 @@ def test_only_the_dialogues_asked_for_are_answered(ws: Workspace, project: int, 
 def test_an_import_that_was_stopped_goes_on_and_takes_nothing_twice(
     ws: Workspace, project: int, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "WHOLE", 2)
-    monkeypatch.setattr(imports, "PART", 2)
+    monkeypatch.setattr(imports, "STAGED_TURNS", 2)
     job = queueing.start_import(ws, project, manifest, author="anna")
     shell, store_audio, stored = Shell(ws, job.id), imports.store_audio, []
 
@@ -176,17 +175,20 @@ def test_an_import_that_was_stopped_goes_on_and_takes_nothing_twice(
     with monkeypatch.context() as during:
         during.setattr(imports, "store_audio", stop_at_the_fourth)
         assert own.work(shell) == STOPPED
-    assert [row.name for row in dialogues.list_dialogues(ws, project)] == ["d3", "d2", "d1", "d0"]
-    assert (runs.import_found(job.folder)["imported"], runs.progress(job.folder)["step"]) == (4, 4)
+    assert dialogues.list_dialogues(ws, project) == []
+    assert (runs.import_found(job.folder)["imported"], runs.progress(job.folder)["step"]) == (0, 4)
     (job.folder / "stop").unlink()
-    assert own.work(shell) == 0
+    with monkeypatch.context() as during:
+        during.setattr(imports, "store_audio", lambda ws, found: stored.extend(found) or store_audio(ws, found))
+        assert own.work(shell) == 0
+    assert len(stored) == 5, "four of them were written"
     rows = dialogues.list_dialogues(ws, project)
     assert sorted(row.name for row in rows) == ["d0", "d1", "d2", "d3", "d4"]
     assert corrections.history(ws, dialogues.get_dialogue(ws, rows[0].id).turns[0].id)[0].author == "anna"
 
 
 @pytest.mark.usefixtures("asleep")
-def test_an_import_that_is_stopped_within_a_part_brings_nothing_of_that_part(
+def test_an_import_that_is_stopped_within_a_part_brings_nothing(
     ws: Workspace, project: int, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = queueing.start_import(ws, project, manifest)

@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from db.models import Dialogue, Job, Split
+from db.models import Dialogue, Split
 from studio.errors import StudioError
-from studio.services import dialogues, people, snapshots, splits
+from studio.services import dialogues, people, snapshots, splits, training
 from studio.workspace import Workspace
 
 
@@ -65,8 +65,8 @@ def test_what_was_scored_on_is_trained_on_only_once_it_was_moved(ws: Workspace, 
     with ws.write() as session:  # as an older version, or a hand in the database, left it
         session.get_one(Dialogue, first).split = Split.TRAIN
     assert "Runs were scored on 'd1'" in (snapshots.preview(ws, project).problem or "")
-    with pytest.raises(StudioError, match="Runs were scored on 'd1'"), ws.write() as session:
-        snapshots.freeze(ws, session, Job(id=9, project_id=project), "", {})
+    with pytest.raises(StudioError, match="Runs were scored on 'd1'"):
+        training.start_job(ws, project, None, "demo")
     splits.move(ws, first, "test", "anna")
     splits.move(ws, first, "train", "anna", "scored once, no longer needed")
     assert snapshots.preview(ws, project).problem is None

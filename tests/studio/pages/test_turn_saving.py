@@ -12,13 +12,15 @@ import gradio as gr
 import pytest
 from gradio.context import LocalContext
 
+from db.models import Draft
 from studio import app
 from studio.errors import StudioError
 from studio.pages.actions import sight
+from studio.pages.shared import escape
 from studio.pages.turn_saving import TurnSaving
 from studio.services import corrections, dialogues, drafts, splits, understanding
 from studio.services.views import TurnView
-from studio.workspace import Workspace
+from studio.workspace import BUSY, Workspace, attach
 from tests.studio.conftest import FakeTracker
 
 ANNA: Any = SimpleNamespace(username="anna", session_hash="tab")
@@ -76,6 +78,22 @@ def test_a_slot_that_is_refused_stays_in_its_field_as_a_draft(ws: Workspace, tur
     splits.move(ws, turn.dialogue_id, "train", "ben")
     shown = page.slot_event(typed(turn), now(ws, turn), ANNA)
     assert kept(ws, turn) == {} and "data-draft" not in shown[page.editor.slots]["value"]
+
+
+def test_what_a_busy_database_refuses_stays_in_its_field_and_is_saved_the_next_time(
+    ws: Workspace, turn: TurnView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
+    page = saving(attach(ws.home, patience=0.1))
+    with ws.write() as session:
+        session.get(Draft, (turn.id, "anna", ""))  # from here on nobody else writes
+        shown = page.slot_event(typed(turn), now(ws, turn), ANNA)
+        page.keep_draft("a thai place", now(ws, turn), ANNA)
+    assert (told, kept(ws, turn)) == ([escape(BUSY)], {})
+    assert "data-draft='thai'" in shown[page.editor.slots]["value"]
+    page.slot_event(typed(turn), now(ws, turn), ANNA)
+    assert dialogues.get_turn(ws, turn.id).state == {"restaurant": {"food": "thai"}}
 
 
 def test_a_text_that_is_saved_is_no_draft_even_if_it_is_told_later(ws: Workspace, turn: TurnView) -> None:
