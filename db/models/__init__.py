@@ -3,6 +3,7 @@
 from db.models.base import Base, UtcDateTime, utc_now
 from db.models.dialogues import Dialogue, EntityTable, Ontology, Project, Recording, SplitMove, Turn, TurnSlot
 from db.models.kinds import (
+    LABEL_KINDS,
     LABELLED,
     ErrorKind,
     EventKind,
@@ -17,12 +18,13 @@ from db.models.kinds import (
     Split,
     TurnStatus,
 )
-from db.models.labels import Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
+from db.models.labels import Draft, Follow, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import Claim, User
 from db.models.runs import Checkpoint, Evaluation, Job, Lease, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
+    "LABEL_KINDS",
     "Base",
     "Checkpoint",
     "Claim",
@@ -33,6 +35,7 @@ __all__ = [
     "Evaluation",
     "EventKind",
     "FailureKind",
+    "Follow",
     "Job",
     "JobKind",
     "JobStatus",

@@ -44,11 +44,15 @@ class Prediction(Base):
 
 
 class Revision(Base):
-    """One change of a turn's transcript (a text) or state (an object); triggers refuse to change or delete it.
+    """One change of a turn's transcript (a text) or state (an object), or a confirmation of slots; triggers refuse to change or
+    delete it.
 
     ``parent_id`` is the revision of the same kind it was made on. A parent has one child at most, and a turn one first
     revision of each kind and layer, so two people can never both build on what they saw. The labels of a project are
     those of the layer ``""``; a blind annotator's layer is named after them.
+
+    ``marks`` are the marks (`SlotMark`) that stood before on the slots it decided, ``{domain: {slot: {"value", "author"}}}``, or
+    ``None`` for a slot without: what an undo brings back. ``None`` as a whole where it decided none, or of before they were kept.
     """
 
     __tablename__ = "revisions"
@@ -74,6 +78,7 @@ class Revision(Base):
     new: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
     author: Mapped[str] = mapped_column(String(100))
     source: Mapped[RevisionSource]
+    marks: Mapped[dict[str, Any] | None]
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("revisions.id"))
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
@@ -133,6 +138,21 @@ class SlotError(Base):
     slot: Mapped[str] = mapped_column(String(100))
     kind: Mapped[ErrorKind]
     created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Follow(Base):
+    """A change of a turn that the rest of its dialogue has yet to follow, in a layer; written with the change itself.
+
+    ``asked`` is when the newest such change was made: what was done for an earlier one does not settle it. ``problem`` says why it
+    failed when it was last tried.
+    """
+
+    __tablename__ = "follows"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    layer: Mapped[str] = mapped_column(String(100), primary_key=True)
+    asked: Mapped[datetime] = mapped_column(default=utc_now)
+    problem: Mapped[str | None]
 
 
 class TurnEvent(Base):

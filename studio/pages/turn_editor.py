@@ -14,9 +14,9 @@ from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
-from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, version_label
-from studio.services import corrections, dialogues, double, drafts, hints, ontology, postprocessing, provenance, verdicts
-from studio.services.dialogues import TurnView
+from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, unfollowed_html, version_label
+from studio.services import corrections, dialogues, double, drafts, following, hints, ontology, postprocessing, provenance, verdicts
+from studio.services.views import DialogueView, TurnView
 from studio.workspace import Workspace
 
 NOTHING = shared.empty("Nothing here", "Record a dialogue on the Talk page, or clear the search and the filters.")
@@ -34,8 +34,6 @@ class TurnEditor:
         self.held_out = held_out
         self.seen = gr.State({})
         self.refused = gr.State(None)
-        # by tab: turns saved there that the rest of their dialogue has not followed yet, and in whose layer
-        self.unfollowed: dict[str | None, dict[int, str]] = {}
         self._numbers = itertools.count(1)  # a fresh number has the slot form drawn anew
         self.nothing = shared.block(elem_id="correct.empty", visible=False)
         with gr.Column(visible=False, elem_id="correct.editor") as self.editor:
@@ -43,6 +41,9 @@ class TurnEditor:
             self.claim = ClaimBar(ws, self.seen)
             self.guard = HeldOutBar(ws, self.seen)
             self._conflict()
+            with gr.Row(visible=False, elem_classes="dst-bar", elem_id="correct.unfollowed") as self.unfollowed:
+                self.unfollowed_why = shared.block(elem_id="correct.unfollowed_why", scale=1)
+                self.again = shared.action("Try again", "q", "correct.again")
             self.audio = gr.Audio(
                 interactive=False,
                 label="Recording (Space plays)",
@@ -100,7 +101,7 @@ class TurnEditor:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
         parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out]
-        parts += [self.undo, self.redo, self.accept]
+        parts += [self.undo, self.redo, self.accept, self.unfollowed, self.unfollowed_why]
         return [*parts, *self.review.parts, *self.guard.parts]
 
     @property
@@ -127,7 +128,6 @@ class TurnEditor:
         known = ontology.get_ontology(self.ws, around.project_id)
         changes = corrections.history(self.ws, item.id, item.layer)
         shown: dict[Any, Any] = self.form(item, known, after) | {
-            self.title: title_html(item),
             self.hints: hints_html(hints.hints(self.ws, around.project_id, item, known)),
             self.undo: gr.update(interactive=item.can_undo),
             self.redo: gr.update(interactive=item.can_redo),
@@ -135,20 +135,28 @@ class TurnEditor:
             self.raw: shared.pretty(item.state),
             self.raw_problem: "",
             self.history: history_html(changes, provenance.runs_of(self.ws, item.id)),
-            self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.new is not None], value=None),
+            self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.restorable], value=None),
             **self.review.shown(item),
             **self.guard.shown(around),
             self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             self.held_out: around.split == "test",
+            **self.waits(item, around),
         }
         if changed:
-            shown[self.notice] = self.saved(item.id, item.layer)
+            shown[self.notice] = shared.saved()  # upon which the page looks for what the rest of the dialogue follows
         return shown
 
-    def saved(self, turn_id: int, layer: str) -> str:
-        """The notice of a save, upon which the rest of the dialogue follows."""
-        self.unfollowed.setdefault(shared.tab(), {})[turn_id] = layer
-        return shared.saved()
+    def waits(self, item: TurnView, around: DialogueView) -> dict[Any, Any]:
+        """The turn's title, which says whether later turns of its dialogue wait to be decoded again, and why they were not."""
+        layer = double.layer_of(self.ws, around.id, shared.reader())
+        waiting = following.waiting(self.ws, around.id, layer)
+        first = min(waiting.turns, default=None)
+        later = first is not None and any(turn.prediction_id is not None for turn in around.turns if turn.turn_id > first)
+        return {
+            self.title: title_html(item, waits=later and waiting.problem is None),
+            self.unfollowed: gr.update(visible=waiting.problem is not None),
+            self.unfollowed_why: unfollowed_html(waiting),
+        }
 
     def opened(self, turn_id: int | None) -> dict[Any, Any]:
         """A turn as it stands in the database; ``None``: there is none to show."""

@@ -131,7 +131,7 @@ class TurnSaving:
         left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
         item = self.carry_out(action, sight(left), request)
         gr.Info("Saved in the turn that you had just left.", duration=4)
-        return {self.editor.notice: self.editor.saved(item.id, item.layer)}
+        return {self.editor.notice: shared.saved()}
 
     @shared.reported
     def pass_on(self, now: Seen, place: Place | None = None) -> Any:

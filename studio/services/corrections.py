@@ -1,22 +1,23 @@
 """Correcting a turn without ever overwriting: every change appends a revision, an undo its inverse, a redo the inverse of that.
 
 A slot that somebody wrote or confirmed is marked: it never moves by itself when an earlier turn is corrected
-(`studio.services.propagation`). Changing a held-out label that others rely on is a `HeldOutError` until it is unlocked
+(`studio.services.propagation`). A confirmation alone is a change as well; an undo brings back the marks that stood below.
+What changes is followed by the rest of the dialogue (`studio.services.following`). Changing a held-out label that others rely on is a `HeldOutError` until it is unlocked
 (`studio.services.labels`). ``layer`` is whose labels are meant: the project's, or those of a blind annotator.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
-from db.models import Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
-from db.repositories import revisions
-from db.repositories.revisions import LABELS
+from db.models import LABEL_KINDS, Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
+from db.repositories import follows, revisions
+from db.repositories.revisions import LABELS, Step
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError, StudioError
 from studio.services import double, labels, ontology, search, verdicts
@@ -24,7 +25,7 @@ from studio.services.views import RevisionView, TurnView, locked_turn, revision_
 from studio.workspace import Workspace
 
 ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
-_UNMARKED = object()
+Slots = dict[tuple[str, str], Value | None]  # slots with their values; None: it has none
 _ANSWERED = "{} has answered this turn meanwhile: look again, then save."
 
 
@@ -128,9 +129,9 @@ def accept_turn(
         if view.model_transcript is None:
             raise StudioError("There is nothing to accept yet: let the model answer this turn first.")
         if view.corrected_transcript is None:
-            edit.append(RevisionKind.TRANSCRIPT, view.transcript, view.transcript, author, RevisionSource.MODEL)
+            edit.append(RevisionKind.TRANSCRIPT, view.transcript, view.transcript, author, RevisionSource.MODEL, {})
         if view.speaker == "user" and view.corrected_state is None:
-            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL)
+            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL, _slots(view.state or {}))
     return edit.view
 
 
@@ -148,17 +149,17 @@ def save_decision(ws: Workspace, turn_id: int, transcript: str, state: State, au
         if edit.view.labelled:
             raise StudioError("Somebody has decided on this turn meanwhile: choose another one.")
         words = " ".join(transcript.split())
-        edit.append(RevisionKind.TRANSCRIPT, edit.view.transcript, words, author, RevisionSource.ADJUDICATED)
-        edit.append(RevisionKind.STATE, edit.view.state, state, author, RevisionSource.ADJUDICATED)
+        edit.append(RevisionKind.TRANSCRIPT, edit.view.transcript, words, author, RevisionSource.ADJUDICATED, {})
+        old = edit.view.state
+        decided = _changed(old or {}, state) | _slots(state)
+        edit.append(RevisionKind.STATE, old, state, author, RevisionSource.ADJUDICATED, decided)
         ontology.remember(edit.session, edit.turn.dialogue, state, author)
-        for domain, slot, value in iterate_slots(state):
-            edit.mark(domain, slot, value, author)
         verdicts.take_over(edit.session, edit.turn)
     return edit.view
 
 
 def history(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[RevisionView]:
-    """Every change of a turn's labels in a layer, newest first."""
+    """Every change of a turn's labels and every confirmation in a layer, newest first."""
     with ws.read() as session:
         turn = session.get(Turn, turn_id)
         found = reversed(turn.revisions) if turn is not None else ()
@@ -167,7 +168,7 @@ def history(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[RevisionVi
 
 def undo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: str = LABELS) -> TurnView:
     """Take back the newest change that still stands, by appending its inverse; the last undo returns to the model's
-    value. An ``accept_turn`` is taken back whole.
+    value. Slots are marked again as they were before. An ``accept_turn`` is taken back whole.
 
     ``expected`` is ``TurnView.head``.
 
@@ -177,8 +178,8 @@ def undo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: 
     """
     with _editing(ws, turn_id, layer) as edit:
         edit.check(edit.view.head, expected, None, None)
-        for stack in edit.last_done(0, "There is nothing to undo in this turn."):
-            edit.append(stack[-1].kind, stack[-1].new, edit.value_below(stack), author, RevisionSource.UNDO)
+        for steps in edit.last_done(0, "There is nothing to undo in this turn."):
+            edit.take_back(steps, author)
     return edit.view
 
 
@@ -191,9 +192,8 @@ def redo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: 
     """
     with _editing(ws, turn_id, layer) as edit:
         edit.check(edit.view.head, expected, None, None)
-        for stack in edit.last_done(1, "There is nothing to redo in this turn."):
-            old = edit.view.transcript if stack[-1].kind == RevisionKind.TRANSCRIPT else edit.view.state
-            edit.append(stack[-1].kind, old, stack[-1].new, author, RevisionSource.REDO)
+        for steps in edit.last_done(1, "There is nothing to redo in this turn."):
+            edit.bring_back(steps[-1][0], author)
     return edit.view
 
 
@@ -209,7 +209,7 @@ def restore(
     with _editing(ws, turn_id, layer) as edit:
         edit.check(edit.view.head, expected, None, None)
         wanted = next((one for one in edit.turn.revisions if (one.id, one.layer) == (revision_id, layer)), None)
-        if wanted is None or wanted.new is None:
+        if wanted is None or wanted.new is None or wanted.kind not in LABEL_KINDS:
             raise StudioError("The turn's history has no such state or text: choose one of the list.")
         if wanted.kind == RevisionKind.TRANSCRIPT:
             edit.save_transcript(wanted.new, author, edit.view.transcript_head)
@@ -224,11 +224,10 @@ def mark_slot(
     domain: str,
     slot: str,
     author: str,
-    confirmed: bool = True,
     layer: str = LABELS,
     shown: Value | None = None,
 ) -> TurnView:
-    """Confirm a slot's value as it stands (its absence too), or take that back. A confirmed value never moves by itself.
+    """Confirm a slot's value as it stands (its absence too), which an undo takes back. A confirmed value never moves by itself.
 
     ``shown`` is the value that the author saw; without, whatever stands is meant.
 
@@ -242,7 +241,7 @@ def mark_slot(
         value = edit.view.state.get(domain, {}).get(slot)
         if shown is not None and (value is None or _entered(value) != _entered(shown)):
             edit.refuse_value(domain, slot, shown)
-        edit.mark(domain, slot, value if confirmed else _UNMARKED, author)
+        edit.confirm({(domain, slot): value}, author)
     return edit.view
 
 
@@ -271,7 +270,7 @@ def relabel(ws: Workspace, session: Session, turn: Turn, change: Callable[[State
     new = change(old) if old is not None else None
     if old is None or new is None or _plain(new) == _plain(old):
         return False
-    edit.append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY)
+    edit.append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY, _changed(old, new))
     session.flush()
     search.index(turn, turn_view(ws, session, turn))
     return True
@@ -286,12 +285,13 @@ class _Edit:
     turn: Turn
     view: TurnView
     layer: str
+    changed: bool = False  # whether the rest of the dialogue has something to follow
 
     def save_transcript(self, new: str, author: str, expected: int | None) -> None:
         old = self.view.transcript
         self.check(self.view.transcript_head, expected, new, old)
         if new != " ".join((old or "").split()):
-            self.append(RevisionKind.TRANSCRIPT, old, new, author, RevisionSource.USER)
+            self.append(RevisionKind.TRANSCRIPT, old, new, author, RevisionSource.USER, {})
 
     def save_state(self, new: State, author: str, expected: int | None, prediction: int | None, written: State) -> None:
         """``written`` is the part of ``new`` that the author wrote."""
@@ -302,11 +302,12 @@ class _Edit:
         if self.view.corrected_state is None:
             self.check_prediction(prediction, new, old)
         if old is None or _plain(new) != _plain(old):
-            self.append(RevisionKind.STATE, old, new, author, RevisionSource.USER)
+            decided = _changed(old or {}, new) | _slots(written)
+            self.append(RevisionKind.STATE, old, new, author, RevisionSource.USER, decided)
             if self.layer == LABELS:  # a blind annotator's value would be offered to the other one
                 ontology.remember(self.session, self.turn.dialogue, written, author)
-        for domain, slot, value in iterate_slots(written):
-            self.mark(domain, slot, value, author)  # choosing what stands already confirms it
+        else:
+            self.confirm(_slots(written), author)  # choosing what stands already
 
     def check(self, head: int | None, expected: int | None, mine: Any, theirs: Any) -> None:
         if head != expected:
@@ -330,45 +331,81 @@ class _Edit:
     def author_of(self, head: int | None) -> str:
         return next((revision.author for revision in self.turn.revisions if revision.id == head), "Somebody")
 
-    def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
-        """Add a revision; what a person decided about a slot is marked. Labels that are locked are refused."""
-        if self.layer == LABELS:
+    def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource, decided: Slots) -> None:
+        """Add a revision; what a person ``decided`` with it about slots is marked. Labels that are locked are refused."""
+        if self.layer == LABELS and kind in LABEL_KINDS:
             labels.check(self.session, self.turn, author)
-        revisions.append(self.session, self.turn, kind, old, new, author, source, self.layer)
-        if kind == RevisionKind.STATE:
-            # who accepts a state, or takes that back, decides on all of it
-            decided = _slots(new or {}) if old == new else _changed(old or {}, new or {})
-            for (domain, slot), value in decided.items():
-                self.mark(domain, slot, _UNMARKED if source == RevisionSource.UNDO else value, author)
+        before: dict[str, dict[str, Any]] = {}
+        for domain, slot in decided:
+            before.setdefault(domain, {})[slot] = self._marked(domain, slot)
+        revisions.append(self.session, self.turn, kind, old, new, author, source, self.layer, before)
+        for (domain, slot), value in decided.items():
+            self._mark(domain, slot, {"value": value, "author": author})
+        self.changed = True
 
-    def mark(self, domain: str, slot: str, value: Any, author: str) -> None:
-        """Note that somebody decided on a slot; ``_UNMARKED`` forgets it."""
-        place = (self.turn.id, self.layer, domain, slot)
-        found = next((mark for mark in self.turn.marks if (mark.turn_id, mark.layer, mark.domain, mark.slot) == place), None)
-        if value is _UNMARKED:
+    def confirm(self, slots: Slots, author: str) -> None:
+        """Mark slots as they stand; those that are marked so already stay as they are."""
+        state: dict[str, dict[str, Value | None]] = {}
+        for (domain, slot), value in slots.items():
+            mark = self._marked(domain, slot)
+            if mark is None or mark["value"] != value:
+                state.setdefault(domain, {})[slot] = value
+        if state:
+            self.append(RevisionKind.CONFIRMATION, None, state, author, RevisionSource.USER, _slots(state))
+
+    def take_back(self, steps: list[Step], author: str) -> None:
+        """Append the inverse of the newest of these steps, and mark its slots as they were before it."""
+        done, by = steps[-1]
+        self.append(done.kind, done.new, self._value_below(steps), author, RevisionSource.UNDO, {})
+        unknown = dict.fromkeys(_decided(done)) if by.marks is None else {}  # of before it was kept what stood below
+        for domain, slot, mark in iterate_slots(by.marks or {}):
+            self._mark(domain, slot, mark)
+        for domain, slot in unknown:
+            self._mark(domain, slot, None)
+
+    def bring_back(self, done: Revision, author: str) -> None:
+        """Append once more what was taken back, and mark the slots that were decided with it."""
+        old = {RevisionKind.TRANSCRIPT: self.view.transcript, RevisionKind.STATE: self.view.state}.get(done.kind)
+        self.append(done.kind, old, done.new, author, RevisionSource.REDO, _decided(done))
+
+    def last_done(self, which: int, nothing: str) -> list[list[Step]]:
+        """The chains (0: standing, 1: taken back) whose newest step the next undo or redo concerns: one, or both halves of an
+        ``accept_turn``."""
+        chains = [steps for kind in RevisionKind if (steps := revisions.steps(self.turn, kind, self.layer)[which])]
+        if not chains:
+            raise StudioError(nothing)
+        chains.sort(key=lambda steps: steps[-1][1].id, reverse=True)
+        newest = chains[:2]
+        return newest if _accepted_at_once(self.turn, [steps[-1][0] for steps in newest]) else newest[:1]
+
+    def _value_below(self, steps: list[Step]) -> Any:
+        """What stands once the newest of these steps is taken back."""
+        kind = steps[-1][0].kind
+        if kind == RevisionKind.CONFIRMATION:
+            return None
+        if len(steps) > 1:
+            return steps[-2][0].new
+        return self.view.model_transcript if kind == RevisionKind.TRANSCRIPT else self.view.predicted_state
+
+    def _marked(self, domain: str, slot: str) -> dict[str, Any] | None:
+        found = self._found(domain, slot)
+        return {"value": found.value, "author": found.author} if found is not None else None
+
+    def _mark(self, domain: str, slot: str, mark: dict[str, Any] | None) -> None:
+        """Note who decided on a slot's value; ``None`` forgets it."""
+        found = self._found(domain, slot)
+        if mark is None:
             if found is not None:
                 self.turn.marks.remove(found)
         elif found is not None:
-            found.value, found.author = value, author
+            found.value, found.author = mark["value"], mark["author"]
         else:
             names = {"turn_id": self.turn.id, "layer": self.layer, "domain": domain, "slot": slot}
-            self.turn.marks.append(SlotMark(**names, value=value, author=author))
+            self.turn.marks.append(SlotMark(**names, **mark))
 
-    def last_done(self, which: int, nothing: str) -> list[list[Revision]]:
-        """The stacks (0: standing, 1: taken back) whose top the next undo or redo concerns: one, or both halves of an
-        ``accept_turn``."""
-        stacks = [stack for kind in RevisionKind if (stack := revisions.stacks(self.turn, kind, self.layer)[which])]
-        if not stacks:
-            raise StudioError(nothing)
-        # what was done last is undone first; what was undone last, the oldest of what waits, is redone first
-        stacks.sort(key=lambda stack: stack[-1].id, reverse=which == 0)
-        return stacks if _accepted_at_once(self.turn, [stack[-1] for stack in stacks]) else stacks[:1]
-
-    def value_below(self, stack: list[Revision]) -> Any:
-        """What stands once the newest of a stack is taken back."""
-        if len(stack) > 1:
-            return stack[-2].new
-        return self.view.model_transcript if stack[-1].kind == RevisionKind.TRANSCRIPT else self.view.predicted_state
+    def _found(self, domain: str, slot: str) -> SlotMark | None:
+        place = (self.layer, domain, slot)
+        return next((mark for mark in self.turn.marks if (mark.layer, mark.domain, mark.slot) == place), None)
 
 
 @contextmanager
@@ -386,6 +423,8 @@ def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) ->
         edit.view = turn_view(ws, session, turn, layer)
         if layer == LABELS:
             search.index(turn, edit.view)
+        if edit.changed and not deciding:  # a decision tells whoever still annotates blind nothing about the next turn
+            follows.ask(session, turn_id, edit.view.layer)
 
 
 def _plain(state: State) -> list[tuple[str, str, list[str]]]:
@@ -398,11 +437,21 @@ def _entered(value: Value) -> list[str]:
     return list(dict.fromkeys(part.strip() for form in accepted(value) for part in form.split("|")))
 
 
-def _slots(state: State) -> dict[tuple[str, str], Value | None]:
+def _slots(state: Mapping[str, Mapping[str, Value | None]]) -> Slots:
     return {(domain, slot): value for domain, slot, value in iterate_slots(state)}
 
 
-def _changed(old: State, new: State) -> dict[tuple[str, str], Value | None]:
+def _decided(done: Revision) -> Slots:
+    """The slots that somebody decided on with a change, and the values they have by it."""
+    if done.kind == RevisionKind.TRANSCRIPT or done.source in (RevisionSource.IMPORT, RevisionSource.PROPAGATED):
+        return {}
+    after = _slots(done.new or {})
+    if done.marks is not None:
+        return {place: after.get(place) for place in _slots(done.marks)}
+    return after if done.old == done.new else _changed(done.old or {}, done.new or {})
+
+
+def _changed(old: State, new: State) -> Slots:
     """The slots whose value is another one now, with the new value; ``None`` for one that went."""
     before, after = _slots(old), _slots(new)
     return {place: after.get(place) for place in before | after if before.get(place) != after.get(place)}

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from db.models import EventKind, TurnEvent, TurnStatus, utc_now
-from db.repositories import dialogues, revisions
+from db.repositories import dialogues, follows, revisions
 from db.repositories.queue import Filters
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
@@ -88,7 +88,10 @@ def take_step(
             revisions.update_status(turn)
         turn.events.append(TurnEvent(kind=kind, text=text.strip(), author=author))
         session.flush()
-        return turn_view(ws, session, turn, layer)
+        view = turn_view(ws, session, turn, layer)
+        if kind not in (EventKind.NOTE, EventKind.SUBMITTED):  # what is reviewed is settled
+            follows.ask(session, turn_id, view.layer)
+        return view
 
 
 _BECOMES = {EventKind.REVIEWED: TurnStatus.REVIEWED, EventKind.FINAL: TurnStatus.FINAL}

@@ -334,7 +334,7 @@ def test_an_accepted_turn_is_taken_back_and_brought_back_whole(ws: Workspace, pr
 def test_what_somebody_wrote_or_confirmed_is_marked_until_it_is_taken_back(ws: Workspace, predicted: TurnView) -> None:
     view = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
     assert (view.confirmed, view.status) == ({("restaurant", "area")}, "predicted")
-    assert corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna", confirmed=False).confirmed == frozenset()
+    assert corrections.undo(ws, predicted.id, "anna", view.head).confirmed == frozenset()
     view = corrections.save_slot(ws, predicted.id, "restaurant", "food", "thai", "anna", None)
     assert view.confirmed == {("restaurant", "food")}
     assert corrections.undo(ws, predicted.id, "anna", view.head).confirmed == frozenset()

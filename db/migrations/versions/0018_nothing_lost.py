@@ -1,0 +1,21 @@
+"""What the rest of a dialogue has yet to follow is kept until it has; what a change did to the marks of slots, and on what a draft
+was typed, is known."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0018"
+down_revision = "0017"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "follows",
+        sa.Column("turn_id", sa.Integer(), nullable=False),
+        sa.Column("layer", sa.String(length=100), nullable=False),
+        sa.Column("asked", sa.DateTime(), nullable=False),
+        sa.Column("problem", sa.String(), nullable=True),
+        sa.ForeignKeyConstraint(["turn_id"], ["turns.id"], name="fk_follows_turn_id_turns"),
+        sa.PrimaryKeyConstraint("turn_id", "layer", name="pk_follows"),
+    )
+    op.add_column("revisions", sa.Column("marks", sa.JSON(none_as_null=True), nullable=True))
