@@ -32,7 +32,7 @@ LABELLED = (TurnStatus.CORRECTED, TurnStatus.REVIEWED, TurnStatus.FINAL)  # some
 
 
 class RevisionKind(StrEnum):
-    """What changed. A ``confirmation`` changes no label: somebody said of slots, ``{domain: {slot: value}}``, that they are right."""
+    """What changed. A ``confirmation`` changes no label: somebody said of ``{domain: {slot: value}}`` that it is right."""
 
     TRANSCRIPT = "transcript"
     STATE = "state"

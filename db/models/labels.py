@@ -143,8 +143,8 @@ class SlotError(Base):
 class Follow(Base):
     """A change of a turn that the rest of its dialogue has yet to follow, in a layer; written with the change itself.
 
-    ``asked`` is when the newest such change was made: what was done for an earlier one does not settle it. ``problem`` says why it
-    failed when it was last tried.
+    ``asked`` is when the newest such change was made: what was done for an earlier one does not settle it. ``problem`` says why
+    it failed when it was last tried.
     """
 
     __tablename__ = "follows"
@@ -169,7 +169,8 @@ class TurnEvent(Base):
 
 
 class Draft(Base):
-    """What somebody has typed into a field of a turn and not saved yet."""
+    """What somebody has typed into a field of a turn and not saved yet; ``based_on`` is the revision that stood when they began
+    (``None``: none did)."""
 
     __tablename__ = "drafts"
 
@@ -177,4 +178,5 @@ class Draft(Base):
     author: Mapped[str] = mapped_column(String(100), primary_key=True)
     field: Mapped[str] = mapped_column(String(200), primary_key=True)
     text: Mapped[str]
+    based_on: Mapped[int | None]
     updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)

@@ -36,7 +36,11 @@ def followed(session: Session, project_id: int, author: str, limit: int) -> Sequ
         select(TurnEvent.turn_id, func.max(TurnEvent.created).label("moment"))
         .join(mine, and_(mine.turn_id == TurnEvent.turn_id, mine.created < TurnEvent.created))
         .where(
-            mine.author == author, mine.kind.in_(LABEL_KINDS), mine.source.in_(CORRECTIONS), TurnEvent.author != author, TurnEvent.kind == EventKind.RETURNED
+            mine.author == author,
+            mine.kind.in_(LABEL_KINDS),
+            mine.source.in_(CORRECTIONS),
+            TurnEvent.author != author,
+            TurnEvent.kind == EventKind.RETURNED,
         )
         .group_by(TurnEvent.turn_id)
     )

@@ -1,5 +1,5 @@
-"""The changes of a turn. Each kind (transcript, state, confirmation) of each layer is one chain; an undo or redo is one more link,
-never a step back."""
+"""The changes of a turn. Each kind (transcript, state, confirmation) of each layer is one chain; an undo or redo is one more
+link, never a step back."""
 
 from __future__ import annotations
 

@@ -210,16 +210,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if dialogue_id is None:
             return gr.skip()
         layer = double.layer_of(ws, dialogue_id, shared.author(request))
-        opened = what is None or what.dialogue_id != dialogue_id
-        last = following.newest() if opened else what.number
-        following.catch_up(ws, dialogue_id, again=opened)
+        known = what if what is not None and what.dialogue_id == dialogue_id else None
+        last = known.number if known is not None else following.newest()
+        following.catch_up(ws, dialogue_id, again=known is None)
         done = following.followed(dialogue_id, last)
         mine = [(one.turn, moved) for one in done if (moved := one.seen_in(layer)) is not None]
         changes = [change for _, moved in mine for change in moved]
         number = max((one.number for one in done), default=last)
         problem = following.waiting(ws, dialogue_id, layer).problem
         news = Watched(dialogue_id, number, frozenset(change.turn_id for change in changes), problem)
-        if not opened and not mine and problem == what.problem:
+        if known is not None and not mine and problem == known.problem:
             return gr.skip()
         shown = {editor.moved: moved_html(changes, sorted({turn for turn, _ in mine}))} if mine else {}
         return shown | {followed: news}
@@ -237,8 +237,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def refresh(now: Seen, typed: str, what: Watched | None) -> Any:
         """Show the model's newer answer to the turn that is open by now. Inputs: the turn, correct.transcript, what followed.
 
-        Outputs: one turn; where the state is as before, the answer that was seen and why it was wrong, and whether something waits
-        still: the hands keep their fields.
+        Outputs: one turn; where the state is as before, the answer that was seen, why it was wrong, and what waits still: the
+        hands keep their fields.
         """
         turn_id = now.get("turn")
         if turn_id is None or what is None:
@@ -273,7 +273,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Inputs: the turn, correct.transcript. Outputs: one turn.
         """
         shown = editor.opened(now.get("turn"))
-        keep = {editor.notice, editor.review.note}
+        keep = {editor.notice, editor.review.note, *editor.raw_parts}
         if typed and now:
             keep.add(editor.transcript)
             shown[seen] = without_words(shown[seen], now)

@@ -14,8 +14,28 @@ from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
-from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, unfollowed_html, version_label
-from studio.services import corrections, dialogues, double, drafts, following, hints, ontology, postprocessing, provenance, verdicts
+from studio.pages.turn_html import (
+    heard_html,
+    hints_html,
+    history_html,
+    raw_draft_html,
+    title_html,
+    turn_label,
+    unfollowed_html,
+    version_label,
+)
+from studio.services import (
+    corrections,
+    dialogues,
+    double,
+    drafts,
+    following,
+    hints,
+    ontology,
+    postprocessing,
+    provenance,
+    verdicts,
+)
 from studio.services.views import DialogueView, TurnView
 from studio.workspace import Workspace
 
@@ -65,7 +85,11 @@ class TurnEditor:
                 self.slots = slot_form.component()
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")
                 self.moved = shared.block(elem_id="correct.moved", elem_classes="dst-perhaps")
-                with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
+                with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel") as self.raw_panel:
+                    # A raw text that is typed stays; what stands is told beside, and drawn where nobody types.
+                    self.raw_standing, self.raw_shown = (
+                        gr.Textbox(visible="hidden", elem_id=f"correct.raw_{name}") for name in ("standing", "shown")
+                    )
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                     self.raw_problem = shared.block(elem_id="correct.raw_problem")
                     self.raw_save = shared.action("Save this state", "z", "correct.raw_save")
@@ -100,15 +124,24 @@ class TurnEditor:
     def saved_view(self) -> list[Any]:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
-        parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out]
+        parts += [*self.raw_parts, self.raw_standing, self.raw_problem, self.history, self.version, self.turns, self.held_out]
         parts += [self.undo, self.redo, self.accept, self.unfollowed, self.unfollowed_why]
         return [*parts, *self.review.parts, *self.guard.parts]
 
     @property
+    def raw_parts(self) -> list[Any]:
+        """The field of the raw state, and the text that it was drawn with."""
+        return [self.raw, self.raw_shown]
+
+    @property
     def turn_view(self) -> list[Any]:
         """What opening a turn shows anew."""
-        parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state]
+        parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state, self.raw_panel]
         return [*self.saved_view, *parts]
+
+    def raw_draft(self, turn_id: int) -> drafts.Kept | None:
+        """The raw state that the reader has typed and not saved."""
+        return drafts.kept(self.ws, turn_id, shared.reader()).get("raw")
 
     def form(self, item: TurnView, known: Ontology, after: Place | None = None) -> dict[Any, Any]:
         """The slot form of a turn, with the slot in focus that comes after the one decided last."""
@@ -132,8 +165,8 @@ class TurnEditor:
             self.undo: gr.update(interactive=item.can_undo),
             self.redo: gr.update(interactive=item.can_redo),
             self.accept: gr.update(interactive=item.model_transcript is not None),
-            self.raw: shared.pretty(item.state),
-            self.raw_problem: "",
+            self.raw_standing: shared.pretty(item.state),
+            self.raw_problem: raw_draft_html(item, self.raw_draft(item.id)),
             self.history: history_html(changes, provenance.runs_of(self.ws, item.id)),
             self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.restorable], value=None),
             **self.review.shown(item),
@@ -168,6 +201,7 @@ class TurnEditor:
                 self.editor: gr.update(visible=False),
             }
         item = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.reader()))
+        raw = self.raw_draft(item.id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         return (
             self.after_save(item, changed=False)
@@ -183,6 +217,9 @@ class TurnEditor:
                 self.heard: heard_html(item, verdicts.of_turn(self.ws, item.id, item.layer)),
                 self.ask: gr.update(visible=item.waits_for_model),
                 self.transcript: item.transcript or "",
+                self.raw: raw.text if raw is not None else shared.pretty(item.state),
+                self.raw_shown: shared.pretty(item.state),
+                self.raw_panel: gr.update(open=True) if raw is not None else gr.skip(),
                 self.state: gr.update(visible=item.speaker == "user"),
             }
         )

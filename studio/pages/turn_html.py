@@ -10,6 +10,7 @@ from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError
 from studio.pages import shared
 from studio.services import doubt
+from studio.services.drafts import Kept
 from studio.services.following import Waiting
 from studio.services.lint import Hint
 from studio.services.propagation import Moved
@@ -185,6 +186,15 @@ def conflict_html(error: ConflictError) -> str:
         f"<div><small>Your version, not saved</small><pre>{version(error.mine)}</pre></div>"
         f"<div><small>{shared.escape(error.author)}'s version, saved</small><pre>{version(error.theirs)}</pre></div></div></div>"
     )
+
+
+def raw_draft_html(turn: TurnView, draft: Kept | None) -> str:
+    """That the raw state is a draft, and whether another state stands by now than the one it was typed on."""
+    if draft is None:
+        return ""
+    if draft.based_on == turn.state_head:
+        return "<span class='dst-muted'>your draft, not saved yet</span>"
+    return shared.alert("The state has changed since you began to type this draft. Save it to see both: nothing is overwritten.")
 
 
 def json_problem(text: str) -> str:

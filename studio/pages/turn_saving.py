@@ -13,10 +13,13 @@ from studio.pages import shared, slot_form
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight, without_words
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
-from studio.pages.turn_html import conflict_html, json_problem
-from studio.services import dialogues, double, drafts, ontology
+from studio.pages.turn_html import conflict_html, json_problem, raw_draft_html
+from studio.services import corrections, dialogues, double, drafts, ontology
 from studio.services.views import TurnView
 from studio.workspace import Workspace
+
+# What is typed into the raw state stays when another one stands: told by the browser, which alone knows the newest key.
+UNLESS_TYPED = "(standing, typed, shown) => (typed === shown ? [standing, standing] : [typed, shown])"
 
 
 def typed_in(action: Action) -> tuple[str, str]:
@@ -27,6 +30,8 @@ def typed_in(action: Action) -> tuple[str, str]:
         case ("slot" | "mark", domain, slot, *value):
             text = " | ".join(accepted(value[0])) if action[0] == "slot" and value[0] is not None else ""
             return slot_form.draft_of((domain, slot)), text
+        case ("state", _):
+            return "raw", ""  # kept as it was typed
     return "", ""
 
 
@@ -43,8 +48,14 @@ class TurnSaving:
         seen, saved, shown, transcript = editor.seen, editor.saved_view, editor.turn_view, editor.transcript
         editor.slots.input(self.slot_event, seen, saved, **shared.SAVE)
         editor.paused.click(self.keep_draft, [transcript, seen], None, trigger_mode="always_last", **shared.LIGHT)
-        editor.seen.change(self.restore_draft, [seen, transcript], [transcript, editor.notice], **shared.LIGHT)
+        restored = [transcript, editor.notice, seen, editor.refused, editor.conflict, editor.versions]
+        editor.seen.change(self.restore_draft, [seen, transcript], restored, **shared.SAVE)
         gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, seen], saved, **shared.SAVE)
+        typed = ([editor.raw, seen], editor.raw_problem)
+        editor.raw.input(self.keep_raw, *typed, **shared.SAVE | {"trigger_mode": "always_last"})
+        editor.raw.blur(self.keep_raw, *typed, **shared.SAVE)
+        told = [editor.raw_standing, *editor.raw_parts]
+        editor.raw_standing.change(None, told, editor.raw_parts, js=UNLESS_TYPED, **shared.LIGHT)
         editor.raw_save.click(self.save_raw, [editor.raw, seen], saved, **shared.SAVE)
         editor.accept.click(self.save_accept, seen, shown, **shared.SAVE)
         for button, handler, asked in (
@@ -86,7 +97,8 @@ class TurnSaving:
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
         changed = item.head != now["any"] or action[0] == "mark"
-        return self.editor.after_save(item, changed, after) | {self.editor.seen: now | looked}
+        drawn = dict.fromkeys(self.editor.raw_parts, shared.pretty(item.state)) if action[0] == "state" else {}
+        return self.editor.after_save(item, changed, after) | drawn | {self.editor.seen: now | looked}
 
     @shared.reported
     def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
@@ -118,7 +130,7 @@ class TurnSaving:
             item = perform(self.ws, action, now, author)
         except StudioError:
             if field and text:
-                drafts.keep(self.ws, now["turn"], author, field, text)
+                drafts.keep(self.ws, now["turn"], author, field, text, now[LOOKS[action[0]][0]])
             raise
         if field:
             drafts.keep(self.ws, now["turn"], author, field, None)
@@ -129,7 +141,7 @@ class TurnSaving:
         """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
         author = shared.author(request)
         left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
-        item = self.carry_out(action, sight(left), request)
+        self.carry_out(action, sight(left), request)
         gr.Info("Saved in the turn that you had just left.", duration=4)
         return {self.editor.notice: shared.saved()}
 
@@ -148,23 +160,52 @@ class TurnSaving:
         """Keep what is typed unless it is what stands. Inputs: correct.transcript, the turn. Outputs: none."""
         if (turn_id := now.get("turn")) is not None:
             draft = None if self.stands(now) in (text, text.strip()) else text
-            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft)
+            drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft, now["transcript"])
 
     def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
-        """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.
+        """Bring back what was typed and not saved, unless somebody is typing; where other words stand by now, both are shown.
 
-        Outputs: correct.transcript, correct.notice.
+        Inputs: the turn, correct.transcript. Outputs: correct.transcript, correct.notice, the turn, what a conflict shows.
         """
         turn_id = now.get("turn")
         draft = drafts.kept(self.ws, turn_id, shared.author(request)).get("transcript") if turn_id is not None else None
-        if turn_id is None or draft in (None, text) or text != self.stands(now):
+        if turn_id is None or draft is None or draft.text == text or text != self.stands(now):
             return gr.skip()
-        return {self.editor.transcript: draft, self.editor.notice: "<span class='dst-muted'>your draft, not saved yet</span>"}
+        notice = "<span class='dst-muted'>your draft, not saved yet</span>"
+        shown = {self.editor.transcript: draft.text, self.editor.notice: notice}
+        item = dialogues.get_turn(self.ws, turn_id, now["layer"])
+        if draft.based_on == item.transcript_head:
+            return shown
+        changes = corrections.history(self.ws, turn_id, item.layer)
+        by = next((change.author for change in changes if change.id == item.transcript_head), "Somebody")
+        error = ConflictError(draft.text, item.transcript, by, item, "{} changed the words since you began to type.")
+        return shown | {
+            self.editor.seen: now | {"transcript": draft.based_on},  # so that leaving the field does not save it over theirs
+            self.editor.refused: (("transcript", draft.text.strip()), sight(item)),
+            self.editor.conflict: gr.update(visible=True),
+            self.editor.versions: conflict_html(error),
+        }
+
+    @shared.reported
+    def keep_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
+        """Keep the raw state that is typed unless it is what stands. Inputs: correct.raw, the turn.
+
+        Outputs: correct.raw_problem.
+        """
+        if (turn_id := now.get("turn")) is None:
+            return gr.skip()
+        item = dialogues.get_turn(self.ws, turn_id, now["layer"])
+        draft = None if text == shared.pretty(item.state) else text
+        drafts.keep(self.ws, turn_id, shared.author(request), "raw", draft, now["state"])
+        return raw_draft_html(item, self.editor.raw_draft(turn_id))
 
     def save_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.raw. Outputs: what every save shows."""
-        problem = json_problem(text)
-        return {self.editor.raw_problem: problem} if problem else self.save(("state", json.loads(text)), now, request)
+        if problem := json_problem(text):
+            return {self.editor.raw_problem: problem}
+        draft = self.editor.raw_draft(now["turn"])
+        on = draft.based_on if draft is not None else now["state"]
+        return self.save(("state", json.loads(text)), now | {"state": on}, request)
 
     def save_undo(self, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""

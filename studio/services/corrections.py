@@ -1,9 +1,10 @@
 """Correcting a turn without ever overwriting: every change appends a revision, an undo its inverse, a redo the inverse of that.
 
 A slot that somebody wrote or confirmed is marked: it never moves by itself when an earlier turn is corrected
-(`studio.services.propagation`). A confirmation alone is a change as well; an undo brings back the marks that stood below.
-What changes is followed by the rest of the dialogue (`studio.services.following`). Changing a held-out label that others rely on is a `HeldOutError` until it is unlocked
-(`studio.services.labels`). ``layer`` is whose labels are meant: the project's, or those of a blind annotator.
+(`studio.services.propagation`). A confirmation alone is a change as well; an undo brings back the marks that stood below. What
+changes is followed by the rest of the dialogue (`studio.services.following`). Changing a held-out label that others rely on is a
+`HeldOutError` until it is unlocked (`studio.services.labels`). ``layer`` is whose labels are meant: the project's, or those of a
+blind annotator.
 """
 
 from __future__ import annotations

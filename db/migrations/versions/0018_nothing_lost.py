@@ -1,5 +1,5 @@
-"""What the rest of a dialogue has yet to follow is kept until it has; what a change did to the marks of slots, and on what a draft
-was typed, is known."""
+"""What the rest of a dialogue has yet to follow is kept until it has; so are the marks of slots that a change replaced, and
+the revision that a draft was typed on."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -19,3 +19,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("turn_id", "layer", name="pk_follows"),
     )
     op.add_column("revisions", sa.Column("marks", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("drafts", sa.Column("based_on", sa.Integer(), nullable=True))
