@@ -169,8 +169,10 @@ class TurnEvent(Base):
 
 
 class Draft(Base):
-    """What somebody has typed into a field of a turn and not saved yet; ``based_on`` is the revision that stood when they began
-    (``None``: none did)."""
+    """What somebody has typed into a field of a turn and not saved yet.
+
+    ``based_on`` and ``prediction`` are the ids of the revision and of the answer that stood when they began (``None``: none did).
+    """
 
     __tablename__ = "drafts"
 
@@ -179,4 +181,5 @@ class Draft(Base):
     field: Mapped[str] = mapped_column(String(200), primary_key=True)
     text: Mapped[str]
     based_on: Mapped[int | None]
+    prediction: Mapped[int | None]
     updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)

@@ -196,7 +196,7 @@ class TurnSaving:
             return gr.skip()
         item = dialogues.get_turn(self.ws, turn_id, now["layer"])
         draft = None if text == shared.pretty(item.state) else text
-        drafts.keep(self.ws, turn_id, shared.author(request), "raw", draft, now["state"])
+        drafts.keep(self.ws, turn_id, shared.author(request), "raw", draft, now["state"], now["prediction"])
         return raw_draft_html(item, self.editor.raw_draft(turn_id))
 
     def save_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
@@ -204,8 +204,8 @@ class TurnSaving:
         if problem := json_problem(text):
             return {self.editor.raw_problem: problem}
         draft = self.editor.raw_draft(now["turn"])
-        on = draft.based_on if draft is not None else now["state"]
-        return self.save(("state", json.loads(text)), now | {"state": on}, request)
+        on = {"state": draft.based_on, "prediction": draft.prediction} if draft is not None else {}
+        return self.save(("state", json.loads(text)), now | on, request)
 
     def save_undo(self, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""

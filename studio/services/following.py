@@ -1,7 +1,7 @@
 """What was changed is followed by the rest of its dialogue, whatever becomes of the page or of the studio meanwhile.
 
-The transaction that changes a turn leaves a mark (`db.models.Follow`). The mark goes once everything that follows is stored: later
-turns decoded again (`studio.services.propagation`) and why the model was wrong (`studio.services.verdicts`). Both come of
+The transaction that changes a turn leaves a mark (`db.models.Follow`). The mark goes once everything that follows is stored:
+later turns decoded again (`studio.services.propagation`) and why the model was wrong (`studio.services.verdicts`). Both come of
 what stands, so that what was broken off is simply done once more. The studio works the marks off, from its start on;
 a page that shows the dialogue waits for its own. One at a time does: nothing is decoded twice, however many look on.
 """

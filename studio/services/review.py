@@ -77,7 +77,7 @@ def take_step(
         if turn.status not in begins:
             raise StudioError(problem)
         if kind in _BECOMES and expected is not None:
-            corrections.check_seen(ws, session, turn, turn_view(ws, session, turn, layer), *expected)
+            corrections.check_seen(session, turn, turn_view(ws, session, turn, layer), *expected)
         if kind == EventKind.SUBMITTED:
             turn.submitted = utc_now()
         elif kind != EventKind.NOTE:

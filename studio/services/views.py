@@ -26,14 +26,14 @@ class TurnView:
     """One turn as a page shows it.
 
     A value somebody corrected stands before the model's; ``transcript`` and ``state`` are what stands now. ``state`` is
-    ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the
-    user turn before. ``transcript_head``, ``state_head`` and ``confirmation_head`` are the ids of the newest
-    revisions (``None``: never changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the
-    model has not answered) as ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
+    ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the user
+    turn before. ``transcript_head``, ``state_head`` and ``confirmation_head`` are the ids of the newest revisions (``None``:
+    never changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered)
+    as ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
     says that the state came with an import. ``pinned`` is the prediction's, ``other_state`` the newest answer of another
-    checkpoint. ``transcript_confidence``, ``ctc_transcript`` and ``own_state`` are of the answer that wrote the model's words,
-    before it was told anything. ``accepted``: somebody said that the state is right as a whole. ``layer`` is whose labels these
-    are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
+    checkpoint. ``transcript_confidence``, ``ctc_transcript`` and ``own_state`` are of the answer that wrote the model's
+    words, before it was told anything. ``accepted``: somebody said that the state is right as a whole. ``layer`` is whose
+    labels these are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
     """
 
     id: int

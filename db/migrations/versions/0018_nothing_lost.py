@@ -19,4 +19,5 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("turn_id", "layer", name="pk_follows"),
     )
     op.add_column("revisions", sa.Column("marks", sa.JSON(none_as_null=True), nullable=True))
-    op.add_column("drafts", sa.Column("based_on", sa.Integer(), nullable=True))
+    for column in ("based_on", "prediction"):
+        op.add_column("drafts", sa.Column(column, sa.Integer(), nullable=True))

@@ -111,7 +111,7 @@ def test_each_save_is_followed_whatever_is_open_by_then(
     followed = page["follow"](opened, watching, ANNA)
     moved = {"restaurant": {"area": "south", "food": "chinese"}}
     assert [dialogues.get_turn(ws, id_).state for id_ in (turn.id, last.id, other.id)] == [moved] * 3
-    assert "correction of turns 1, 2<" in followed[editor.moved]
+    assert "correction of turn 1<" in followed[editor.moved]
     what = watched(followed)
     shown = page["refresh"](opened, "a place", what)
     assert "value='south'" in shown[editor.slots]["value"] and shown[editor.seen] == now(ws, last)
@@ -187,14 +187,23 @@ def test_a_raw_state_that_is_typed_is_a_draft_until_it_is_saved(ws: Workspace, t
     assert (opened[editor.raw], opened[editor.raw_panel]["open"]) == (half, True)
     assert "Line 1" in page.save_raw(half, now(ws, turn), ANNA)[editor.raw_problem] and kept(ws, turn) == {"raw": half}
     corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", None)
-    assert "has changed" in page.keep_raw(whole, now(ws, turn), ANNA)
+    assert "was changed" in page.keep_raw(whole, now(ws, turn), ANNA)
     shown = page.slot_event(typed(turn, "confirm", "restaurant-food", "chinese"), now(ws, turn), ANNA)
-    assert editor.raw not in shown and "has changed" in shown[editor.raw_problem], "what is typed stays in its field"
+    assert editor.raw not in shown and "was changed" in shown[editor.raw_problem], "what is typed stays in its field"
     shown = page.save_raw(whole, now(ws, turn), ANNA)
     assert "chinese" in shown[editor.versions] and kept(ws, turn) == {"raw": whole}
     saved = page.save_refused(shown[editor.refused], now(ws, turn), ANNA)
     assert dialogues.get_turn(ws, turn.id).state == {"restaurant": {"area": "south"}}
     assert (saved[editor.raw], kept(ws, turn), saved[editor.raw_problem]) == (saved[editor.raw_standing], {}, "")
+    tracker.understood = {"restaurant": {"area": "west"}}
+    while dialogues.get_turn(ws, turn.id).can_undo:
+        corrections.undo(ws, turn.id, "anna", now(ws, turn)["any"])
+    page.keep_raw("{}", now(ws, turn), ANNA)
+    understanding.predict_turn(ws, turn.id)
+    shown = page.save_raw("{}", now(ws, turn), ANNA)
+    assert "west" in shown[editor.versions], "nor is a newer answer overwritten"
+    assert editor.raw in page.reopen(shown[editor.refused], now(ws, turn), ANNA) and kept(ws, turn) == {}
+    saved = editor.opened(turn.id)
     page.keep_raw("{}", now(ws, turn), ANNA)
     page.keep_raw(saved[editor.raw_standing], now(ws, turn), ANNA)
     assert kept(ws, turn) == {}, "given up"

@@ -1,0 +1,118 @@
+"""What was saved is followed, and what was typed is there, whatever dies or answers meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.browser.conftest import Studio, View, sync_api
+
+pytestmark = pytest.mark.browser
+DRAFT = '{"restaurant": {"food": "in'
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, start_studio: Callable[..., Studio]) -> Callable[[int], Studio]:
+    """A studio in which later turns are decoded again in so many seconds."""
+
+    def start(seconds: int) -> Studio:
+        monkeypatch.setenv("CANNED_SECONDS", str(seconds))
+        return start_studio("--canned")
+
+    return start
+
+
+def talk(view: View, speech: Path) -> None:
+    """A dialogue of three user turns, the first one open on the Correct page."""
+    view.go("")
+    view.element("talk.new_dialogue").click()
+    view.says("talk.conversation", "No turn yet")
+    for answer in ("cheap", "north", "chinese"):
+        view.upload(speech)
+        view.says("talk.state", answer)
+    view.element("talk.conversation").get_by_role("link", name="correct").first.click()
+    view.says("correct.title", "Turn 1")
+    view.has("correct.slot.restaurant-pricerange", "cheap")
+
+
+def say_expensive(view: View) -> None:
+    view.field("correct.slot.restaurant-pricerange").fill("expensive")
+    view.page.keyboard.press("Enter")
+    view.says("correct.notice", "saved")
+    view.says("correct.title", "later turns wait to be decoded again")
+    view.page.keyboard.press("Escape")
+
+
+def test_a_studio_killed_before_later_turns_followed_has_them_follow_when_it_is_back(
+    slow: Callable[[int], Studio], open_view: Callable[..., View], speech: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio = slow(600)
+    view = open_view(studio)
+    talk(view, speech)
+    say_expensive(view)
+    view.picture("correct-waits")
+    studio.kill()
+    monkeypatch.setenv("CANNED_SECONDS", "0")
+    studio.start()
+    view.reload()
+    view.has("correct.slot.restaurant-pricerange", "expensive")
+    sync_api.expect(view.element("correct.title")).not_to_contain_text("later turns wait")
+    view.page.keyboard.press("n")
+    view.page.keyboard.press("n")
+    view.says("correct.title", "Turn 3")
+    view.has("correct.slot.restaurant-pricerange", "expensive")
+
+
+def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
+    slow: Callable[[int], Studio], open_view: Callable[..., View], speech: Path
+) -> None:
+    view = open_view(slow(8))
+    page = view.page
+    talk(view, speech)
+    say_expensive(view)
+    page.keyboard.press("n")
+    view.says("correct.title", "Turn 2")
+    view.element("correct.raw_panel").locator("button").first.click()
+    raw = view.element("correct.raw").locator(".cm-content")
+    sync_api.expect(raw).to_contain_text("cheap")
+    raw.click()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text(DRAFT)
+    view.says("correct.raw_problem", "your draft")
+    view.says("correct.moved", "turn 2 restaurant pricerange: cheap → expensive")
+    view.has("correct.slot.restaurant-pricerange", "expensive")
+    page.keyboard.insert_text("d")
+    sync_api.expect(raw).to_contain_text(DRAFT + "d")
+    view.says("correct.raw_problem", "answered anew since")
+    view.reload()
+    view.says("correct.title", "Turn 2")
+    sync_api.expect(raw).to_contain_text(DRAFT + "d")
+    raw.click()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text('ian"}}')
+    view.element("correct.raw_save").click()
+    view.says("correct.versions", "expensive")
+    view.picture("correct-raw-conflict")
+    view.element("correct.keep_mine").click()
+    view.has("correct.slot.restaurant-food", "indian")
+    sync_api.expect(raw).not_to_contain_text("expensive")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    view.says("correct.title", "Turn 1")
+    tick = view.element("correct.slots").locator(".dst-tick")
+    sync_api.expect(tick).to_have_count(1)
+    page.keyboard.press("u")
+    view.has("correct.slot.restaurant-pricerange", "cheap")
+    sync_api.expect(tick).to_have_count(0)
+    page.keyboard.press("c")
+    sync_api.expect(tick).to_have_count(1)
+    page.keyboard.press("u")
+    sync_api.expect(tick).to_have_count(0)
+    page.keyboard.press("r")
+    sync_api.expect(tick).to_have_count(1)
+    view.element("correct.history_panel").locator("button").first.click()
+    view.says("correct.history", "confirmed: restaurant pricerange: cheap")
+    view.picture("correct-history-confirmation")
+    view.clean()
