@@ -81,19 +81,19 @@ def catch_up(ws: Workspace, dialogue_id: int | None = None, again: bool = False)
     What failed before is tried ``again``, and as soon as something else succeeds. Seconds on a CPU for each.
     """
     tried: set[tuple[object, ...]] = set()
-    while True:
+
+    def left() -> list[tuple[Follow, Turn]]:
         with ws.read() as session:
             found = follows.waiting(session, dialogue_id)
-        if not any(_key(follow) not in tried and (again or follow.problem is None) for follow, _ in found):
-            return
+        return [pair for pair in found if _key(pair[0]) not in tried and (again or pair[0].problem is None)]
+
+    while left():
         with _one:
-            with ws.read() as session:  # somebody else may have done it
-                found = follows.waiting(session, dialogue_id)
-            for follow, turn in found:
-                if _key(follow) not in tried and (again or follow.problem is None):
-                    tried.add(_key(follow))
-                    again |= _follow(ws, follow, turn)
-                    break
+            for follow, turn in left()[:1]:  # somebody else may have done it meanwhile
+                tried.add(_key(follow))
+                if _follow(ws, follow, turn):
+                    again = True
+                    tried.clear()
 
 
 def newest() -> int:
