@@ -86,11 +86,12 @@ class TurnSaving:
                 gr.Warning(shared.escape(error), title="Not done")
                 return self.editor.opened(now["turn"])
             kept = ("slot", *action[1:]) if action[0] == "mark" else action  # the value that was seen is then written
-            return {
-                self.editor.refused: (kept, sight(error.turn)),
-                self.editor.conflict: gr.update(visible=True),
-                self.editor.versions: conflict_html(error),
-            }
+            far = (
+                {self.editor.raw_problem: shared.alert("Not saved: compare both versions, above.")}
+                if action[0] == "state"
+                else {}
+            )
+            return far | self.both(kept, error)
         news = sight(item)
         if action[0] in ("slot", "mark", "state"):  # the field of the words is left alone
             news = without_words(news, now)
@@ -181,7 +182,13 @@ class TurnSaving:
         error = ConflictError(draft.text, item.transcript, by, item, "{} changed the words since you began to type.")
         return shown | {
             self.editor.seen: now | {"transcript": draft.based_on},  # so that leaving the field does not save it over theirs
-            self.editor.refused: (("transcript", draft.text.strip()), sight(item)),
+            **self.both(("transcript", draft.text.strip()), error),
+        }
+
+    def both(self, action: Action, error: ConflictError) -> dict[Any, Any]:
+        """Both versions, and the change that can be saved over the other one."""
+        return {
+            self.editor.refused: (action, sight(error.turn)),
             self.editor.conflict: gr.update(visible=True),
             self.editor.versions: conflict_html(error),
         }

@@ -93,6 +93,7 @@ def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
     page.keyboard.press("Control+End")
     page.keyboard.insert_text('ian"}}')
     view.element("correct.raw_save").click()
+    view.says("correct.raw_problem", "compare both versions")
     view.says("correct.versions", "expensive")
     view.picture("correct-raw-conflict")
     view.element("correct.keep_mine").click()
@@ -116,3 +117,35 @@ def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
     view.says("correct.history", "confirmed: restaurant pricerange: cheap")
     view.picture("correct-history-confirmation")
     view.clean()
+
+
+@pytest.fixture
+def studio(start_studio: Callable[..., Studio]) -> Studio:
+    return start_studio("--canned", "--team")
+
+
+def test_words_typed_on_others_than_stand_by_now_are_shown_beside_them(studio: Studio, log_in: Callable[[str], View]) -> None:
+    mine, theirs = log_in("ben"), log_in("cleo")
+    for view in (mine, theirs):
+        view.go("correct?turn=1")
+        view.has("correct.transcript", "i am looking for a cheap restaurant")
+    mine.field("correct.transcript").fill("my restaurant")
+    mine.page.wait_for_timeout(1500)  # the hands pause, then the tab is lost
+    mine.page.goto("about:blank")
+    theirs.field("correct.transcript").fill("their restaurant")
+    theirs.page.keyboard.press("Enter")
+    theirs.says("correct.turn", "their restaurant")
+    mine.go("correct?turn=1")
+    for words in ("my restaurant", "their restaurant", "cleo"):
+        mine.says("correct.versions", words)
+    mine.has("correct.transcript", "my restaurant")
+    mine.field("correct.transcript").focus()
+    mine.page.keyboard.press("Tab")
+    mine.page.wait_for_timeout(1000)
+    mine.says("correct.turn", "their restaurant")
+    mine.picture("correct-words-conflict")
+    mine.element("correct.keep_mine").click()
+    mine.says("correct.turn", "my restaurant")
+    mine.go("correct?turn=1")
+    mine.has("correct.transcript", "my restaurant")
+    sync_api.expect(mine.element("correct.conflict")).to_be_hidden()
