@@ -101,11 +101,9 @@ class Edit:
         """Append the inverse of the newest of these steps, and mark its slots as they were before it."""
         done, by = steps[-1]
         self.append(done.kind, done.new, self._value_below(steps), author, RevisionSource.UNDO, {})
-        unknown = dict.fromkeys(_decided(done)) if by.marks is None else {}  # of before it was kept what stood below
-        for domain, slot, mark in iterate_slots(by.marks or {}):
-            self._mark(domain, slot, mark)
-        for domain, slot in unknown:
-            self._mark(domain, slot, None)
+        for domain, slot in _decided(done):
+            below = by.marks.get(domain, {}).get(slot) if by.marks is not None else None  # `None`: of before it was kept
+            self._mark(domain, slot, below)
 
     def bring_back(self, done: Revision, author: str) -> None:
         """Append once more what was taken back, and mark the slots that were decided with it."""
@@ -183,6 +181,6 @@ def changed_slots(old: State, new: State) -> Slots:
 
 
 def _accepted_at_once(turn: Turn, newest: list[Revision]) -> bool:
-    """Whether the newest revisions of both kinds are the two halves of one ``accept_turn``."""
+    """Whether these are the two halves of one ``accept_turn``."""
     places = [turn.revisions.index(revision) for revision in newest if revision.source == RevisionSource.MODEL]
     return len(places) == 2 and abs(places[0] - places[1]) == 1

@@ -131,10 +131,11 @@ def test_words_typed_on_others_than_stand_by_now_are_shown_beside_them(studio: S
         view.has("correct.transcript", "i am looking for a cheap restaurant")
     mine.field("correct.transcript").fill("my restaurant")
     mine.page.wait_for_timeout(1500)  # the hands pause, then the tab is lost
-    mine.page.goto("about:blank")
+    mine.page.context.close()
     theirs.field("correct.transcript").fill("their restaurant")
     theirs.page.keyboard.press("Enter")
     theirs.says("correct.turn", "their restaurant")
+    mine = log_in("ben")
     mine.go("correct?turn=1")
     for words in ("my restaurant", "their restaurant", "cleo"):
         mine.says("correct.versions", words)
