@@ -85,11 +85,11 @@ class TurnEditor:
                 self.slots = slot_form.component()
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")
                 self.moved = shared.block(elem_id="correct.moved", elem_classes="dst-perhaps")
+                # A raw text that is typed stays; what stands is told beside, and drawn where nobody types.
+                self.raw_standing, self.raw_shown = (
+                    gr.Textbox(visible="hidden", elem_id=f"correct.raw_{name}") for name in ("standing", "shown")
+                )
                 with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel") as self.raw_panel:
-                    # A raw text that is typed stays; what stands is told beside, and drawn where nobody types.
-                    self.raw_standing, self.raw_shown = (
-                        gr.Textbox(visible="hidden", elem_id=f"correct.raw_{name}") for name in ("standing", "shown")
-                    )
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                     self.raw_problem = shared.block(elem_id="correct.raw_problem")
                     self.raw_save = shared.action("Save this state", "z", "correct.raw_save")

@@ -63,7 +63,7 @@ def unfollowed_html(waiting: Waiting) -> str:
     """Why a dialogue did not follow what was changed in it; empty where it did, or has yet to be tried."""
     if waiting.problem is None:
         return ""
-    sentence = f"What follows from your change of {_turns(waiting.turns)} is not decoded again yet. {waiting.problem}"
+    sentence = f"What follows from the change of {_turns(waiting.turns)} is not decoded again yet. {waiting.problem}"
     return f"<div class='dst-alert' role='alert'>{shared.escape(sentence)}</div>"
 
 

@@ -86,12 +86,10 @@ class TurnSaving:
                 gr.Warning(shared.escape(error), title="Not done")
                 return self.editor.opened(now["turn"])
             kept = ("slot", *action[1:]) if action[0] == "mark" else action  # the value that was seen is then written
-            far = (
-                {self.editor.raw_problem: shared.alert("Not saved: compare both versions, above.")}
-                if action[0] == "state"
-                else {}
-            )
-            return far | self.both(kept, error)
+            shown = self.both(kept, error)
+            if action[0] == "state":  # whose field is far below
+                shown[self.editor.raw_problem] = shared.alert("Not saved: compare both versions, above.")
+            return shown
         news = sight(item)
         if action[0] in ("slot", "mark", "state"):  # the field of the words is left alone
             news = without_words(news, now)

@@ -72,10 +72,11 @@ def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
     page = view.page
     talk(view, speech)
     say_expensive(view)
-    page.keyboard.press("n")
-    view.says("correct.title", "Turn 2")
     view.element("correct.raw_panel").locator("button").first.click()
     raw = view.element("correct.raw").locator(".cm-content")
+    sync_api.expect(raw).to_contain_text("expensive")
+    page.keyboard.press("n")
+    view.says("correct.title", "Turn 2")
     sync_api.expect(raw).to_contain_text("cheap")
     raw.click()
     page.keyboard.press("Control+a")

@@ -140,7 +140,7 @@ def test_what_the_model_failed_to_follow_says_so_and_is_tried_again(
         watching = watched(page["follow"](now(ws, turn), watching, ANNA))
         shown = page["refresh"](now(ws, turn), "a place", watching)
     assert shown[editor.unfollowed]["visible"] and "The model cannot be loaded." in shown[editor.unfollowed_why]
-    assert "change of turn 1 is not decoded again yet" in shown[editor.unfollowed_why]
+    assert "the change of turn 1 is not decoded again yet" in shown[editor.unfollowed_why]
     assert page["follow"](now(ws, last), watching, ANNA) == gr.skip(), "not with every turn that is opened"
     tried = page["try_again"](now(ws, last), watching, ANNA)
     assert dialogues.get_turn(ws, last.id).state == {"restaurant": {"area": "south"}}
