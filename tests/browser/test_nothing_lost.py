@@ -68,7 +68,7 @@ def test_a_studio_killed_before_later_turns_followed_has_them_follow_when_it_is_
 def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
     slow: Callable[[int], Studio], open_view: Callable[..., View], speech: Path
 ) -> None:
-    view = open_view(slow(8))
+    view = open_view(slow(20))
     page = view.page
     talk(view, speech)
     say_expensive(view)
