@@ -201,7 +201,7 @@ class TurnSaving:
             return gr.skip()
         item = dialogues.get_turn(self.ws, turn_id, now["layer"])
         draft = None if text == shared.pretty(item.state) else text
-        drafts.keep(self.ws, turn_id, shared.author(request), "raw", draft, now["state"], now["prediction"])
+        drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), "raw", draft, now["state"], now["prediction"])
         return raw_draft_html(item, self.editor.raw_draft(turn_id))
 
     def save_raw(self, text: str, now: Seen, request: gr.Request) -> Any:

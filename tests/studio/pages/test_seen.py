@@ -109,10 +109,9 @@ def test_what_the_model_answers_does_not_hide_a_colleagues_words(
     bens = sight(turn)
     corrections.save_transcript(ws, turn.id, "cleo's words", "cleo", None)
     understanding.predict_turn(ws, turn.id)
+    watched = Watched(turn.dialogue_id, 1, frozenset({turn.id} if state_moved else ()), None)
     for shown in (
-        handlers["refresh"](
-            bens, "a place in the north", Watched(turn.dialogue_id, 1, frozenset({turn.id} if state_moved else ()), None)
-        ),
+        handlers["refresh"](bens, "a place in the north", watched),
         handlers["answered"](bens, "a place in the north"),
     ):
         assert (shown[seen]["transcript"], shown[seen]["any"]) == (None, None)
