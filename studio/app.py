@@ -16,7 +16,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import agreement, correct, data, models, ontology, talk, team, train
-from studio.services import people, scheduling, trackers
+from studio.services import following, people, scheduling, trackers
 from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
@@ -86,6 +86,7 @@ def launch(
         print(f"Port {port} is in use; the studio takes {found} instead.", flush=True)
     demo = build(ws).queue(max_size=64, default_concurrency_limit=4, api_open=False)
     threading.Thread(target=trackers.keep_ready, args=(ws,), name="keep-ready", daemon=True).start()
+    threading.Thread(target=following.keep_following, args=(ws,), name="keep-following", daemon=True).start()
     threading.Thread(target=scheduling.keep_going, args=(ws,), name="keep-going", daemon=True).start()
     scheme = "https" if certificate else "http"
     print(f"Spoken DST Studio: {scheme}://{host}:{found}  (end it with Ctrl+C)", flush=True)

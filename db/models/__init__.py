@@ -3,6 +3,7 @@
 from db.models.base import Base, UtcDateTime, utc_now
 from db.models.dialogues import Dialogue, EntityTable, Ontology, Project, Recording, SplitMove, Turn, TurnSlot
 from db.models.kinds import (
+    LABEL_KINDS,
     LABELLED,
     ErrorKind,
     EventKind,
@@ -18,12 +19,13 @@ from db.models.kinds import (
     Split,
     TurnStatus,
 )
-from db.models.labels import CallDraft, Draft, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
+from db.models.labels import CallDraft, Draft, Follow, LabelVersion, Prediction, Revision, SlotError, SlotMark, TurnEvent
 from db.models.people import Claim, User
 from db.models.runs import Checkpoint, Evaluation, Job, JobEvent, Lease, Promotion, Setting, Snapshot, SnapshotRevision
 
 __all__ = [
     "LABELLED",
+    "LABEL_KINDS",
     "Base",
     "CallDraft",
     "Checkpoint",
@@ -35,6 +37,7 @@ __all__ = [
     "Evaluation",
     "EventKind",
     "FailureKind",
+    "Follow",
     "Job",
     "JobEvent",
     "JobEventKind",

@@ -32,8 +32,14 @@ LABELLED = (TurnStatus.CORRECTED, TurnStatus.REVIEWED, TurnStatus.FINAL)  # some
 
 
 class RevisionKind(StrEnum):
+    """What changed. A ``confirmation`` changes no label: somebody said of ``{domain: {slot: value}}`` that it is right."""
+
     TRANSCRIPT = "transcript"
     STATE = "state"
+    CONFIRMATION = "confirmation"
+
+
+LABEL_KINDS = (RevisionKind.TRANSCRIPT, RevisionKind.STATE)
 
 
 class RevisionSource(StrEnum):

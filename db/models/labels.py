@@ -44,11 +44,15 @@ class Prediction(Base):
 
 
 class Revision(Base):
-    """One change of a turn's transcript (a text) or state (an object); triggers refuse to change or delete it.
+    """One change of a turn's transcript (a text) or state (an object), or a confirmation of slots; triggers refuse to change or
+    delete it.
 
     ``parent_id`` is the revision of the same kind it was made on. A parent has one child at most, and a turn one first
     revision of each kind and layer, so two people can never both build on what they saw. The labels of a project are
     those of the layer ``""``; a blind annotator's layer is named after them.
+
+    ``marks`` are the marks (`SlotMark`) that stood before on the slots it decided, ``{domain: {slot: {"value", "author"}}}``, or
+    ``None`` for a slot without: what an undo brings back. ``None`` as a whole where it decided none, or of before they were kept.
     """
 
     __tablename__ = "revisions"
@@ -74,6 +78,7 @@ class Revision(Base):
     new: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
     author: Mapped[str] = mapped_column(String(100))
     source: Mapped[RevisionSource]
+    marks: Mapped[dict[str, Any] | None]
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("revisions.id"))
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
@@ -135,6 +140,21 @@ class SlotError(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
+class Follow(Base):
+    """A change of a turn that the rest of its dialogue has yet to follow, in a layer; written with the change itself.
+
+    ``asked`` is when the newest such change was made: what was done for an earlier one does not settle it. ``problem`` says why
+    it failed when it was last tried.
+    """
+
+    __tablename__ = "follows"
+
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
+    layer: Mapped[str] = mapped_column(String(100), primary_key=True)
+    asked: Mapped[datetime] = mapped_column(default=utc_now)
+    problem: Mapped[str | None]
+
+
 class TurnEvent(Base):
     """A note on a turn, or a step of its review, with what was said about it."""
 
@@ -149,7 +169,10 @@ class TurnEvent(Base):
 
 
 class Draft(Base):
-    """What somebody has typed into a field of a turn and not saved yet."""
+    """What somebody has typed into a field of a turn and not saved yet.
+
+    ``based_on`` and ``prediction`` are the ids of the revision and of the answer that stood when they began (``None``: none did).
+    """
 
     __tablename__ = "drafts"
 
@@ -157,6 +180,8 @@ class Draft(Base):
     author: Mapped[str] = mapped_column(String(100), primary_key=True)
     field: Mapped[str] = mapped_column(String(200), primary_key=True)
     text: Mapped[str]
+    based_on: Mapped[int | None]
+    prediction: Mapped[int | None]
     updated: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
 
 

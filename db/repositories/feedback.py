@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Row, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased, joinedload, selectinload
 
-from db.models import EventKind, Job, JobStatus, Revision, RevisionSource, SnapshotRevision, Turn, TurnEvent
+from db.models import LABEL_KINDS, EventKind, Job, JobStatus, Revision, RevisionSource, SnapshotRevision, Turn, TurnEvent
 from db.repositories.revisions import LABELS
 
 CORRECTIONS = (RevisionSource.USER, RevisionSource.REDO, RevisionSource.MODEL)  # written, and accepted as the model had it
@@ -24,6 +24,7 @@ def followed(session: Session, project_id: int, author: str, limit: int) -> Sequ
         .join(mine, later)
         .where(
             mine.author == author,
+            mine.kind.in_(LABEL_KINDS),
             mine.source.in_(CORRECTIONS),
             theirs.author != author,
             theirs.layer == LABELS,
@@ -35,7 +36,11 @@ def followed(session: Session, project_id: int, author: str, limit: int) -> Sequ
         select(TurnEvent.turn_id, func.max(TurnEvent.created).label("moment"))
         .join(mine, and_(mine.turn_id == TurnEvent.turn_id, mine.created < TurnEvent.created))
         .where(
-            mine.author == author, mine.source.in_(CORRECTIONS), TurnEvent.author != author, TurnEvent.kind == EventKind.RETURNED
+            mine.author == author,
+            mine.kind.in_(LABEL_KINDS),
+            mine.source.in_(CORRECTIONS),
+            TurnEvent.author != author,
+            TurnEvent.kind == EventKind.RETURNED,
         )
         .group_by(TurnEvent.turn_id)
     )

@@ -1,5 +1,5 @@
-"""The changes of a turn. Each kind (transcript, state) of each layer is one chain; an undo or redo is one more link, never a
-step back."""
+"""The changes of a turn. Each kind (transcript, state, confirmation) of each layer is one chain; an undo or redo is one more
+link, never a step back."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Revision, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
+from db.models import LABEL_KINDS, Revision, RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 
 LABELS = ""  # the layer that counts; a blind annotator's is named after them
+Step = tuple[Revision, Revision]
 
 
 def head(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> Revision | None:
@@ -18,7 +19,7 @@ def head(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> Revision | None
 
 
 def newest(turn: Turn, layer: str = LABELS) -> Revision | None:
-    """The newest revision of either kind."""
+    """The newest revision of any kind."""
     return next((revision for revision in reversed(turn.revisions) if revision.layer == layer), None)
 
 
@@ -27,17 +28,23 @@ def stacks(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> tuple[list[Re
 
     An undo takes back the newest that stood; a redo brings back what was taken back last; a new value forgets what was.
     """
-    standing: list[Revision] = []
-    taken_back: list[Revision] = []
+    standing, taken_back = steps(turn, kind, layer)
+    return [revision for revision, _ in standing], [revision for revision, _ in taken_back]
+
+
+def steps(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> tuple[list[Step], list[Step]]:
+    """As `stacks`, each revision with the one by which it came to stand (itself, or a redo), or was taken back (an undo)."""
+    standing: list[Step] = []
+    taken_back: list[Step] = []
     for revision in turn.revisions:
         if revision.kind != kind or revision.layer != layer:
             continue
         if revision.source == RevisionSource.UNDO:
-            taken_back.append(standing.pop())
+            taken_back.append((standing.pop()[0], revision))
         elif revision.source == RevisionSource.REDO:
-            standing.append(taken_back.pop())
+            standing.append((taken_back.pop()[0], revision))
         else:
-            standing.append(revision)
+            standing.append((revision, revision))
             taken_back.clear()
     return standing, taken_back
 
@@ -62,6 +69,7 @@ def append(
     author: str,
     source: RevisionSource,
     layer: str = LABELS,
+    marks: dict[str, Any] | None = None,
 ) -> Revision:
     """Add a revision to the end of its chain and bring the turn's status up to date."""
     parent = head(turn, kind, layer)
@@ -73,6 +81,7 @@ def append(
         new=new,
         author=author,
         source=source,
+        marks=marks,
         parent_id=parent.id if parent is not None else None,
     )
     turn.revisions.append(revision)
@@ -99,7 +108,7 @@ def update_status(turn: Turn) -> None:
 
 def status(turn: Turn, layer: str = LABELS) -> TurnStatus:
     """How far a turn is by the revisions of a layer, and by its predictions."""
-    if any(standing(turn, kind, layer) for kind in RevisionKind):
+    if any(standing(turn, kind, layer) for kind in LABEL_KINDS):
         return TurnStatus.CORRECTED
     return TurnStatus.PREDICTED if turn.predictions else TurnStatus.NEW
 

@@ -6,7 +6,7 @@ they are put together, and moves from turn to turn are made.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -17,17 +17,26 @@ from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
 from studio.pages.turn_saving import TurnSaving
-from studio.services import dialogues, double, ontology, propagation, search, splits, understanding, verdicts
+from studio.services import dialogues, double, following, ontology, search, splits, understanding, verdicts
 from studio.workspace import Workspace
 
 PROGRESS = gr.Progress()
 NEVER = "Nothing is left to correct here: every recorded turn that the filters let through has been, or others work on it."
 
 
+class Watched(NamedTuple):
+    """The dialogue that is open, what it followed last, the turns that moved then, and why it could not."""
+
+    dialogue_id: int
+    number: int
+    moved: frozenset[int]
+    problem: str | None
+
+
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("correct")
-    followed = gr.State(None)  # the dialogue that followed a save last, and its turns that moved
+    followed = gr.State(None)  # `Watched`
     met = gr.State([])  # the turns that "Next doubtful" led away from in this visit
     with gr.Row(elem_classes="dst-columns"):
         with gr.Column(scale=2, min_width=260):
@@ -206,51 +215,60 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return accepted | gone | notice if met in gone else accepted
 
     @shared.reported
-    def follow(request: gr.Request) -> Any:
-        """Let the rest of a dialogue follow what was saved in this tab. Inputs: none. Outputs: correct.moved, what followed."""
-        waiting = editor.unfollowed.get(request.session_hash, {})
-        sources, changes, saved = [], [], None
-        while waiting:
-            turn_id = next(iter(waiting))
-            layer = waiting.pop(turn_id)
-            saved = dialogues.get_turn(ws, turn_id)
-            # what the agent said is everybody's, what it moved is shown as the reader has it
-            if saved.speaker != "user":
-                layer = double.layer_of(ws, saved.dialogue_id, shared.author(request))
-            try:
-                changes += propagation.propagate(ws, turn_id, layer)
-            except StudioError:
-                waiting.setdefault(turn_id, layer)  # for the next save
-                raise
-            sources.append(saved.turn_id)
-        if saved is None:
+    def follow(now: Seen, what: Watched | None, request: gr.Request) -> Any:
+        """Wait until the dialogue that is open has followed what was changed in it. Inputs: the turn, what followed.
+
+        Outputs: correct.moved, what followed.
+        """
+        dialogue_id = dialogue_of(now.get("turn"))
+        if dialogue_id is None:
             return gr.skip()
-        return {
-            editor.moved: moved_html(changes, sorted(sources)),
-            followed: (saved.dialogue_id, {change.turn_id for change in changes}),
-        }
+        layer = double.layer_of(ws, dialogue_id, shared.author(request))
+        known = what if what is not None and what.dialogue_id == dialogue_id else None
+        last = known.number if known is not None else following.newest()
+        following.catch_up(ws, dialogue_id, again=known is None)
+        done = following.followed(dialogue_id, last)
+        mine = [(one.turn, moved) for one in done if (moved := one.seen_in(layer)) is not None]
+        changes = [change for _, moved in mine for change in moved]
+        number = max((one.number for one in done), default=last)
+        problem = following.waiting(ws, dialogue_id, layer).problem
+        news = Watched(dialogue_id, number, frozenset(change.turn_id for change in changes), problem)
+        if known is not None and not mine and problem == known.problem:
+            return gr.skip()
+        shown = {editor.moved: moved_html(changes, sorted({turn for turn, _ in mine}))} if mine else {}
+        return shown | {followed: news}
 
     @shared.reported
-    def refresh(now: Seen, typed: str, what: tuple[int, set[int]] | None) -> Any:
+    def try_again(now: Seen, what: Watched | None, request: gr.Request) -> Any:
+        """Inputs: the turn, what followed. Outputs: correct.moved, what followed."""
+        if what is not None:
+            following.catch_up(ws, what.dialogue_id, again=True)
+            if problem := following.waiting(ws, what.dialogue_id, now["layer"]).problem:
+                gr.Warning(shared.escape(problem), title="Not done")
+        return follow(now, what, request)
+
+    @shared.reported
+    def refresh(now: Seen, typed: str, what: Watched | None) -> Any:
         """Show the model's newer answer to the turn that is open by now. Inputs: the turn, correct.transcript, what followed.
 
-        Outputs: one turn; where the state is as before, the answer that was seen and why it was wrong: the hands keep their
-        fields.
+        Outputs: one turn; where the state is as before, the answer that was seen, why it was wrong, and what waits still: the
+        hands keep their fields.
         """
         turn_id = now.get("turn")
         if turn_id is None or what is None:
             return gr.skip()
         item = dialogues.get_turn(ws, turn_id, now["layer"])
-        if item.dialogue_id != what[0]:
+        if item.dialogue_id != what.dialogue_id:
             return {editor.moved: ""}
-        if turn_id in what[1] and item.prediction_id != now["prediction"]:
+        if turn_id in what.moved and item.prediction_id != now["prediction"]:
             return {part: value for part, value in answered(now, typed).items() if part is not editor.audio}
         seen_now = now | {"prediction": item.prediction_id}
-        return {seen: seen_now, editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
+        waits = editor.waits(item, dialogues.get_dialogue(ws, item.dialogue_id, item.layer))
+        return waits | {seen: seen_now, editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
 
-    def leave(now: Seen, what: tuple[int, set[int]] | None) -> Any:
+    def leave(now: Seen, what: Watched | None) -> Any:
         """What moved stays on view in its dialogue. Inputs: the turn, what followed. Outputs: correct.moved."""
-        return gr.skip() if what is not None and dialogue_of(now.get("turn")) == what[0] else ""
+        return gr.skip() if what is not None and dialogue_of(now.get("turn")) == what.dialogue_id else ""
 
     @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:
@@ -259,7 +277,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         if dialogue_id is None:
             return gr.skip()
         understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        return {editor.notice: editor.saved(now["turn"], now["layer"])}
+        following.ask(ws, now["turn"], now["layer"])
+        return {editor.notice: shared.saved()}
 
     @shared.reported
     def answered(now: Seen, typed: str) -> Any:
@@ -268,7 +287,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Inputs: the turn, correct.transcript. Outputs: one turn.
         """
         shown = editor.opened(now.get("turn"))
-        keep = {editor.notice, editor.review.note}
+        keep = {editor.notice, editor.review.note, *editor.raw_parts}
         if typed and now:
             keep.add(editor.transcript)
             shown[seen] = without_words(shown[seen], now)
@@ -291,8 +310,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     changed = [finder.paused.click, *(part.input for part in finder.filters if part is not finder.search)]
     gr.on([*changed, finder.search.submit], find, looked_for, [*finder.lists, *editor.turn_view], **shared.SAVE)
     gr.on([*changed, finder.turn.change], None, in_address, None, js=keep_address, **shared.LIGHT)
-    following = editor.notice.change(follow, None, [editor.moved, followed], trigger_mode="always_last", **shared.MODEL)
-    following.then(refresh, [seen, editor.transcript, followed], [*editor.turn_view, editor.moved], **shared.SAVE)
+    watched = ([seen, followed], [editor.moved, followed])
+    gr.on([editor.notice.change, seen.change], follow, *watched, trigger_mode="always_last", **shared.LIGHT)
+    editor.again.click(try_again, *watched, **shared.LIGHT)
+    followed.change(refresh, [seen, editor.transcript, followed], [*editor.turn_view, editor.moved], **shared.SAVE)
     seen.change(leave, [seen, followed], editor.moved, **shared.LIGHT)
     # Whatever was saved or understood may have changed the lists; nobody waits for them.
     editor.notice.change(find, looked_for, finder.lists, trigger_mode="always_last", **shared.LIGHT)

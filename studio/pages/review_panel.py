@@ -87,7 +87,8 @@ class ReviewPanel:
 
     def draft(self, turn_id: int) -> dict[Any, Any]:
         """The note on a turn that its reader has begun and not saved."""
-        return {self.note: drafts.kept(self.ws, turn_id, shared.reader()).get("note", "")}
+        draft = drafts.kept(self.ws, turn_id, shared.reader()).get("note")
+        return {self.note: draft.text if draft is not None else ""}
 
     def keep_note(self, text: str, now: dict[str, Any], request: gr.Request) -> None:
         """Inputs: correct.note, the turn. Outputs: none."""

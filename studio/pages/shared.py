@@ -163,12 +163,6 @@ def reader() -> str:
     return author(request) if request is not None else NOBODY
 
 
-def tab() -> str | None:
-    """The browser's tab for which a handler is running."""
-    request = LocalContext.request.get(None)
-    return request.session_hash if request is not None else None
-
-
 def reported(handler: Callable[..., Any]) -> Callable[..., Any]:
     """Show a service's refusal as a message and leave the page as it is."""
 

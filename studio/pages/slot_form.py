@@ -14,6 +14,7 @@ import gradio as gr
 
 from engine.dialogue import DONTCARE, Ontology, Value, accepted, iterate_slots
 from studio.pages import shared
+from studio.services.drafts import Kept
 from studio.services.postprocessing import Processed
 from studio.services.suggestions import suggest
 from studio.services.views import TurnView
@@ -43,9 +44,10 @@ def draft_of(place: Place) -> str:
     return f"slot {'-'.join(place)}"
 
 
-def drafts_in(kept: Mapping[str, str]) -> dict[Place, str]:
+def drafts_in(kept: Mapping[str, Kept]) -> dict[Place, str]:
     """What was typed into slots and never entered, of the drafts of a turn."""
-    return {split_name(name): text for field, text in kept.items() for kind, _, name in [field.partition(" ")] if kind == "slot"}
+    named = ((*field.partition(" "), draft.text) for field, draft in kept.items())
+    return {split_name(name): text for kind, _, name, text in named if kind == "slot"}
 
 
 def form_html(
@@ -133,10 +135,16 @@ def _row(
         f"<div class='dst-slot{look}' role='group' aria-label='{label}'>"
         f"<div class='dst-slot-name'>{_name_html(turn, place)}</div>"
         f"<div class='dst-combo' id='correct.slot.{name}'>{field}</div>"
-        f"<div class='dst-slot-model'>{_DRAFT if draft else ''}{_model_html(turn, place, processed)}</div>"
+        f"<div class='dst-slot-model'>{_draft_html(value) if draft else ''}{_model_html(turn, place, processed)}</div>"
         f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' "
         f"title='No value' aria-label='no value: {label}'{' disabled' if value is None else ''}>✕</button></div>"
     )
+
+
+def _draft_html(value: Value | None) -> str:
+    """That a field holds a draft, and what stands meanwhile."""
+    stands = "no value" if value is None else shared.value_html(value)
+    return f"{_DRAFT}<span class='dst-muted'> · saved: {stands}</span>"
 
 
 def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None) -> str:

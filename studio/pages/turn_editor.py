@@ -17,9 +17,29 @@ from studio.pages.held_out import HeldOutBar
 from studio.pages.player import Player
 from studio.pages.review_panel import ReviewPanel
 from studio.pages.slot_form import Place
-from studio.pages.turn_html import heard_html, hints_html, history_html, title_html, turn_label, version_label
-from studio.services import corrections, dialogues, double, drafts, hints, ontology, postprocessing, provenance, verdicts
-from studio.services.dialogues import TurnView
+from studio.pages.turn_html import (
+    heard_html,
+    hints_html,
+    history_html,
+    raw_draft_html,
+    title_html,
+    turn_label,
+    unfollowed_html,
+    version_label,
+)
+from studio.services import (
+    corrections,
+    dialogues,
+    double,
+    drafts,
+    following,
+    hints,
+    ontology,
+    postprocessing,
+    provenance,
+    verdicts,
+)
+from studio.services.views import DialogueView, TurnView
 from studio.workspace import Workspace
 
 NOTHING = shared.empty("Nothing here", "Record a dialogue on the Talk page, or clear the search and the filters.")
@@ -37,8 +57,6 @@ class TurnEditor:
         self.held_out = held_out
         self.seen = gr.State({})
         self.refused = gr.State(None)
-        # by tab: turns saved there that the rest of their dialogue has not followed yet, and in whose layer
-        self.unfollowed: dict[str | None, dict[int, str]] = {}
         self._numbers = itertools.count(1)  # a fresh number has the slot form drawn anew
         self.nothing = shared.block(elem_id="correct.empty", visible=False)
         with gr.Column(visible=False, elem_id="correct.editor") as self.editor:
@@ -46,6 +64,9 @@ class TurnEditor:
             self.claim = ClaimBar(ws, self.seen)
             self.guard = HeldOutBar(ws, self.seen)
             self._conflict()
+            with gr.Row(visible=False, elem_classes="dst-bar", elem_id="correct.unfollowed") as self.unfollowed:
+                self.unfollowed_why = shared.block(elem_id="correct.unfollowed_why", scale=1)
+                self.again = shared.action("Try again", "7", "correct.again")
             self.player = Player("correct")
             self.audio = self.player.audio
             with gr.Row(elem_classes="dst-bar"):
@@ -63,7 +84,11 @@ class TurnEditor:
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")
                 self.carry = CarryBar(ws, self.seen)
                 self.moved = shared.block(elem_id="correct.moved", elem_classes="dst-perhaps")
-                with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel"):
+                # A raw text that is typed stays; what stands is told beside, and drawn where nobody types.
+                self.raw_standing, self.raw_shown = (
+                    gr.Textbox(visible="hidden", elem_id=f"correct.raw_{name}") for name in ("standing", "shown")
+                )
+                with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel") as self.raw_panel:
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                     self.raw_problem = shared.block(elem_id="correct.raw_problem")
                     self.raw_save = shared.action("Save this state", "z", "correct.raw_save")
@@ -99,18 +124,27 @@ class TurnEditor:
     def saved_view(self) -> list[Any]:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
-        parts += [self.raw, self.raw_problem, self.history, self.version, self.turns, self.held_out]
-        parts += [self.undo, self.redo, self.accept, self.accept_and_go]
+        parts += [*self.raw_parts, self.raw_standing, self.raw_problem, self.history, self.version, self.turns, self.held_out]
+        parts += [self.undo, self.redo, self.accept, self.accept_and_go, self.unfollowed, self.unfollowed_why]
         return [*parts, *self.review.parts, *self.guard.parts, *self.carry.parts]
+
+    @property
+    def raw_parts(self) -> list[Any]:
+        """The field of the raw state, and the text that it was drawn with."""
+        return [self.raw, self.raw_shown]
 
     @property
     def turn_view(self) -> list[Any]:
         """What opening a turn shows anew."""
-        parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state]
+        parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state, self.raw_panel]
         return [*self.saved_view, *parts]
 
+    def raw_draft(self, turn_id: int) -> drafts.Kept | None:
+        """The raw state that the reader has typed and not saved."""
+        return drafts.kept(self.ws, turn_id, shared.reader()).get("raw")
+
     def form(
-        self, item: TurnView, known: Ontology, after: Place | None = None, refused: Mapping[str, str] | None = None
+        self, item: TurnView, known: Ontology, after: Place | None = None, refused: Mapping[str, drafts.Kept] | None = None
     ) -> dict[Any, Any]:
         """The slot form of a turn, with the slot in focus that comes after the one decided last. What was ``refused``, by the
         field of a draft, stands in its field as one, even where no draft could be kept.
@@ -131,30 +165,37 @@ class TurnEditor:
         known = ontology.get_ontology(self.ws, around.project_id)
         changes = corrections.history(self.ws, item.id, item.layer)
         shown: dict[Any, Any] = self.form(item, known, after) | {
-            self.title: title_html(item),
             self.hints: hints_html(hints.hints(self.ws, around.project_id, item, known)),
             self.undo: gr.update(interactive=item.can_undo),
             self.redo: gr.update(interactive=item.can_redo),
             self.accept: gr.update(interactive=item.model_transcript is not None),
             self.accept_and_go: gr.update(interactive=item.model_transcript is not None),
-            self.raw: shared.pretty(item.state),
-            self.raw_problem: "",
+            self.raw_standing: shared.pretty(item.state),
+            self.raw_problem: raw_draft_html(item, self.raw_draft(item.id)),
             self.history: history_html(changes, provenance.runs_of(self.ws, item.id)),
-            self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.new is not None], value=None),
+            self.version: gr.update(choices=[(version_label(one), one.id) for one in changes if one.restorable], value=None),
             **self.review.shown(item),
             **self.guard.shown(around),
             **self.carry.shown(item),
             self.turns: gr.update(choices=[(turn_label(other), other.id) for other in around.turns], value=item.id),
             self.held_out: around.split == "test",
+            **self.waits(item, around),
         }
         if changed:
-            shown[self.notice] = self.saved(item.id, item.layer)
+            shown[self.notice] = shared.saved()  # upon which the page looks for what the rest of the dialogue follows
         return shown
 
-    def saved(self, turn_id: int, layer: str) -> str:
-        """The notice of a save, upon which the rest of the dialogue follows."""
-        self.unfollowed.setdefault(shared.tab(), {})[turn_id] = layer
-        return shared.saved()
+    def waits(self, item: TurnView, around: DialogueView) -> dict[Any, Any]:
+        """The turn's title, which says whether later turns of its dialogue wait to be decoded again, and why they were not."""
+        layer = double.layer_of(self.ws, around.id, shared.reader())
+        waiting = following.waiting(self.ws, around.id, layer)
+        first = min(waiting.turns, default=None)
+        later = first is not None and any(turn.prediction_id is not None for turn in around.turns if turn.turn_id > first)
+        return {
+            self.title: title_html(item, waits=later and waiting.problem is None),
+            self.unfollowed: gr.update(visible=waiting.problem is not None),
+            self.unfollowed_why: unfollowed_html(waiting),
+        }
 
     def opened(self, turn_id: int | None) -> dict[Any, Any]:
         """A turn as it stands in the database; ``None``: there is none to show."""
@@ -166,6 +207,7 @@ class TurnEditor:
                 self.editor: gr.update(visible=False),
             }
         item = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.reader()))
+        raw = self.raw_draft(item.id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         return (
             self.after_save(item, changed=False)
@@ -181,6 +223,9 @@ class TurnEditor:
                 self.heard: heard_html(item, verdicts.of_turn(self.ws, item.id, item.layer)),
                 self.ask: gr.update(visible=item.waits_for_model),
                 self.transcript: item.transcript or "",
+                self.raw: raw.text if raw is not None else shared.pretty(item.state),
+                self.raw_shown: shared.pretty(item.state),
+                self.raw_panel: gr.update(open=True) if raw is not None else gr.skip(),
                 self.state: gr.update(visible=item.speaker == "user"),
             }
         )

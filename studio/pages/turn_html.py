@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from db.repositories.queue import Entry
 from engine.dialogue import State, Value, accepted, check_state, iterate_slots
 from studio.errors import ConflictError
 from studio.pages import shared
 from studio.services import doubt
+from studio.services.drafts import Kept
+from studio.services.following import Waiting
 from studio.services.lint import Hint
 from studio.services.propagation import Moved
 from studio.services.verdicts import Verdict
@@ -46,13 +49,22 @@ def turn_label(turn: TurnView) -> str:
     return f"{mark} {turn.turn_id + 1} {turn.speaker}: {words[:60]}{'…' if len(words) > 60 else ''}"
 
 
-def title_html(turn: TurnView) -> str:
-    """Which turn this is, who said it, how far it is, and which checkpoint answered."""
+def title_html(turn: TurnView, waits: bool) -> str:
+    """Which turn this is, who said it, how far it is, and which checkpoint answered; whether later turns wait for the model."""
     by = f" · answered by {shared.escape(turn.checkpoint)}" if turn.checkpoint else ""
     took = f" in {shared.duration(turn.compute_seconds)}" if turn.compute_seconds is not None else ""
     status = "" if turn.speaker == "agent" else f"<span class='dst-status {turn.status}'>{STATUS_TEXT[turn.status]}</span>"
     facts = f"{shared.duration(turn.seconds)} of speech{by}{took}" if turn.seconds is not None else "no recording"
+    facts += " · <b>later turns wait to be decoded again</b>" if waits else ""
     return f"<h3>Turn {turn.turn_id + 1} · {turn.speaker} {status}</h3><small class='dst-muted'>{facts}</small>"
+
+
+def unfollowed_html(waiting: Waiting) -> str:
+    """Why a dialogue did not follow what was changed in it; empty where it did, or has yet to be tried."""
+    if waiting.problem is None:
+        return ""
+    sentence = f"What follows from the change of {_turns(waiting.turns)} is not decoded again yet. {waiting.problem}"
+    return f"<div class='dst-alert' role='alert'>{shared.escape(sentence)}</div>"
 
 
 def heard_html(turn: TurnView, verdicts: list[Verdict]) -> str:
@@ -82,7 +94,7 @@ def hints_html(found: list[Hint]) -> str:
     return f"<ul class='dst-hints' aria-label='Hints'>{lines}</ul>" if lines else ""
 
 
-def moved_html(moved: list[Moved], sources: list[int]) -> str:
+def moved_html(moved: Sequence[Moved], sources: Sequence[int]) -> str:
     """What corrections changed in later turns; ``sources`` are the numbers of the turns that were corrected."""
     if not moved:
         return ""
@@ -95,10 +107,12 @@ def moved_html(moved: list[Moved], sources: list[int]) -> str:
         f"<del>{side(move.old)}</del> → <ins>{side(move.new)}</ins></li>"
         for move in moved
     ]
-    where = f"turn{'s' if len(sources) > 1 else ''} {', '.join(str(number + 1) for number in sources)}"
-    return (
-        f"<div class='dst-moved' role='status'><b>Decoded again with your correction of {where}</b><ul>{''.join(rows)}</ul></div>"
-    )
+    head = f"Decoded again with the correction of {_turns(sources)}"
+    return f"<div class='dst-moved' role='status'><b>{head}</b><ul>{''.join(rows)}</ul></div>"
+
+
+def _turns(numbers: Sequence[int]) -> str:
+    return f"turn{'s' if len(numbers) > 1 else ''} {', '.join(str(number + 1) for number in numbers)}"
 
 
 def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> str:
@@ -132,6 +146,8 @@ def _runs_html(jobs: list[int]) -> str:
 
 
 def _change_html(revision: RevisionView) -> str:
+    if revision.kind == "confirmation":
+        return _confirmation_html(revision)
     if not isinstance(revision.new, dict) and not isinstance(revision.old, dict) and revision.new != revision.old:
         return f"<del>{shared.escape(revision.old or '')}</del> <ins>{shared.escape(revision.new or '')}</ins>"
     old = revision.old if isinstance(revision.old, dict) else {}
@@ -144,6 +160,15 @@ def _change_html(revision: RevisionView) -> str:
         if change != "carried"
     ]
     return "; ".join(parts) or f"{revision.kind}: confirmed as it was"
+
+
+def _confirmation_html(revision: RevisionView) -> str:
+    taken_back = revision.new is None
+    slots = revision.old if taken_back else revision.new
+    assert isinstance(slots, dict)
+    said = ((f"{domain} {slot}", "no value" if value is None else value) for domain, slot, value in iterate_slots(slots))
+    names = "; ".join(f"{shared.escape(name)}: {shared.value_html(value)}" for name, value in said)
+    return f"{'not confirmed any more' if taken_back else 'confirmed'}: {names}"
 
 
 def _old_text(state: State, domain: str, slot: str) -> str:
@@ -161,6 +186,16 @@ def conflict_html(error: ConflictError) -> str:
         f"<div><small>Your version, not saved</small><pre>{version(error.mine)}</pre></div>"
         f"<div><small>{shared.escape(error.author)}'s version, saved</small><pre>{version(error.theirs)}</pre></div></div></div>"
     )
+
+
+def raw_draft_html(turn: TurnView, draft: Kept | None) -> str:
+    """That the raw state is a draft, and whether another state stands by now than the one it was typed on."""
+    if draft is None:
+        return ""
+    if draft.based_on == turn.state_head and (turn.corrected_state is not None or draft.prediction == turn.prediction_id):
+        return "<span class='dst-muted'>your draft, not saved yet</span>"
+    said = "Your draft, not saved yet. The state was changed or answered anew since you began to type: saving shows you both."
+    return shared.alert(said)
 
 
 def json_problem(text: str) -> str:

@@ -15,10 +15,13 @@ from studio.pages import shared, slot_form
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight, without_words
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
-from studio.pages.turn_html import conflict_html, json_problem
-from studio.services import dialogues, double, drafts, ontology
+from studio.pages.turn_html import conflict_html, json_problem, raw_draft_html
+from studio.services import corrections, dialogues, double, drafts, ontology
 from studio.services.views import TurnView
 from studio.workspace import Workspace
+
+# What is typed into the raw state stays when another one stands: told by the browser, which alone knows the newest key.
+UNLESS_TYPED = "(standing, typed, shown) => (typed === shown ? [standing, standing] : [typed, shown])"
 
 
 def typed_in(action: Action) -> tuple[str, str]:
@@ -29,6 +32,8 @@ def typed_in(action: Action) -> tuple[str, str]:
         case ("slot" | "mark", domain, slot, *value):
             text = " | ".join(accepted(value[0])) if action[0] == "slot" and value[0] is not None else ""
             return slot_form.draft_of((domain, slot)), text
+        case ("state", _):
+            return "raw", ""  # kept as it was typed
     return "", ""
 
 
@@ -45,8 +50,14 @@ class TurnSaving:
         seen, saved, shown, transcript = editor.seen, editor.saved_view, editor.turn_view, editor.transcript
         editor.slots.input(self.slot_event, seen, saved, **shared.SAVE)
         editor.paused.click(self.keep_draft, [transcript, seen], None, trigger_mode="always_last", **shared.LIGHT)
-        editor.seen.change(self.restore_draft, [seen, transcript], [transcript, editor.notice], **shared.LIGHT)
+        restored = [transcript, editor.notice, seen, editor.refused, editor.conflict, editor.versions]
+        editor.seen.change(self.restore_draft, [seen, transcript], restored, **shared.SAVE)
         gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, seen], saved, **shared.SAVE)
+        typed = ([editor.raw, seen], editor.raw_problem)
+        editor.raw.input(self.keep_raw, *typed, **shared.SAVE | {"trigger_mode": "always_last"})
+        editor.raw.blur(self.keep_raw, *typed, **shared.SAVE)
+        told = [editor.raw_standing, *editor.raw_parts]
+        editor.raw_standing.change(None, told, editor.raw_parts, js=UNLESS_TYPED, **shared.LIGHT)
         editor.raw_save.click(self.save_raw, [editor.raw, seen], saved, **shared.SAVE)
         editor.accept.click(self.save_accept, seen, shown, **shared.SAVE)
         for button, handler, asked in (
@@ -78,18 +89,18 @@ class TurnSaving:
                 gr.Warning(shared.escape(error), title="Not done")
                 return self.editor.opened(now["turn"])
             kept = ("slot", *action[1:]) if action[0] == "mark" else action  # the value that was seen is then written
-            return {
-                self.editor.refused: (kept, sight(error.turn)),
-                self.editor.conflict: gr.update(visible=True),
-                self.editor.versions: conflict_html(error),
-            }
+            shown = self.both(kept, error)
+            if action[0] == "state":  # whose field is far below
+                shown[self.editor.raw_problem] = shared.alert("Not saved: compare both versions, above.")
+            return shown
         news = sight(item)
         if action[0] in ("slot", "mark", "state"):  # the field of the words is left alone
             news = without_words(news, now)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
         changed = item.head != now["any"] or action[0] == "mark"
-        return self.editor.after_save(item, changed, after) | {self.editor.seen: now | looked}
+        drawn = dict.fromkeys(self.editor.raw_parts, shared.pretty(item.state)) if action[0] == "state" else {}
+        return self.editor.after_save(item, changed, after) | drawn | {self.editor.seen: now | looked}
 
     @shared.reported
     def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
@@ -112,7 +123,8 @@ class TurnSaving:
             return shown
         # refused: what was typed stands in its field as a draft, not as if it were saved
         field, typed = typed_in(action)
-        return self.pass_on(now, refused={field: typed} if typed else {}) | (shown if self.editor.refused in shown else {})
+        kept = {field: drafts.Kept(typed, now["state"], None)} if typed else {}
+        return self.pass_on(now, refused=kept) | (shown if self.editor.refused in shown else {})
 
     def carry_out(self, action: Action, now: Seen, request: gr.Request) -> TurnView:
         """Ask for one change of a turn; a text that is refused is kept as a draft, and forgotten once it is saved."""
@@ -123,7 +135,7 @@ class TurnSaving:
         except StudioError:
             if field and text:
                 with suppress(StudioError):  # the database is busy or its disk full, as the refusal says: it stays in its field
-                    drafts.keep(self.ws, now["turn"], author, field, text)
+                    drafts.keep(self.ws, now["turn"], author, field, text, now[LOOKS[action[0]][0]])
             raise
         if field:
             with suppress(StudioError):  # it is saved, whatever becomes of the draft
@@ -135,12 +147,12 @@ class TurnSaving:
         """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
         author = shared.author(request)
         left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
-        item = self.carry_out(action, sight(left), request)
+        self.carry_out(action, sight(left), request)
         gr.Info("Saved in the turn that you had just left.", duration=4)
-        return {self.editor.notice: self.editor.saved(item.id, item.layer)}
+        return {self.editor.notice: shared.saved()}
 
     @shared.reported
-    def pass_on(self, now: Seen, place: Place | None = None, refused: Mapping[str, str] | None = None) -> Any:
+    def pass_on(self, now: Seen, place: Place | None = None, refused: Mapping[str, drafts.Kept] | None = None) -> Any:
         """Put the next doubtful slot in focus and decide nothing; without ``place`` the most doubtful one."""
         item = dialogues.get_turn(self.ws, now["turn"], now["layer"])
         project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
@@ -155,23 +167,58 @@ class TurnSaving:
         if (turn_id := now.get("turn")) is not None:
             draft = None if self.stands(now) in (text, text.strip()) else text
             with suppress(StudioError):  # the next pause tries again, and saving says what is wrong
-                drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft)
+                drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft, now["transcript"])
 
     def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
-        """Bring back what was typed and not saved, unless somebody is typing. Inputs: the turn, correct.transcript.
+        """Bring back what was typed and not saved, unless somebody is typing; where other words stand by now, both are shown.
 
-        Outputs: correct.transcript, correct.notice.
+        Inputs: the turn, correct.transcript. Outputs: correct.transcript, correct.notice, the turn, what a conflict shows.
         """
         turn_id = now.get("turn")
         draft = drafts.kept(self.ws, turn_id, shared.author(request)).get("transcript") if turn_id is not None else None
-        if turn_id is None or draft in (None, text) or text != self.stands(now):
+        if turn_id is None or draft is None or draft.text == text or text != self.stands(now):
             return gr.skip()
-        return {self.editor.transcript: draft, self.editor.notice: "<span class='dst-muted'>your draft, not saved yet</span>"}
+        notice = "<span class='dst-muted'>your draft, not saved yet</span>"
+        shown = {self.editor.transcript: draft.text, self.editor.notice: notice}
+        item = dialogues.get_turn(self.ws, turn_id, now["layer"])
+        if draft.based_on == item.transcript_head:
+            return shown
+        changes = corrections.history(self.ws, turn_id, item.layer)
+        by = next((change.author for change in changes if change.id == item.transcript_head), "Somebody")
+        error = ConflictError(draft.text, item.transcript, by, item, "{} changed the words since you began to type.")
+        return shown | {
+            self.editor.seen: now | {"transcript": draft.based_on},  # so that leaving the field does not save it over theirs
+            **self.both(("transcript", draft.text.strip()), error),
+        }
+
+    def both(self, action: Action, error: ConflictError) -> dict[Any, Any]:
+        """Both versions, and the change that can be saved over the other one."""
+        return {
+            self.editor.refused: (action, sight(error.turn)),
+            self.editor.conflict: gr.update(visible=True),
+            self.editor.versions: conflict_html(error),
+        }
+
+    @shared.reported
+    def keep_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
+        """Keep the raw state that is typed unless it is what stands. Inputs: correct.raw, the turn.
+
+        Outputs: correct.raw_problem.
+        """
+        if (turn_id := now.get("turn")) is None:
+            return gr.skip()
+        item = dialogues.get_turn(self.ws, turn_id, now["layer"])
+        draft = None if text == shared.pretty(item.state) else text
+        drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), "raw", draft, now["state"], now["prediction"])
+        return raw_draft_html(item, self.editor.raw_draft(turn_id))
 
     def save_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
         """Inputs: correct.raw. Outputs: what every save shows."""
-        problem = json_problem(text)
-        return {self.editor.raw_problem: problem} if problem else self.save(("state", json.loads(text)), now, request)
+        if problem := json_problem(text):
+            return {self.editor.raw_problem: problem}
+        draft = self.editor.raw_draft(now["turn"])
+        on = {"state": draft.based_on, "prediction": draft.prediction} if draft is not None else {}
+        return self.save(("state", json.loads(text)), now | on, request)
 
     def save_undo(self, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn. Outputs: what every save shows."""

@@ -1,31 +1,28 @@
 """Correcting a turn without ever overwriting: every change appends a revision, an undo its inverse, a redo the inverse of that.
 
 A slot that somebody wrote or confirmed is marked: it never moves by itself when an earlier turn is corrected
-(`studio.services.propagation`). Changing a held-out label that others rely on is a `HeldOutError` until it is unlocked
-(`studio.services.labels`). ``layer`` is whose labels are meant: the project's, or those of a blind annotator.
+(`studio.services.propagation`). A confirmation alone is a change as well; an undo brings back the marks that stood below. What
+changes is followed by the rest of the dialogue (`studio.services.following`). Changing a held-out label that others rely on is a
+`HeldOutError` until it is unlocked (`studio.services.labels`). ``layer`` is whose labels are meant: the project's, or those of a
+blind annotator.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NoReturn
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn, TurnStatus
-from db.repositories import revisions
+from db.models import LABEL_KINDS, Dialogue, RevisionKind, RevisionSource, Turn, TurnStatus
+from db.repositories import follows
 from db.repositories.revisions import LABELS
-from engine.dialogue import State, Value, accepted, check_state, iterate_slots
-from studio.errors import ConflictError, StudioError
-from studio.services import double, labels, ontology, search, verdicts
+from engine.dialogue import State, Value, accepted, check_state
+from studio.errors import StudioError
+from studio.services import double, ontology, search, verdicts
+from studio.services.edits import ANY_PREDICTION, Edit, changed_slots, entered, plain, slots_of
 from studio.services.views import RevisionView, TurnView, dialogue_view, locked_turn, revision_view, turn_view
 from studio.workspace import Workspace
-
-ANY_PREDICTION = -1  # in place of a prediction's id: whatever the model said
-_UNMARKED = object()
-_ANSWERED = "{} has answered this turn meanwhile: look again, then save."
 
 
 def save_transcript(ws: Workspace, turn_id: int, text: str, author: str, expected: int | None, layer: str = LABELS) -> TurnView:
@@ -128,9 +125,9 @@ def accept_turn(
         if view.model_transcript is None:
             raise StudioError("There is nothing to accept yet: let the model answer this turn first.")
         if view.corrected_transcript is None:
-            edit.append(RevisionKind.TRANSCRIPT, view.transcript, view.transcript, author, RevisionSource.MODEL)
+            edit.append(RevisionKind.TRANSCRIPT, view.transcript, view.transcript, author, RevisionSource.MODEL, {})
         if view.speaker == "user" and view.corrected_state is None:
-            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL)
+            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL, slots_of(view.state or {}))
     return edit.view
 
 
@@ -148,17 +145,17 @@ def save_decision(ws: Workspace, turn_id: int, transcript: str, state: State, au
         if edit.view.labelled:
             raise StudioError("Somebody has decided on this turn meanwhile: choose another one.")
         words = " ".join(transcript.split())
-        edit.append(RevisionKind.TRANSCRIPT, edit.view.transcript, words, author, RevisionSource.ADJUDICATED)
-        edit.append(RevisionKind.STATE, edit.view.state, state, author, RevisionSource.ADJUDICATED)
+        edit.append(RevisionKind.TRANSCRIPT, edit.view.transcript, words, author, RevisionSource.ADJUDICATED, {})
+        old = edit.view.state
+        decided = changed_slots(old or {}, state) | slots_of(state)
+        edit.append(RevisionKind.STATE, old, state, author, RevisionSource.ADJUDICATED, decided)
         ontology.remember(edit.session, edit.turn.dialogue, state, author)
-        for domain, slot, value in iterate_slots(state):
-            edit.mark(domain, slot, value, author)
         verdicts.take_over(edit.session, edit.turn)
     return edit.view
 
 
 def history(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[RevisionView]:
-    """Every change of a turn's labels in a layer, newest first."""
+    """Every change of a turn's labels and every confirmation in a layer, newest first."""
     with ws.read() as session:
         turn = session.get(Turn, turn_id)
         found = reversed(turn.revisions) if turn is not None else ()
@@ -167,7 +164,7 @@ def history(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[RevisionVi
 
 def undo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: str = LABELS) -> TurnView:
     """Take back the newest change that still stands, by appending its inverse; the last undo returns to the model's
-    value. An ``accept_turn`` is taken back whole.
+    value. Slots are marked again as they were before. An ``accept_turn`` is taken back whole.
 
     ``expected`` is ``TurnView.head``.
 
@@ -177,8 +174,8 @@ def undo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: 
     """
     with _editing(ws, turn_id, layer) as edit:
         edit.check(edit.view.head, expected, None, None)
-        for stack in edit.last_done(0, "There is nothing to undo in this turn."):
-            edit.append(stack[-1].kind, stack[-1].new, edit.value_below(stack), author, RevisionSource.UNDO)
+        for steps in edit.last_done(0, "There is nothing to undo in this turn."):
+            edit.take_back(steps, author)
     return edit.view
 
 
@@ -191,9 +188,8 @@ def redo(ws: Workspace, turn_id: int, author: str, expected: int | None, layer: 
     """
     with _editing(ws, turn_id, layer) as edit:
         edit.check(edit.view.head, expected, None, None)
-        for stack in edit.last_done(1, "There is nothing to redo in this turn."):
-            old = edit.view.transcript if stack[-1].kind == RevisionKind.TRANSCRIPT else edit.view.state
-            edit.append(stack[-1].kind, old, stack[-1].new, author, RevisionSource.REDO)
+        for steps in edit.last_done(1, "There is nothing to redo in this turn."):
+            edit.bring_back(steps[-1][0], author)
     return edit.view
 
 
@@ -209,7 +205,7 @@ def restore(
     with _editing(ws, turn_id, layer) as edit:
         edit.check(edit.view.head, expected, None, None)
         wanted = next((one for one in edit.turn.revisions if (one.id, one.layer) == (revision_id, layer)), None)
-        if wanted is None or wanted.new is None:
+        if wanted is None or wanted.new is None or wanted.kind not in LABEL_KINDS:
             raise StudioError("The turn's history has no such state or text: choose one of the list.")
         if wanted.kind == RevisionKind.TRANSCRIPT:
             edit.save_transcript(wanted.new, author, edit.view.transcript_head)
@@ -224,11 +220,10 @@ def mark_slot(
     domain: str,
     slot: str,
     author: str,
-    confirmed: bool = True,
     layer: str = LABELS,
     shown: Value | None = None,
 ) -> TurnView:
-    """Confirm a slot's value as it stands (its absence too), or take that back. A confirmed value never moves by itself.
+    """Confirm a slot's value as it stands (its absence too), which an undo takes back. A confirmed value never moves by itself.
 
     ``shown`` is the value that the author saw; without, whatever stands is meant.
 
@@ -240,20 +235,20 @@ def mark_slot(
         if edit.view.state is None:
             raise StudioError("There is no state to confirm yet: let the model answer this turn first.")
         value = edit.view.state.get(domain, {}).get(slot)
-        if shown is not None and (value is None or _entered(value) != _entered(shown)):
+        if shown is not None and (value is None or entered(value) != entered(shown)):
             edit.refuse_value(domain, slot, shown)
-        edit.mark(domain, slot, value if confirmed else _UNMARKED, author)
+        edit.confirm({(domain, slot): value}, author)
     return edit.view
 
 
-def check_seen(ws: Workspace, session: Session, turn: Turn, view: TurnView, head: int | None, prediction: int | None) -> None:
+def check_seen(session: Session, turn: Turn, view: TurnView, head: int | None, prediction: int | None) -> None:
     """Refuse what is decided on a whole turn that is another one by now: ``view`` is how it stands, ``head`` and ``prediction``
     are what the author saw of it. Part of the caller's transaction.
 
     Raises:
         ConflictError: somebody changed the turn since, or the model answered and its words or state stand.
     """
-    edit = _Edit(ws, session, turn, view, view.layer)
+    edit = Edit(session, turn, view, view.layer)
     edit.check(view.head, head, None, None)
     if None in (view.corrected_transcript, view.corrected_state):
         edit.check_prediction(prediction, None, None)
@@ -276,8 +271,9 @@ def relabel(
     for turn, view in zip(row.turns, dialogue_view(ws, row).turns, strict=True):
         old = view.corrected_state if turn in turns else None
         new = change(old) if old is not None else None
-        if new is not None and old is not None and _plain(new) != _plain(old):
-            _Edit(ws, session, turn, view, LABELS).append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY)
+        if new is not None and old is not None and plain(new) != plain(old):
+            edit = Edit(session, turn, view, LABELS)
+            edit.append(RevisionKind.STATE, old, new, author, RevisionSource.ONTOLOGY, changed_slots(old, new))
             changed.add(turn.id)
     for turn, view in zip(row.turns, dialogue_view(ws, row).turns, strict=True):
         if turn.id in changed:
@@ -285,102 +281,8 @@ def relabel(
     return changed
 
 
-@dataclass
-class _Edit:
-    """A turn under change. ``view`` is the turn as it stands, and after the block the turn as it was saved."""
-
-    ws: Workspace
-    session: Session
-    turn: Turn
-    view: TurnView
-    layer: str
-
-    def save_transcript(self, new: str, author: str, expected: int | None) -> None:
-        old = self.view.transcript
-        self.check(self.view.transcript_head, expected, new, old)
-        if new != " ".join((old or "").split()):
-            self.append(RevisionKind.TRANSCRIPT, old, new, author, RevisionSource.USER)
-
-    def save_state(self, new: State, author: str, expected: int | None, prediction: int | None, written: State) -> None:
-        """``written`` is the part of ``new`` that the author wrote."""
-        if self.view.speaker != "user":
-            raise StudioError("The dialogue state stands after a user turn: choose one.")
-        old = self.view.state
-        self.check(self.view.state_head, expected, new, old)
-        if self.view.corrected_state is None:
-            self.check_prediction(prediction, new, old)
-        if old is None or _plain(new) != _plain(old):
-            self.append(RevisionKind.STATE, old, new, author, RevisionSource.USER)
-            if self.layer == LABELS:  # a blind annotator's value would be offered to the other one
-                ontology.remember(self.session, self.turn.dialogue, written, author)
-        for domain, slot, value in iterate_slots(written):
-            self.mark(domain, slot, value, author)  # choosing what stands already confirms it
-
-    def check(self, head: int | None, expected: int | None, mine: Any, theirs: Any) -> None:
-        if head != expected:
-            raise ConflictError(mine, theirs, self.author_of(head), self.view)
-
-    def check_prediction(self, seen: int | None, mine: Any, theirs: Any) -> None:
-        if seen in (ANY_PREDICTION, self.view.prediction_id):
-            return
-        answer = self.session.get(Prediction, seen) if seen is not None else None
-        # the same answer once more changes nothing of what the author saw
-        if answer is None or (answer.transcript, answer.state) != (self.view.model_transcript, self.view.predicted_state):
-            raise ConflictError(mine, theirs, "The model", self.view, _ANSWERED)
-
-    def refuse_value(self, domain: str, slot: str, shown: Value) -> NoReturn:
-        state = self.view.state or {}
-        mine = state | {domain: state.get(domain, {}) | {slot: shown}}
-        if self.view.corrected_state is None:
-            raise ConflictError(mine, state, "The model", self.view, _ANSWERED)
-        raise ConflictError(mine, state, self.author_of(self.view.state_head), self.view)
-
-    def author_of(self, head: int | None) -> str:
-        return next((revision.author for revision in self.turn.revisions if revision.id == head), "Somebody")
-
-    def append(self, kind: RevisionKind, old: Any, new: Any, author: str, source: RevisionSource) -> None:
-        """Add a revision; what a person decided about a slot is marked. Labels that are locked are refused."""
-        if self.layer == LABELS:
-            labels.check(self.session, self.turn, author)
-        revisions.append(self.session, self.turn, kind, old, new, author, source, self.layer)
-        if kind == RevisionKind.STATE:
-            # who accepts a state, or takes that back, decides on all of it
-            decided = _slots(new or {}) if old == new else _changed(old or {}, new or {})
-            for (domain, slot), value in decided.items():
-                self.mark(domain, slot, _UNMARKED if source == RevisionSource.UNDO else value, author)
-
-    def mark(self, domain: str, slot: str, value: Any, author: str) -> None:
-        """Note that somebody decided on a slot; ``_UNMARKED`` forgets it."""
-        place = (self.turn.id, self.layer, domain, slot)
-        found = next((mark for mark in self.turn.marks if (mark.turn_id, mark.layer, mark.domain, mark.slot) == place), None)
-        if value is _UNMARKED:
-            if found is not None:
-                self.turn.marks.remove(found)
-        elif found is not None:
-            found.value, found.author = value, author
-        else:
-            names = {"turn_id": self.turn.id, "layer": self.layer, "domain": domain, "slot": slot}
-            self.turn.marks.append(SlotMark(**names, value=value, author=author))
-
-    def last_done(self, which: int, nothing: str) -> list[list[Revision]]:
-        """The stacks (0: standing, 1: taken back) whose top the next undo or redo concerns: one, or both halves of an
-        ``accept_turn``."""
-        stacks = [stack for kind in RevisionKind if (stack := revisions.stacks(self.turn, kind, self.layer)[which])]
-        if not stacks:
-            raise StudioError(nothing)
-        # what was done last is undone first; what was undone last, the oldest of what waits, is redone first
-        stacks.sort(key=lambda stack: stack[-1].id, reverse=which == 0)
-        return stacks if _accepted_at_once(self.turn, [stack[-1] for stack in stacks]) else stacks[:1]
-
-    def value_below(self, stack: list[Revision]) -> Any:
-        """What stands once the newest of a stack is taken back."""
-        if len(stack) > 1:
-            return stack[-2].new
-        return self.view.model_transcript if stack[-1].kind == RevisionKind.TRANSCRIPT else self.view.predicted_state
-
-
 @contextmanager
-def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) -> Iterator[_Edit]:
+def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) -> Iterator[Edit]:
     """One committed transaction on one turn that nobody else can change meanwhile; ``deciding`` on what is annotated blind."""
     with ws.write() as session:
         turn = locked_turn(session, turn_id)
@@ -388,35 +290,11 @@ def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) ->
             raise StudioError("This turn is final: a reviewer has to reopen it before anything changes.")
         if not deciding:
             double.check_layer(turn, layer)
-        edit = _Edit(ws, session, turn, turn_view(ws, session, turn, layer), layer)
+        edit = Edit(session, turn, turn_view(ws, session, turn, layer), layer)
         yield edit
         session.flush()
         edit.view = turn_view(ws, session, turn, layer)
         if layer == LABELS:
             search.index(turn, edit.view)
-
-
-def _plain(state: State) -> list[tuple[str, str, list[str]]]:
-    """A state to compare with: outer spaces, empty domains and the order of slots make no difference."""
-    return sorted((domain, slot, [form.strip() for form in accepted(value)]) for domain, slot, value in iterate_slots(state))
-
-
-def _entered(value: Value) -> list[str]:
-    """A value's forms as a form field holds them, between bars."""
-    return list(dict.fromkeys(part.strip() for form in accepted(value) for part in form.split("|")))
-
-
-def _slots(state: State) -> dict[tuple[str, str], Value | None]:
-    return {(domain, slot): value for domain, slot, value in iterate_slots(state)}
-
-
-def _changed(old: State, new: State) -> dict[tuple[str, str], Value | None]:
-    """The slots whose value is another one now, with the new value; ``None`` for one that went."""
-    before, after = _slots(old), _slots(new)
-    return {place: after.get(place) for place in before | after if before.get(place) != after.get(place)}
-
-
-def _accepted_at_once(turn: Turn, newest: list[Revision]) -> bool:
-    """Whether the newest revisions of both kinds are the two halves of one ``accept_turn``."""
-    places = [turn.revisions.index(revision) for revision in newest if revision.source == RevisionSource.MODEL]
-    return len(places) == 2 and abs(places[0] - places[1]) == 1
+        if edit.changed and not deciding:  # a decision tells whoever still annotates blind nothing about the next turn
+            follows.ask(session, turn_id, edit.view.layer)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from db.models import EventKind, Job, Revision, RevisionKind, RevisionSource, Turn
+from db.models import LABEL_KINDS, EventKind, Job, Revision, RevisionKind, RevisionSource, Turn
 from db.repositories import feedback, predictions, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import accepted, iterate_slots
@@ -92,7 +92,7 @@ def runs(ws: Workspace, project_id: int, author: str) -> list[RunOutcome]:
 
 def _answers(turn: Turn, author: str) -> Iterator[Answer]:
     place = turn.id, turn.dialogue.name, turn.turn_id
-    for kind in RevisionKind:
+    for kind in LABEL_KINDS:
         now = _standing(turn, kind)
         for what, (mine, value) in _corrections(turn, kind, author).items():
             later = [found for found in turn.revisions if (found.kind, found.layer) == (kind, LABELS) and found.id > mine.id]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.models import Dialogue, EventKind, LabelVersion, RevisionKind, Split, Turn, TurnEvent, utc_now
+from db.models import LABEL_KINDS, Dialogue, EventKind, LabelVersion, RevisionKind, Split, Turn, TurnEvent, utc_now
 from db.repositories import jobs, labels, projects, revisions
 from studio.errors import HeldOutError
 from studio.services import people
@@ -84,7 +84,8 @@ def locked(session: Session, turn: Turn, author: str) -> bool:
     dialogue = turn.dialogue
     if dialogue.split == Split.TRAIN:
         return False
-    others = any(revision.author != author for revision in turn.revisions if revision.layer == revisions.LABELS)
+    written = (one for one in turn.revisions if one.layer == revisions.LABELS and one.kind in LABEL_KINDS)
+    others = any(revision.author != author for revision in written)
     if not others and not jobs.scored_on(session, dialogue.project_id, dialogue.name):
         return False
     return not labels.event_since(session, dialogue.id, EventKind.UNLOCKED, author, utc_now() - UNLOCKED_FOR)

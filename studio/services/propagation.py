@@ -41,24 +41,23 @@ class Moved:
     new: Value | None
 
 
-def propagate(ws: Workspace, turn_id: int, layer: str = LABELS) -> list[Moved]:
-    """Decode the later turns of a corrected turn's dialogue again, and find out why it was wrong; what moved.
+def propagate(ws: Workspace, turn_id: int, layer: str = LABELS) -> dict[str, list[Moved]]:
+    """Decode the later turns of a corrected turn's dialogue again, and find out why it was wrong; what moved, by layer.
 
     ``layer`` is whose corrections count and whose labels move; what the agent said is the same for all layers, so each follows
     with the values that are settled in it.
 
-    Seconds on a CPU: call it where the page can show progress.
+    Seconds on a CPU. What calls it, and does so once more where it was broken off, is `studio.services.following`.
 
     Raises:
         StudioError: no such turn, or the model cannot be loaded or run.
     """
     turn = get_turn(ws, turn_id)
     if turn.speaker == "user" or not (blind := _blind_layers(ws, turn.dialogue_id)):
-        return _propagate(ws, turn_id, layer, layer)
+        return {layer: _propagate(ws, turn_id, layer, layer)}
     # the project's answers are what people see who have not begun, so nothing that was decided meanwhile may tell in them
     moved = {LABELS: _propagate(ws, turn_id, LABELS, double.NEWCOMER)}
-    moved |= {name: _propagate(ws, turn_id, name, name) for name in blind}
-    return moved.get(layer, moved[LABELS])
+    return moved | {name: _propagate(ws, turn_id, name, name) for name in blind}
 
 
 def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Moved]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal
 
 from db.models import EventKind, TurnEvent, TurnStatus, utc_now
-from db.repositories import dialogues, revisions
+from db.repositories import dialogues, follows, revisions
 from db.repositories.queue import Filters
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
@@ -77,7 +77,7 @@ def take_step(
         if turn.status not in begins:
             raise StudioError(problem)
         if kind in _BECOMES and expected is not None:
-            corrections.check_seen(ws, session, turn, turn_view(ws, session, turn, layer), *expected)
+            corrections.check_seen(session, turn, turn_view(ws, session, turn, layer), *expected)
         if kind == EventKind.SUBMITTED:
             turn.submitted = utc_now()
         elif kind != EventKind.NOTE:
@@ -88,7 +88,10 @@ def take_step(
             revisions.update_status(turn)
         turn.events.append(TurnEvent(kind=kind, text=text.strip(), author=author))
         session.flush()
-        return turn_view(ws, session, turn, layer)
+        view = turn_view(ws, session, turn, layer)
+        if kind not in (EventKind.NOTE, EventKind.SUBMITTED):  # what is reviewed is settled
+            follows.ask(session, turn_id, view.layer)
+        return view
 
 
 _BECOMES = {EventKind.REVIEWED: TurnStatus.REVIEWED, EventKind.FINAL: TurnStatus.FINAL}

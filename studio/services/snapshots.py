@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Dialogue, Job, Revision, RevisionKind, Snapshot, Split, Turn
+from db.models import LABEL_KINDS, Checkpoint, Dialogue, Job, Revision, Snapshot, Split, Turn
 from db.repositories import dialogues, revisions, snapshots
 from db.repositories import splits as split_rows
 from engine.dialogue import iterate_slots, read_manifest, write_manifest
@@ -275,4 +275,4 @@ def _write(ws: Workspace, found: Sequence[_Labelled], manifest: Path, label: Cal
 
 
 def _stacks(turn: Turn) -> list[list[Revision]]:
-    return [stack for kind in RevisionKind if (stack := revisions.standing(turn, kind))]
+    return [stack for kind in LABEL_KINDS if (stack := revisions.standing(turn, kind))]

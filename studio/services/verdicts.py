@@ -59,7 +59,7 @@ def find(ws: Workspace, turn_id: int, layer: str = LABELS) -> None:
         if turn.turn_id < changed.turn_id:
             continue
         wrong, judged = _wrong(known, before, turn), known_errors.get(turn.id, {})
-        if any(judged.get(place) != turn.head for place in wrong):
+        if any(judged.get(place) != turn.label_head for place in wrong):
             asked.append((turn, wrong))
         elif gone := judged.keys() - set(wrong):
             _replace(ws, turn, layer, gone, {})
@@ -153,12 +153,12 @@ def _replace(ws: Workspace, turn: TurnView, layer: str, gone: Collection[Place],
     with ws.write() as session:
         row = dialogues.lock_turn(session, turn.id)
         answer = predictions.listened(row, layer) if row is not None else None
-        if row is None or answer is None or turn.head is None:
+        if row is None or answer is None or turn.label_head is None:
             return
         for error in [error for error in row.errors if error.layer == layer and (error.domain, error.slot) in gone]:
             row.errors.remove(error)
         session.flush()  # the new ones may name the same revision
-        row.errors += [_error(place, layer, turn.head, answer.checkpoint_id, kind) for place, kind in kinds.items()]
+        row.errors += [_error(place, layer, turn.label_head, answer.checkpoint_id, kind) for place, kind in kinds.items()]
 
 
 def _error(place: Place, layer: str, revision_id: int, checkpoint_id: int, kind: ErrorKind) -> SlotError:

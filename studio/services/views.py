@@ -26,14 +26,14 @@ class TurnView:
     """One turn as a page shows it.
 
     A value somebody corrected stands before the model's; ``transcript`` and ``state`` are what stands now. ``state`` is
-    ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the
-    user turn before. ``transcript_head`` and ``state_head`` are the ids of the newest revisions (``None``: never
-    changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered) as
-    ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
+    ``None`` for an agent turn and for a user turn nobody has understood yet; ``previous_state`` is what stood after the user
+    turn before. ``transcript_head``, ``state_head`` and ``confirmation_head`` are the ids of the newest revisions (``None``:
+    never changed): hand them back as ``expected`` when saving, and ``prediction_id`` (``None``: the model has not answered)
+    as ``prediction``. ``confirmed`` are the slots ``(domain, slot)`` somebody wrote or confirmed as they stand, ``imported``
     says that the state came with an import. ``pinned`` is the prediction's, ``other_state`` the newest answer of another
-    checkpoint. ``transcript_confidence``, ``ctc_transcript`` and ``own_state`` are of the answer that wrote the model's words,
-    before it was told anything. ``accepted``: somebody said that the state is right as a whole. ``layer`` is whose labels these
-    are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
+    checkpoint. ``transcript_confidence``, ``ctc_transcript`` and ``own_state`` are of the answer that wrote the model's
+    words, before it was told anything. ``accepted``: somebody said that the state is right as a whole. ``layer`` is whose
+    labels these are: the project's (""), or those of a blind annotator, of whose work ``status`` then speaks.
     """
 
     id: int
@@ -56,6 +56,7 @@ class TurnView:
     compute_seconds: float | None
     transcript_head: int | None
     state_head: int | None
+    confirmation_head: int | None
     prediction_id: int | None
     confirmed: frozenset[tuple[str, str]]
     imported: bool
@@ -96,7 +97,13 @@ class TurnView:
 
     @property
     def head(self) -> int | None:
-        """The id of the turn's newest revision of either kind: what ``undo`` expects."""
+        """The id of the turn's newest revision of any kind: what ``undo`` expects."""
+        heads = (self.label_head, self.confirmation_head)
+        return max((head for head in heads if head is not None), default=None)
+
+    @property
+    def label_head(self) -> int | None:
+        """The id of the newest revision of the turn's words or state."""
         return max((head for head in (self.transcript_head, self.state_head) if head is not None), default=None)
 
 
@@ -141,12 +148,17 @@ class RevisionView:
     """One entry of a turn's history. ``source`` says where the new value came from."""
 
     id: int
-    kind: Literal["transcript", "state"]
+    kind: Literal["transcript", "state", "confirmation"]
     old: str | State | None
     new: str | State | None
     author: str
     source: Literal["model", "user", "import", "undo", "redo", "propagated", "ontology", "adjudicated"]
     created: datetime
+
+    @property
+    def restorable(self) -> bool:
+        """Whether words or a state stood after it."""
+        return self.kind != "confirmation" and self.new is not None
 
 
 def dialogue_row(counts: DialogueCounts) -> DialogueRow:
@@ -183,7 +195,7 @@ def revision_view(revision: Revision) -> RevisionView:
     """A history's entry."""
     return RevisionView(
         id=revision.id,
-        kind=cast(Literal["transcript", "state"], str(revision.kind)),
+        kind=cast(Literal["transcript", "state", "confirmation"], str(revision.kind)),
         old=revision.old,
         new=revision.new,
         author=revision.author,
@@ -200,6 +212,8 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
     state_head = revisions.head(turn, RevisionKind.STATE, layer)
     transcripts, transcripts_taken_back = revisions.stacks(turn, RevisionKind.TRANSCRIPT, layer)
     states, states_taken_back = revisions.stacks(turn, RevisionKind.STATE, layer)
+    confirmation_head = revisions.head(turn, RevisionKind.CONFIRMATION, layer)
+    confirmations, confirmations_taken_back = revisions.stacks(turn, RevisionKind.CONFIRMATION, layer)
     return TurnView(
         id=turn.id,
         dialogue_id=turn.dialogue_id,
@@ -221,12 +235,13 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         compute_seconds=prediction.seconds if prediction else None,
         transcript_head=transcript_head.id if transcript_head else None,
         state_head=state_head.id if state_head else None,
+        confirmation_head=confirmation_head.id if confirmation_head else None,
         prediction_id=prediction.id if prediction else None,
         confirmed=frozenset((mark.domain, mark.slot) for mark in turn.marks if mark.layer == layer),
         imported=bool(states) and states[-1].source == RevisionSource.IMPORT,
         submitted=turn.submitted if layer == LABELS else None,
-        can_undo=bool(states or transcripts),
-        can_redo=bool(states_taken_back or transcripts_taken_back),
+        can_undo=bool(states or transcripts or confirmations),
+        can_redo=bool(states_taken_back or transcripts_taken_back or confirmations_taken_back),
         pinned=(prediction.pinned if prediction else None) or {},
         transcript_confidence=heard.transcript_confidence if heard else None,
         ctc_transcript=heard.ctc_transcript if heard else None,

@@ -2,11 +2,12 @@
 
 ``--canned`` answers every turn from a table instead of a model, for tests of the pages alone; with ``--labelled`` there are
 imported labels too, of one dialogue to train on and one that is held out. ``--team`` adds people, who
-have to log in, and a recorded dialogue.
+have to log in, and a recorded dialogue. ``CANNED_SECONDS`` is how long it takes to decode later turns again.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -42,6 +43,7 @@ class CannedTracker:
     """Answers the n-th user turn with the n-th line of the table; the fourth with broken JSON."""
 
     def turns(self, requests: list) -> list[SimpleNamespace]:
+        time.sleep(float(os.environ.get("CANNED_SECONDS", "0")))
         return [self.turn(request.audio, request.history, request.previous, request.pinned) for request in requests]
 
     def turn(self, audio: str, history: list, previous: dict, pinned: dict | None = None) -> SimpleNamespace:

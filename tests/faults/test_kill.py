@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from engine.dialogue import Dialogue, Turn, write_manifest
-from studio.services import corrections, dialogues, exchange, imports, projects, training
+from studio.services import corrections, dialogues, exchange, following, imports, projects, training, verdicts
 from studio.workspace import Workspace, open_workspace
 
 FAKE_ENGINE = Path(__file__).parents[1] / "studio" / "fake_engine.py"
@@ -120,6 +120,45 @@ with exchange.opened(ws, {str(tmp_path / "m.jsonl")!r}) as source:
         planned = imports.plan(ws, 1, source)
         assert [row.name for row in dialogues.list_dialogues(ws, 1)] == ["dialogue"]
         assert (len(planned.those("new")), imports.carry_out(ws, 1, planned)) == (5, 5)
+
+
+TRACKER = """
+from types import SimpleNamespace
+from engine import tracking
+from studio.services import following, understanding
+
+class Tracker:
+    def turns(self, requests):
+        return [self.turn(r.audio, r.history, r.previous, r.pinned) for r in requests]
+
+    def turn(self, audio, history, previous, pinned=None):
+        state = {"restaurant": {"area": "north"} | (pinned or {}).get("restaurant", {})}
+        return SimpleNamespace(transcript="a place", state=state, confidence={}, raw="", valid=True, seconds=0.0,
+                               transcript_confidence=None, ctc_transcript=None)
+
+tracking.Tracker.load = lambda folder, device="auto": Tracker()
+checkpoints.missing_files = lambda folder: []
+"""
+
+
+@pytest.mark.parametrize("moment", ["Tracker.turns", "following.follows.settle", "following.propagation.verdicts.find"])
+def test_killed_before_later_turns_have_followed_they_follow_at_the_next_start(
+    ws: Workspace, run, tmp_path: Path, moment: str
+) -> None:
+    dialogues.add_user_turn(ws, 1, sound(tmp_path / "second.wav", 1))
+    correction = "corrections.save_slot(ws, 1, 'restaurant', 'area', 'south', 'anna', None)"
+    killed(run(f"{TRACKER}understanding.predict_dialogue(ws, 1); {correction}; {moment} = die; following.catch_up(ws)"))
+    assert dialogues.get_turn(ws, 2).predicted_state == {"restaurant": {"area": "north" if "turns" in moment else "south"}}
+    assert following.waiting(ws, 1).turns == (0,)
+    started = run(f"{TRACKER}following.keep_following(ws)")
+    deadline = time.monotonic() + 300
+    while following.waiting(ws, 1):
+        assert started.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    started.kill()
+    killed(started)
+    assert dialogues.get_turn(ws, 2).state == {"restaurant": {"area": "south"}}
+    assert [verdict.slot for verdict in verdicts.of_turn(ws, 1)] == ["area"]
 
 
 @pytest.mark.usefixtures("fake_engine")

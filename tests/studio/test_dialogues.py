@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from sqlalchemy import select
 
+from db.models import SlotMark
 from engine.dialogue import DONTCARE, State
 from studio.errors import ConflictError, StudioError
 from studio.services import corrections, dialogues, ontology, splits, understanding
@@ -109,7 +111,7 @@ def test_a_field_left_without_typing_changes_nothing(ws: Workspace, turn: TurnVi
     understanding.predict_turn(ws, turn.id)
     corrections.save_transcript(ws, turn.id, "two spaces", "anna", None)
     corrections.save_slot(ws, turn.id, "restaurant", "food", ["thai", "thai food"], "anna", None)
-    assert corrections.history(ws, turn.id) == []
+    assert [change.kind for change in corrections.history(ws, turn.id)] == ["confirmation"], "chosen, and right as it stands"
     other = corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
     assert other.state == {"restaurant": {"food": ["thai", "thai food"], "area": "north"}}
 
@@ -334,7 +336,51 @@ def test_an_accepted_turn_is_taken_back_and_brought_back_whole(ws: Workspace, pr
 def test_what_somebody_wrote_or_confirmed_is_marked_until_it_is_taken_back(ws: Workspace, predicted: TurnView) -> None:
     view = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
     assert (view.confirmed, view.status) == ({("restaurant", "area")}, "predicted")
-    assert corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna", confirmed=False).confirmed == frozenset()
+    assert corrections.undo(ws, predicted.id, "anna", view.head).confirmed == frozenset()
     view = corrections.save_slot(ws, predicted.id, "restaurant", "food", "thai", "anna", None)
     assert view.confirmed == {("restaurant", "food")}
     assert corrections.undo(ws, predicted.id, "anna", view.head).confirmed == frozenset()
+
+
+def test_a_confirmation_is_taken_back_and_brought_back_like_any_change(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
+    again = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
+    assert again == view, "what is confirmed already changes nothing"
+    assert (view.can_undo, view.status, view.corrected_state) == (True, "predicted", None)
+    view = corrections.undo(ws, predicted.id, "anna", view.head)
+    assert (view.confirmed, view.can_undo, view.can_redo) == (frozenset(), False, True)
+    view = corrections.redo(ws, predicted.id, "anna", view.head)
+    assert view.confirmed == {("restaurant", "area")}
+    kinds = [(change.kind, change.source, change.new) for change in reversed(corrections.history(ws, predicted.id))]
+    north = {"restaurant": {"area": "north"}}
+    assert kinds == [("confirmation", "user", north), ("confirmation", "undo", None), ("confirmation", "redo", north)]
+    with pytest.raises(StudioError, match="no such state or text"):
+        corrections.restore(ws, predicted.id, corrections.history(ws, predicted.id)[0].id, "anna", view.head)
+
+
+def test_undo_marks_slots_as_they_were_marked_before(ws: Workspace, predicted: TurnView) -> None:
+    confirmed = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
+    changed = corrections.save_slot(ws, predicted.id, "restaurant", "area", "south", "ben", confirmed.state_head)
+    back = corrections.undo(ws, predicted.id, "ben", changed.head)
+    assert (back.state, back.confirmed) == (predicted.state, {("restaurant", "area")}), "anna's confirmation stands again"
+    with ws.read() as session:
+        (mark,) = session.scalars(select(SlotMark)).all()
+    assert (mark.value, mark.author) == ("north", "anna")
+    assert corrections.undo(ws, predicted.id, "ben", back.head).confirmed == frozenset()
+
+
+def test_what_was_done_last_is_undone_first_however_it_came_to_stand(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.save_slot(ws, predicted.id, "restaurant", "area", "south", "anna", predicted.state_head)
+    view = corrections.undo(ws, predicted.id, "anna", view.head)
+    view = corrections.mark_slot(ws, predicted.id, "restaurant", "area", "anna")
+    view = corrections.redo(ws, predicted.id, "anna", view.head)
+    assert view.state == {"restaurant": {"area": "south"}}
+    view = corrections.undo(ws, predicted.id, "anna", view.head)
+    assert (view.state, view.confirmed) == ({"restaurant": {"area": "north"}}, {("restaurant", "area")}), "the redo, not the mark"
+
+
+def test_who_saw_no_confirmation_does_not_undo_it(ws: Workspace, predicted: TurnView) -> None:
+    view = corrections.save_slot(ws, predicted.id, "restaurant", "area", "south", "anna", predicted.state_head)
+    corrections.mark_slot(ws, predicted.id, "restaurant", "food", "ben")
+    with pytest.raises(ConflictError, match="ben changed this turn"):
+        corrections.undo(ws, predicted.id, "anna", view.head)

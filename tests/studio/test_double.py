@@ -97,7 +97,7 @@ def test_a_correction_moves_the_later_turns_of_its_own_layer_alone(
 ) -> None:
     first, second = twice
     annotate(first, "ben", "area", "south")
-    moved = propagation.propagate(ws, first.id, "ben")
+    moved = propagation.propagate(ws, first.id, "ben")["ben"]
     assert [(move.turn_id, move.slot, move.old, move.new) for move in moved] == [(second.id, "area", "north", "south")]
     assert [area(ws, second, layer) for layer in ("ben", "cleo", "")] == ["south", "north", "north"]
     assert seen(ws, second, "ben").status == "predicted", "he has not looked at it yet"
@@ -120,7 +120,7 @@ def test_what_the_agent_said_moves_every_layer_around_what_is_settled_in_it(
     tracker.understood = {"restaurant": {"area": "north", "name": "curry house"}}
     agent = dialogues.get_dialogue(ws, first.dialogue_id).turns[0]
     corrections.save_transcript(ws, agent.id, "the curry house?", "ben", agent.transcript_head)
-    moved = propagation.propagate(ws, agent.id, "ben")
+    moved = propagation.propagate(ws, agent.id, "ben")["ben"]
     assert [(move.turn_id, move.slot, move.new) for move in moved] == [(turn.id, "name", "curry house") for turn in twice]
     seen_by = {layer: dialogues.get_turn(ws, second.id, layer).state for layer in ("ben", "cleo", "dan", "")}
     assert seen_by == {
@@ -141,7 +141,7 @@ def test_what_is_decided_tells_nothing_to_who_has_not_begun(
     adjudication.take(ws, first.id, "ben", "rita")
     agent = dialogues.get_dialogue(ws, first.dialogue_id).turns[0]
     corrections.save_transcript(ws, agent.id, "hello there", "ben", agent.transcript_head)
-    assert [move.turn_id for move in propagation.propagate(ws, agent.id, "ben")] == [second.id]
+    assert [move.turn_id for move in propagation.propagate(ws, agent.id, "ben")["ben"]] == [second.id]
     assert [area(ws, second, layer) for layer in ("ben", "cleo", "dan")] == ["south", "south", "north"]
     assert len(corrections.history(ws, first.id)) == 2, "and what is decided does not move"
 

@@ -36,7 +36,7 @@ def state(ws: Workspace, turn: TurnView) -> dict:
 
 def test_a_corrected_slot_is_pinned_in_every_later_turn(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
     correct(ws, turns[0], "area", "south")
-    moved = propagation.propagate(ws, turns[0].id)
+    moved = propagation.propagate(ws, turns[0].id)[""]
     assert [(move.number, move.slot, move.old, move.new) for move in moved] == [
         (2, "area", "north", "south"),
         (4, "area", "north", "south"),
@@ -57,7 +57,7 @@ def test_what_somebody_decided_never_moves_by_itself(ws: Workspace, turns: list[
     corrections.mark_slot(ws, turns[1].id, "restaurant", "area", "ben")
     last = correct(ws, turns[2], "food", "indian")
     correct(ws, turns[0], "area", "south")
-    moved = propagation.propagate(ws, turns[0].id)
+    moved = propagation.propagate(ws, turns[0].id)[""]
     assert state(ws, turns[1])["area"] == "north", "somebody confirmed it there"
     assert state(ws, turns[2]) == {"area": "north", "food": "indian"}, "and from there on that stands"
     assert moved == []
@@ -97,7 +97,7 @@ def test_a_new_value_heard_later_ends_what_was_settled(
 
 def test_a_turn_without_corrections_asks_nothing(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
     asked = len(tracker.asked)
-    assert propagation.propagate(ws, turns[0].id) == []
+    assert propagation.propagate(ws, turns[0].id) == {"": []}
     assert len(tracker.asked) == asked
 
 
@@ -151,7 +151,7 @@ def test_what_is_reviewed_while_the_model_computes_stays(
 def test_corrected_words_are_understood_again_from_there_on(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
     tracker.on_words = {"indian food": {"restaurant": {"food": "indian"}}}
     corrections.save_transcript(ws, turns[1].id, "indian food", "anna", turns[1].transcript_head)
-    moved = propagation.propagate(ws, turns[1].id)
+    moved = propagation.propagate(ws, turns[1].id)[""]
     assert [(move.number, move.slot, move.new) for move in moved] == [(2, "area", None), (2, "food", "indian")]
     assert state(ws, turns[1]) == {"food": "indian"}
     assert ("user", "indian food") in [(turn.speaker, turn.text) for turn in tracker.asked[-1].history]
@@ -161,7 +161,7 @@ def test_a_correction_taken_back_is_taken_back_in_later_turns_too(ws: Workspace,
     view = correct(ws, turns[0], "area", "south")
     propagation.propagate(ws, turns[0].id)
     corrections.undo(ws, turns[0].id, "anna", view.head)
-    moved = propagation.propagate(ws, turns[0].id)
+    moved = propagation.propagate(ws, turns[0].id)[""]
     assert [(move.number, move.old, move.new) for move in moved] == [(2, "south", "north"), (4, "south", "north")]
 
 
@@ -195,7 +195,7 @@ def test_what_is_decided_while_the_model_computes_is_asked_for_anew(
         return answer(self, requests)
 
     monkeypatch.setattr(FakeTracker, "turns", in_the_middle)
-    moved = propagation.propagate(ws, first.id)
+    moved = propagation.propagate(ws, first.id)[""]
     assert [(move.number, move.slot, move.new) for move in moved] == [(2, "food", "indian")], "nothing moved to the south"
     assert state(ws, first) == {"area": "north", "food": "indian"}
     assert state(ws, last) == {"area": "north", "food": "greek"}

@@ -137,7 +137,7 @@ def test_a_refusal_is_a_message_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> 
 SHOWS = {"look", "stands", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
 SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful", "shared.switched", "correct.go_back"}
 # The model's own answers are nobody's labels: what a save moves, and a question that anybody may ask.
-SHOWS |= {"follow", "ask_model"}
+SHOWS |= {"follow", "try_again", "restore_draft", "ask_model"}
 # Whose role it takes to change something; all else an annotator's.
 TAKES = {"take_agreed": "reviewer", "explain": "reviewer", "set_share": "reviewer", "unlock": "reviewer", "export": "reviewer"}
 TAKES |= dict.fromkeys(("save_change", "save_synonyms", "save_description", "restore_version"), "reviewer")

@@ -13,6 +13,7 @@ import pytest
 from studio import app
 from studio.pages import correct
 from studio.pages.actions import Seen, sight
+from studio.pages.correct import Watched
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_saving import TurnSaving
 from studio.services import corrections, dialogues, understanding
@@ -108,8 +109,9 @@ def test_what_the_model_answers_does_not_hide_a_colleagues_words(
     bens = sight(turn)
     corrections.save_transcript(ws, turn.id, "cleo's words", "cleo", None)
     understanding.predict_turn(ws, turn.id)
+    watched = Watched(turn.dialogue_id, 1, frozenset({turn.id} if state_moved else ()), None)
     for shown in (
-        handlers["refresh"](bens, "a place in the north", (turn.dialogue_id, {turn.id} if state_moved else set())),
+        handlers["refresh"](bens, "a place in the north", watched),
         handlers["answered"](bens, "a place in the north"),
     ):
         assert (shown[seen]["transcript"], shown[seen]["any"]) == (None, None)

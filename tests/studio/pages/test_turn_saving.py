@@ -47,12 +47,17 @@ def handlers(ws: Workspace) -> dict[str, Any]:
     return {fn.name: fn.fn for fn in built if getattr(fn.fn, "__module__", "").endswith((".correct", ".turn_saving"))}
 
 
+def watched(shown: dict[Any, Any]) -> Any:
+    """What the page remembers of what followed."""
+    return next(value for value in shown.values() if hasattr(value, "dialogue_id"))
+
+
 def typed(turn: TurnView, act: str = "set", slot: str = "restaurant-food", value: str = "thai") -> Any:
     return SimpleNamespace(_data={"turn": turn.id, "act": act, "slot": slot, "value": value})
 
 
 def kept(ws: Workspace, turn: TurnView) -> dict[str, str]:
-    return drafts.kept(ws, turn.id, "anna")
+    return {field: draft.text for field, draft in drafts.kept(ws, turn.id, "anna").items()}
 
 
 def now(ws: Workspace, turn: TurnView) -> dict[str, Any]:
@@ -115,35 +120,108 @@ def test_each_save_is_followed_whatever_is_open_by_then(
     page = handlers(ws)
     correct = page["keep_draft"].__self__
     editor = correct.editor
+    watching = watched(page["follow"](now(ws, turn), None, ANNA))
     first = correct.slot_event(typed(turn, slot="restaurant-area", value="south"), now(ws, turn), ANNA)
     opened = now(ws, last)
     left = correct.slot_event(typed(turn, value="chinese"), opened, ANNA)  # it was on its way when the page turned
     assert first[editor.notice] != left[editor.notice], "Gradio says nothing of the same text"
-    followed = page["follow"](ANNA)
+    assert "later turns wait" in first[editor.title]
+    followed = page["follow"](opened, watching, ANNA)
     moved = {"restaurant": {"area": "south", "food": "chinese"}}
     assert [dialogues.get_turn(ws, id_).state for id_ in (turn.id, last.id, other.id)] == [moved] * 3
     assert "correction of turn 1<" in followed[editor.moved]
-    what = next(value for part, value in followed.items() if part is not editor.moved)
+    what = watched(followed)
     shown = page["refresh"](opened, "a place", what)
     assert "value='south'" in shown[editor.slots]["value"] and shown[editor.seen] == now(ws, last)
-    assert page["leave"](opened, what) == gr.skip() == page["follow"](ANNA), "it stays on view"
+    assert "later turns wait" not in shown[editor.title]
+    assert page["leave"](opened, what) == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
     assert page["leave"]({"turn": None}, what) == ""
 
 
-def test_what_the_model_failed_to_follow_waits_for_the_next_save(
+def test_what_the_model_failed_to_follow_says_so_and_is_tried_again(
     ws: Workspace, turn: TurnView, sound: Callable[..., Path], tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker.understood = {"restaurant": {"area": "north"}}
     last = dialogues.add_user_turn(ws, turn.dialogue_id, sound(1))
     understanding.predict_dialogue(ws, turn.dialogue_id)
     page = handlers(ws)
-    page["keep_draft"].__self__.slot_event(typed(turn, slot="restaurant-area", value="south"), now(ws, turn), ANNA)
+    correct = page["keep_draft"].__self__
+    editor = correct.editor
+    watching = watched(page["follow"](now(ws, turn), None, ANNA))
+    correct.slot_event(typed(turn, slot="restaurant-area", value="south"), now(ws, turn), ANNA)
 
     def fail(*args: Any) -> None:
         raise StudioError("The model cannot be loaded.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("studio.services.propagation.propagate", fail)
-        page["follow"](ANNA)
-    page["follow"](ANNA)
+        patch.setattr(FakeTracker, "turns", fail)
+        watching = watched(page["follow"](now(ws, turn), watching, ANNA))
+        shown = page["refresh"](now(ws, turn), "a place", watching)
+    assert shown[editor.unfollowed]["visible"] and "The model cannot be loaded." in shown[editor.unfollowed_why]
+    assert "the change of turn 1 is not decoded again yet" in shown[editor.unfollowed_why]
+    assert page["follow"](now(ws, last), watching, ANNA) == gr.skip(), "not with every turn that is opened"
+    tried = page["try_again"](now(ws, last), watching, ANNA)
     assert dialogues.get_turn(ws, last.id).state == {"restaurant": {"area": "south"}}
+    assert not page["refresh"](now(ws, last), "a place", watched(tried))[editor.unfollowed]["visible"]
+
+
+def test_a_dialogue_that_is_opened_follows_what_another_studio_left(
+    ws: Workspace, turn: TurnView, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    last = dialogues.add_user_turn(ws, turn.dialogue_id, sound(1))
+    understanding.predict_dialogue(ws, turn.dialogue_id)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "south", "anna", None)
+    page = handlers(ws)
+    shown = page["follow"](now(ws, last), None, ANNA)
+    assert "south" in shown[page["keep_draft"].__self__.editor.moved]
+    assert dialogues.get_turn(ws, last.id).state == {"restaurant": {"area": "south"}}
+
+
+def test_words_typed_on_others_than_stand_by_now_are_shown_beside_them(ws: Workspace, turn: TurnView) -> None:
+    page = saving(ws)
+    editor = page.editor
+    page.keep_draft("thai fo", now(ws, turn), ANNA)
+    corrections.save_transcript(ws, turn.id, "chinese", "ben", None)
+    page.keep_draft("thai food", now(ws, turn), ANNA)  # somebody who types on has not seen it for that
+    opened = now(ws, turn)
+    shown = page.restore_draft(opened, "chinese", ANNA)
+    assert shown[editor.transcript] == "thai food"
+    assert "thai food" in shown[editor.versions] and "ben" in shown[editor.versions] and "chinese" in shown[editor.versions]
+    left = page.save_transcript("thai food", shown[editor.seen], ANNA)
+    assert left[editor.versions] and dialogues.get_turn(ws, turn.id).transcript == "chinese", "leaving the field saves nothing"
+    page.save_refused(shown[editor.refused], shown[editor.seen], ANNA)
+    assert (dialogues.get_turn(ws, turn.id).transcript, kept(ws, turn)) == ("thai food", {})
+    page.keep_draft("thai foo", now(ws, turn), ANNA)
+    assert editor.versions not in page.restore_draft(now(ws, turn), "thai food", ANNA), "nothing else stands by now"
+
+
+def test_a_raw_state_that_is_typed_is_a_draft_until_it_is_saved(ws: Workspace, turn: TurnView, tracker: FakeTracker) -> None:
+    page = saving(ws)
+    editor = page.editor
+    understanding.predict_dialogue(ws, turn.dialogue_id)
+    half, whole = '{"restaurant": {"area": "so', '{"restaurant": {"area": "south"}}'
+    assert "draft" in page.keep_raw(half, now(ws, turn), ANNA)
+    opened = editor.opened(turn.id)
+    assert (opened[editor.raw], opened[editor.raw_panel]["open"]) == (half, True)
+    assert "Line 1" in page.save_raw(half, now(ws, turn), ANNA)[editor.raw_problem] and kept(ws, turn) == {"raw": half}
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", None)
+    assert "was changed" in page.keep_raw(whole, now(ws, turn), ANNA)
+    shown = page.slot_event(typed(turn, "confirm", "restaurant-food", "chinese"), now(ws, turn), ANNA)
+    assert editor.raw not in shown and "was changed" in shown[editor.raw_problem], "what is typed stays in its field"
+    shown = page.save_raw(whole, now(ws, turn), ANNA)
+    assert "chinese" in shown[editor.versions] and kept(ws, turn) == {"raw": whole}
+    saved = page.save_refused(shown[editor.refused], now(ws, turn), ANNA)
+    assert dialogues.get_turn(ws, turn.id).state == {"restaurant": {"area": "south"}}
+    assert (saved[editor.raw], kept(ws, turn), saved[editor.raw_problem]) == (saved[editor.raw_standing], {}, "")
+    tracker.understood = {"restaurant": {"area": "west"}}
+    while dialogues.get_turn(ws, turn.id).can_undo:
+        corrections.undo(ws, turn.id, "anna", now(ws, turn)["any"])
+    page.keep_raw("{}", now(ws, turn), ANNA)
+    understanding.predict_turn(ws, turn.id)
+    shown = page.save_raw("{}", now(ws, turn), ANNA)
+    assert "west" in shown[editor.versions], "nor is a newer answer overwritten"
+    assert editor.raw in page.reopen(shown[editor.refused], now(ws, turn), ANNA) and kept(ws, turn) == {}
+    saved = editor.opened(turn.id)
+    page.keep_raw("{}", now(ws, turn), ANNA)
+    page.keep_raw(saved[editor.raw_standing], now(ws, turn), ANNA)
+    assert kept(ws, turn) == {}, "given up"

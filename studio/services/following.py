@@ -1,0 +1,141 @@
+"""What was changed is followed by the rest of its dialogue, whatever becomes of the page or of the studio meanwhile.
+
+The transaction that changes a turn leaves a mark (`db.models.Follow`). The mark goes once everything that follows is stored:
+later turns decoded again (`studio.services.propagation`) and why the model was wrong (`studio.services.verdicts`). Both come of
+what stands, so that what was broken off is simply done once more. The studio works the marks off, from its start on;
+a page that shows the dialogue waits for its own. One at a time does: nothing is decoded twice, however many look on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from db.models import Follow, Speaker, Turn
+from db.repositories import follows
+from db.repositories.revisions import LABELS
+from studio.errors import StudioError
+from studio.services import propagation
+from studio.services.propagation import Moved
+from studio.workspace import Workspace
+
+LOOK_SECONDS = 2.0
+RETRY_SECONDS = 300.0  # how often what failed is tried again by itself: a job may have had the GPU, or a file was missing
+REMEMBERED = 200
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What a dialogue has yet to follow: the numbers of the turns that changed, and why that failed if it did."""
+
+    turns: tuple[int, ...]
+    problem: str | None
+
+    def __bool__(self) -> bool:
+        return bool(self.turns)
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What moved when a dialogue followed a change of the turn numbered ``turn``, by layer; ``number`` counts up."""
+
+    number: int
+    dialogue_id: int
+    turn: int
+    of_agent: bool
+    moved: dict[str, list[Moved]]
+
+    def seen_in(self, layer: str) -> list[Moved] | None:
+        """What of it somebody sees who reads a layer; ``None`` where it was none of theirs."""
+        return self.moved.get(layer, self.moved[LABELS] if self.of_agent else None)
+
+
+_one = threading.Lock()  # held by whoever follows
+_numbers = itertools.count(1)
+_followed: deque[Followed] = deque(maxlen=REMEMBERED)  # of this process, to be told on the pages that are open
+
+
+def waiting(ws: Workspace, dialogue_id: int, layer: str = LABELS) -> Waiting:
+    """What a dialogue has yet to follow, as somebody sees it who reads a layer."""
+    with ws.read() as session:
+        mine = [pair for pair in follows.waiting(session, dialogue_id) if pair[0].layer == layer or _of_agent(pair[1])]
+    problem = next((follow.problem for follow, _ in mine if follow.problem), None)
+    return Waiting(tuple(sorted({turn.turn_id for _, turn in mine})), problem)
+
+
+def ask(ws: Workspace, turn_id: int, layer: str = LABELS) -> None:
+    """Have the rest of a dialogue follow a turn as it stands."""
+    with ws.write() as session:
+        follows.ask(session, turn_id, layer)
+
+
+def catch_up(ws: Workspace, dialogue_id: int | None = None, again: bool = False) -> None:
+    """Follow everything that waits in a dialogue, or in all; what cannot be done says so in `waiting`.
+
+    What failed before is tried ``again``, and as soon as something else succeeds. Seconds on a CPU for each.
+    """
+    tried: set[tuple[object, ...]] = set()
+
+    def left() -> list[tuple[Follow, Turn]]:
+        with ws.read() as session:
+            found = follows.waiting(session, dialogue_id)
+        return [pair for pair in found if _key(pair[0]) not in tried and (again or pair[0].problem is None)]
+
+    while left():
+        with _one:
+            for follow, turn in left()[:1]:  # somebody else may have done it meanwhile
+                tried.add(_key(follow))
+                if _follow(ws, follow, turn):
+                    again = True
+                    tried.clear()
+
+
+def newest() -> int:
+    """The number of what was followed last."""
+    return _followed[-1].number if _followed else 0
+
+
+def followed(dialogue_id: int, after: int) -> list[Followed]:
+    """What a dialogue has followed since the number ``after``, oldest first."""
+    return [done for done in list(_followed) if done.dialogue_id == dialogue_id and done.number > after]
+
+
+def keep_following(ws: Workspace) -> NoReturn:
+    """Follow whatever waits, what an earlier studio left first."""
+    due = 0.0
+    while True:
+        again = time.monotonic() >= due
+        due = time.monotonic() + RETRY_SECONDS if again else due
+        with suppress(StudioError):  # the database cannot be read now: it may be the next time
+            catch_up(ws, again=again)
+        time.sleep(LOOK_SECONDS)
+
+
+def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
+    """Follow one change; whether that was possible."""
+    try:
+        moved = propagation.propagate(ws, turn.id, follow.layer)
+    except Exception as error:  # whatever it is, the change stays marked, and the next one is not held up
+        if not isinstance(error, StudioError):
+            logging.getLogger(__name__).exception("turn %s could not be followed", turn.id)
+        with ws.write() as session:
+            follows.settle(session, follow, str(error) or repr(error))
+        return False
+    with ws.write() as session:
+        follows.settle(session, follow)
+    _followed.append(Followed(next(_numbers), turn.dialogue_id, turn.turn_id, _of_agent(turn), moved))
+    return True
+
+
+def _key(follow: Follow) -> tuple[object, ...]:
+    return follow.turn_id, follow.layer, follow.asked
+
+
+def _of_agent(turn: Turn) -> bool:
+    return turn.speaker == Speaker.AGENT
