@@ -86,8 +86,10 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     view.clean()
 
 
-def test_record_correct_pin_and_decode_again(studio: Studio, open_view: Callable[..., View]) -> None:
-    view = open_view(studio)
+def test_record_correct_pin_and_decode_again(
+    base_models: object, start_studio: Callable[..., Studio], open_view: Callable[..., View]
+) -> None:
+    view = open_view(start_studio())  # the demo checkpoint answers: what the other test trained says something else
     page = view.page
     view.go("")
     view.element("talk.new_dialogue").click()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from engine import base_models
 from studio import cli
-from studio.services import corrections, dialogues, projects, queueing, training
+from studio.services import corrections, dialogues, projects, queueing, scheduling, training
 from studio.workspace import open_workspace
 
 
@@ -121,7 +121,8 @@ def test_windows_itself_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_jobs_of_every_kind_are_started_from_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queueing, "start_next", lambda ws: None)
+    for module in (queueing, scheduling, training):
+        monkeypatch.setattr(module, "start_next", lambda ws: None)
     home = ("--home", str(tmp_path / "home"), "--json")
     ws = open_workspace(tmp_path / "home")
     project = projects.create_project(ws, "One").id
@@ -141,7 +142,6 @@ def test_jobs_of_every_kind_are_started_from_the_shell(tmp_path: Path, monkeypat
     ]
     refused = call("jobs", "start", "wavlm-large_olmo-1b", *home)
     assert (refused.exit_code, "choose a checkpoint with such parts, the base models alone" in refused.stderr) == (2, True)
-    monkeypatch.setattr(training, "start_next", lambda ws: None)
     turn = dialogues.add_user_turn(ws, 1, sorted(projects.SAMPLE.rglob("*.flac"))[0])
     turn = corrections.save_transcript(ws, turn.id, "in the north", "anna", None)
     corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
