@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from studio.errors import StudioError
+from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
 from studio.pages.actions import Seen, without_words
 from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
@@ -64,7 +64,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return search.next_turn(ws, project_id, filters_of(*wanted), before or [])
 
     def dialogue_of(turn_id: int | None) -> int | None:
-        return dialogues.get_turn(ws, turn_id).dialogue_id if turn_id is not None else None
+        return dialogues.dialogue_of(ws, turn_id) if turn_id is not None else None
 
     def everywhere(project_id: int | None, turn_id: int | None, wanted: tuple[str, ...]) -> dict[Any, Any]:
         """The lists and one turn."""
@@ -204,15 +204,17 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             return gr.skip()
         return everywhere(project_id, turn_id, wanted) | {met: before}
 
+    @shared.reported
     def accept_and_go(request: gr.Request, before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
-        """Inputs: the turns met, correct.project, the turn, the filters. Outputs: what accepting shows, or the next turn."""
-        accepted = saving.save_accept(now, request)
-        if seen not in accepted:  # refused, or somebody was quicker
-            return accepted
+        """Inputs: the turns met, correct.project, the turn, the filters. Outputs: the next turn, or what is refused."""
+        try:
+            saving.carry_out(("accept",), now, request)
+        except ConflictError as error:
+            gr.Warning(shared.escape(error), title="Not done")
+            return editor.opened(now["turn"])
         gone = go_doubtful(before, project_id, now, *wanted)
-        # the notice has the dialogue that is left follow
-        notice = {editor.notice: accepted[editor.notice]} if editor.notice in accepted else {}
-        return accepted | gone | notice if met in gone else accepted
+        shown = gone if met in gone else editor.opened(now["turn"])
+        return shown | {editor.notice: shared.saved()}
 
     @shared.reported
     def follow(now: Seen, what: Watched | None, request: gr.Request) -> Any:

@@ -123,10 +123,24 @@ def get_turn(ws: Workspace, turn_id: int, layer: str = LABELS) -> TurnView:
         StudioError: no such turn.
     """
     with ws.read() as session:
-        turn = session.get(Turn, turn_id)
-        if turn is None:
-            raise StudioError("This turn does not exist any more: open the dialogue again.")
-        return turn_view(ws, session, turn, layer)
+        return turn_view(ws, session, _turn(session, turn_id), layer)
+
+
+def dialogue_of(ws: Workspace, turn_id: int) -> int:
+    """The id of a turn's dialogue.
+
+    Raises:
+        StudioError: no such turn.
+    """
+    with ws.read() as session:
+        return _turn(session, turn_id).dialogue_id
+
+
+def _turn(session: Session, turn_id: int) -> Turn:
+    turn = session.get(Turn, turn_id)
+    if turn is None:
+        raise StudioError("This turn does not exist any more: open the dialogue again.")
+    return turn
 
 
 def _append(

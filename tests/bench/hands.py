@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 
 from playwright.sync_api import Locator, Page
@@ -15,9 +16,10 @@ FIRST_OPTION = "() => document.querySelector('[role=listbox] [role=option]')?.in
 
 @dataclass
 class Hands:
-    """A keyboard and a mouse that count."""
+    """A keyboard and a mouse that count. ``paced`` ones take the time that people take."""
 
     page: Page
+    paced: bool = False
     keys: int = 0
     clicks: int = 0
     slots: int = 0  # put right
@@ -27,7 +29,13 @@ class Hands:
     def press(self, key: str, times: int = 1) -> None:
         for _ in range(times):
             self.keys += 1
+            self.rest(KEY_SECONDS)
             self.page.keyboard.press(key)
+
+    def rest(self, seconds: float) -> None:
+        """Hear, think or move for so long."""
+        if self.paced:
+            time.sleep(seconds)
 
     def click(self, where: Locator) -> None:
         self.clicks += 1
