@@ -17,7 +17,7 @@ from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
 from studio.pages.turn_saving import TurnSaving
-from studio.services import dialogues, double, following, ontology, search, splits, understanding, verdicts
+from studio.services import corrections, dialogues, double, following, ontology, search, splits, understanding, verdicts
 from studio.workspace import Workspace
 
 PROGRESS = gr.Progress()
@@ -25,11 +25,10 @@ NEVER = "Nothing is left to correct here: every recorded turn that the filters l
 
 
 class Watched(NamedTuple):
-    """The dialogue that is open, what it followed last, the turns that moved then, and why it could not."""
+    """The dialogue that is open, what it followed last, and why it could not."""
 
     dialogue_id: int
     number: int
-    moved: frozenset[int]
     problem: str | None
 
 
@@ -234,7 +233,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         changes = [change for _, moved in mine for change in moved]
         number = max((one.number for one in done), default=last)
         problem = following.waiting(ws, dialogue_id, layer).problem
-        news = Watched(dialogue_id, number, frozenset(change.turn_id for change in changes), problem)
+        news = Watched(dialogue_id, number, problem)
         if known is not None and not mine and problem == known.problem:
             return gr.skip()
         shown = {editor.moved: moved_html(changes, sorted({turn for turn, _ in mine}))} if mine else {}
@@ -262,7 +261,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         item = dialogues.get_turn(ws, turn_id, now["layer"])
         if item.dialogue_id != what.dialogue_id:
             return {editor.moved: ""}
-        if turn_id in what.moved and item.prediction_id != now["prediction"]:
+        if not corrections.saw_answer(ws, item, now["prediction"]):
             return {part: value for part, value in answered(now, typed).items() if part is not editor.audio}
         seen_now = now | {"prediction": item.prediction_id}
         waits = editor.waits(item, dialogues.get_dialogue(ws, item.dialogue_id, item.layer))

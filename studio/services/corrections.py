@@ -20,7 +20,7 @@ from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value, accepted, check_state
 from studio.errors import StudioError
 from studio.services import double, ontology, search, verdicts
-from studio.services.edits import ANY_PREDICTION, Edit, changed_slots, entered, plain, slots_of
+from studio.services.edits import ANY_PREDICTION, Edit, changed_slots, entered, plain, same_answer, slots_of
 from studio.services.views import RevisionView, TurnView, dialogue_view, locked_turn, revision_view, turn_view
 from studio.workspace import Workspace
 
@@ -252,6 +252,13 @@ def check_seen(session: Session, turn: Turn, view: TurnView, head: int | None, p
     edit.check(view.head, head, None, None)
     if None in (view.corrected_transcript, view.corrected_state):
         edit.check_prediction(prediction, None, None)
+
+
+def saw_answer(ws: Workspace, turn: TurnView, prediction: int | None) -> bool:
+    """Whether who saw an earlier answer of the model, by its id, saw what it says of the turn now: the same once more is nothing
+    new."""
+    with ws.read() as session:
+        return same_answer(session, turn, prediction)
 
 
 def relabel(

@@ -58,11 +58,7 @@ class Edit:
             raise ConflictError(mine, theirs, self.author_of(head), self.view)
 
     def check_prediction(self, seen: int | None, mine: Any, theirs: Any) -> None:
-        if seen in (ANY_PREDICTION, self.view.prediction_id):
-            return
-        answer = self.session.get(Prediction, seen) if seen is not None else None
-        # the same answer once more changes nothing of what the author saw
-        if answer is None or (answer.transcript, answer.state) != (self.view.model_transcript, self.view.predicted_state):
+        if seen != ANY_PREDICTION and not same_answer(self.session, self.view, seen):
             raise ConflictError(mine, theirs, "The model", self.view, _ANSWERED)
 
     def refuse_value(self, domain: str, slot: str, shown: Value) -> NoReturn:
@@ -148,6 +144,14 @@ class Edit:
     def _found(self, domain: str, slot: str) -> SlotMark | None:
         place = (self.layer, domain, slot)
         return next((mark for mark in self.turn.marks if (mark.layer, mark.domain, mark.slot) == place), None)
+
+
+def same_answer(session: Session, view: TurnView, seen: int | None) -> bool:
+    """Whether the answer that was ``seen``, or the same once more, is what the model says of the turn now."""
+    if seen == view.prediction_id:
+        return True
+    answer = session.get(Prediction, seen) if seen is not None else None
+    return answer is not None and (answer.transcript, answer.state) == (view.model_transcript, view.predicted_state)
 
 
 def plain(state: State) -> list[tuple[str, str, list[str]]]:

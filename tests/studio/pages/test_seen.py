@@ -99,7 +99,7 @@ def test_ones_own_words_are_taken_back_and_written_again(ws: Workspace, turn: Tu
 
 @pytest.mark.parametrize("state_moved", [True, False])
 def test_what_the_model_answers_does_not_hide_a_colleagues_words(
-    ws: Workspace, turn: TurnView, monkeypatch: pytest.MonkeyPatch, state_moved: bool
+    ws: Workspace, turn: TurnView, tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch, state_moved: bool
 ) -> None:
     kept: list[TurnSaving] = []
     monkeypatch.setattr(TurnSaving, "wire", lambda self: kept.append(self))
@@ -108,11 +108,11 @@ def test_what_the_model_answers_does_not_hide_a_colleagues_words(
     seen = kept[0].editor.seen
     bens = sight(turn)
     corrections.save_transcript(ws, turn.id, "cleo's words", "cleo", None)
+    if state_moved:
+        tracker.understood = {"restaurant": {"area": "south"}}
     understanding.predict_turn(ws, turn.id)
-    watched = Watched(turn.dialogue_id, 1, frozenset({turn.id} if state_moved else ()), None)
-    for shown in (
-        handlers["refresh"](bens, "a place in the north", watched),
-        handlers["answered"](bens, "a place in the north"),
-    ):
+    refreshed = handlers["refresh"](bens, "a place in the north", Watched(turn.dialogue_id, 1, None))
+    assert (kept[0].editor.slots in refreshed) == state_moved, "what is accepted next was seen"
+    for shown in (refreshed, handlers["answered"](bens, "a place in the north")):
         assert (shown[seen]["transcript"], shown[seen]["any"]) == (None, None)
         assert shown[seen]["prediction"] == dialogues.get_turn(ws, turn.id).prediction_id
