@@ -98,7 +98,7 @@ class TurnSaving:
             news = without_words(news, now)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
-        changed = item.head != now["any"] or action[0] == "mark"
+        changed = item.head != now["any"] or action[0] in ("mark", "accept")
         drawn = dict.fromkeys(self.editor.raw_parts, shared.pretty(item.state)) if action[0] == "state" else {}
         return self.editor.after_save(item, changed, after) | drawn | {self.editor.seen: now | looked}
 

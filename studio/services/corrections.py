@@ -110,7 +110,8 @@ def accept_turn(
     prediction: int | None = ANY_PREDICTION,
     layer: str = LABELS,
 ) -> TurnView:
-    """Say that the model was right: what stands now becomes the correction, so that the turn counts for training.
+    """Say that all is right: what stands now becomes the correction, so that the turn counts for training, and none of its slots
+    moves by itself any more.
 
     ``expected`` is ``TurnView.head``, ``prediction`` is ``TurnView.prediction_id``.
 
@@ -126,8 +127,11 @@ def accept_turn(
             raise StudioError("There is nothing to accept yet: let the model answer this turn first.")
         if view.corrected_transcript is None:
             edit.append(RevisionKind.TRANSCRIPT, view.transcript, view.transcript, author, RevisionSource.MODEL, {})
+        stands = slots_of(view.state or {})
         if view.speaker == "user" and view.corrected_state is None:
-            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL, slots_of(view.state or {}))
+            edit.append(RevisionKind.STATE, view.state, view.state, author, RevisionSource.MODEL, stands)
+        else:  # what nobody has decided of a corrected state is accepted with it
+            edit.confirm(stands, author, RevisionSource.MODEL)
     return edit.view
 
 

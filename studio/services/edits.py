@@ -83,7 +83,7 @@ class Edit:
             self._mark(domain, slot, {"value": value, "author": author})
         self.changed = True
 
-    def confirm(self, slots: Slots, author: str) -> None:
+    def confirm(self, slots: Slots, author: str, source: RevisionSource = RevisionSource.USER) -> None:
         """Mark slots as they stand; those that are marked so already stay as they are."""
         state: dict[str, dict[str, Value | None]] = {}
         for (domain, slot), value in slots.items():
@@ -91,7 +91,7 @@ class Edit:
             if mark is None or mark["value"] != value:
                 state.setdefault(domain, {})[slot] = value
         if state:
-            self.append(RevisionKind.CONFIRMATION, None, state, author, RevisionSource.USER, slots_of(state))
+            self.append(RevisionKind.CONFIRMATION, None, state, author, source, slots_of(state))
 
     def take_back(self, steps: list[Step], author: str) -> None:
         """Append the inverse of the newest of these steps, and mark its slots as they were before it."""

@@ -75,6 +75,16 @@ def test_a_corrected_turn_follows_in_the_slots_nobody_decided(ws: Workspace, tur
     assert view.state == {"restaurant": {"area": "north", "food": "indian"}}
 
 
+def test_all_that_stands_in_a_corrected_turn_is_decided_once_it_is_accepted(ws: Workspace, turns: list[TurnView]) -> None:
+    accepted = corrections.accept_turn(ws, turns[2].id, "anna", correct(ws, turns[2], "food", "indian").head)
+    assert accepted.confirmed == {("restaurant", "area"), ("restaurant", "food")}
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert state(ws, turns[2]) == {"area": "north", "food": "indian"}
+    undone = corrections.undo(ws, turns[2].id, "anna", accepted.head)
+    assert (undone.confirmed, undone.corrected_transcript) == ({("restaurant", "food")}, None), "both halves at once"
+
+
 def test_a_held_out_label_never_moves_by_itself(ws: Workspace, turns: list[TurnView]) -> None:
     splits.move(ws, turns[0].dialogue_id, "test", "anna")
     correct(ws, turns[2], "food", "indian")
