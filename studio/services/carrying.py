@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from db.models import RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 from db.repositories import revisions
 from db.repositories.revisions import LABELS
-from engine.dialogue import State, Value, iterate_slots
+from engine.dialogue import State, Value
 from studio.errors import StudioError
 from studio.services import double, labels
+from studio.services.edits import slots_of
 from studio.services.search import index
 from studio.services.views import locked_turn, turn_view
 from studio.workspace import Workspace
@@ -70,12 +71,12 @@ def _behind(session: Session, turn: Turn, author: str) -> Iterator[tuple[Turn, d
     former = _former(turn)
     if not former:
         return
-    now = _slots(revisions.corrected(turn, RevisionKind.STATE) or {})
+    now = slots_of(revisions.corrected(turn, RevisionKind.STATE) or {})
     for later in sorted(turn.dialogue.turns, key=lambda other: other.turn_id):
         state = revisions.corrected(later, RevisionKind.STATE)
         if later.turn_id <= turn.turn_id or later.speaker != Speaker.USER or state is None:
             continue
-        there = _slots(state)
+        there = slots_of(state)
         changes: dict[Place, Value | None] = {}
         decided = {(mark.domain, mark.slot) for mark in later.marks if mark.layer == LABELS}
         for place in list(former):
@@ -93,15 +94,11 @@ def _former(turn: Turn) -> dict[Place, list[Value | None]]:
     standing = revisions.standing(turn, RevisionKind.STATE)
     if not standing or standing[0].source != RevisionSource.IMPORT:
         return {}
-    states = [_slots(revision.new) for revision in standing]
+    states = [slots_of(revision.new) for revision in standing]
     now = states.pop()
     places = dict.fromkeys(place for state in (*states, now) for place in state)
     found = {place: [state.get(place) for state in states if state.get(place) != now.get(place)] for place in places}
     return {place: values for place, values in found.items() if values}
-
-
-def _slots(state: State) -> dict[Place, Value]:
-    return {(domain, slot): value for domain, slot, value in iterate_slots(state)}
 
 
 def _with(state: State, changes: dict[Place, Value | None]) -> State:
