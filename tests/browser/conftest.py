@@ -177,6 +177,19 @@ class View:
         """Upload a turn on the Talk page."""
         self.element("talk.upload_panel").locator('input[type="file"]').set_input_files(file)
 
+    def new_dialogue(self) -> None:
+        """Open the Talk page with a new dialogue."""
+        self.go("")
+        self.element("talk.new_dialogue").click()
+        self.says("talk.conversation", "No turn yet")
+
+    def talk(self, speech: Path) -> None:
+        """A new dialogue of three user turns, which the canned model answers one after the other."""
+        self.new_dialogue()
+        for answer in ("cheap", "north", "chinese"):
+            self.upload(speech)
+            self.says("talk.state", answer)
+
     def picture(self, name: str) -> None:
         self.page.screenshot(path=self.pictures / f"{name}.png")
 
