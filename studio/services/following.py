@@ -1,8 +1,8 @@
 """What was changed is followed by the rest of its dialogue, whatever becomes of the page or of the studio meanwhile.
 
 The transaction that changes a turn leaves a mark (`db.models.Follow`). The mark goes once everything that follows is stored:
-later turns decoded again (`studio.services.propagation`) and why the model was wrong (`studio.services.verdicts`). Both come of
-what stands, so that what was broken off is simply done once more. The studio works the marks off, from its start on;
+later turns decoded again (`studio.services.propagation`), why the model was wrong (`studio.services.verdicts`), and the ontology
+without what no label holds any more (`studio.services.unused`). All come of what stands, so that what was broken off is simply done once more. The studio works the marks off, from its start on;
 a page that shows the dialogue waits for its own. One at a time does: nothing is decoded twice, however many look on.
 """
 
@@ -21,7 +21,7 @@ from db.models import Follow, Speaker, Turn
 from db.repositories import follows
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
-from studio.services import propagation
+from studio.services import propagation, unused
 from studio.services.propagation import Moved
 from studio.workspace import Workspace
 
@@ -121,6 +121,8 @@ def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
     """Follow one change; whether that was possible."""
     try:
         moved = propagation.propagate(ws, turn.id, follow.layer)
+        if follow.layer == LABELS:
+            unused.forget(ws, turn.id)
     except Exception as error:  # whatever it is, the change stays marked, and the next one is not held up
         if not isinstance(error, StudioError):
             logging.getLogger(__name__).exception("turn %s could not be followed", turn.id)
