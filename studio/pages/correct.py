@@ -277,8 +277,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         dialogue_id = dialogue_of(now.get("turn"))
         if dialogue_id is None:
             return gr.skip()
-        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        following.ask(ws, now["turn"], now["layer"])
+        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"), now["layer"])
         return {editor.notice: shared.saved()}
 
     @shared.reported

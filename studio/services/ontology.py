@@ -110,9 +110,7 @@ def remember(session: Session, dialogue: DialogueRow, state: State, author: str)
         written = copy.deepcopy(row.written)
         for domain, slot, value in came:
             written.setdefault(domain, {}).setdefault(slot, {})[value] = dialogue.name
-        add_version(
-            session, dialogue.project_id, merged, author, f"{told(new)}, written in {dialogue.name}", written=written
-        )
+        add_version(session, dialogue.project_id, merged, author, f"{told(new)}, written in {dialogue.name}", written=written)
 
 
 def recall(session: Session, dialogue: DialogueRow, state: State, author: str) -> None:

@@ -72,7 +72,9 @@ def test_a_slot_that_came_with_a_value_goes_with_it(ws: Workspace, project: int,
     assert "wifi" not in ontology.slots(ws, project)["restaurant"]
     write(ws, turns[0], "Curry Garden", slot="name")
     undo(ws, turns[0])
-    assert offered(ws, project, "name") == [] and "name" in ontology.slots(ws, project)["restaurant"], "an open slot of the project"
+    assert offered(ws, project, "name") == [] and "name" in ontology.slots(ws, project)["restaurant"], (
+        "an open slot of the project"
+    )
 
 
 @pytest.mark.databases("sqlite")
@@ -149,7 +151,7 @@ def test_older_databases_know_what_was_written_in_them(tmp_path: Path) -> None:
         connection.execute(text("INSERT INTO projects (id, name, created) VALUES (1, 'p', '2026-01-01')"))
         for number, (values, change) in enumerate(versions, 1):
             row = {"number": number, "values": json.dumps(values), "change": change}
-            insert = "INSERT INTO ontologies (project_id, version, built_from, \"values\", author, change, created) VALUES "
+            insert = 'INSERT INTO ontologies (project_id, version, built_from, "values", author, change, created) VALUES '
             connection.execute(text(f"{insert} (1, :number, 'train', :values, 'anna', :change, '2026-01-01')"), row)
     ws = open_workspace(tmp_path / "home")
     with ws.read() as session:
