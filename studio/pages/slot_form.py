@@ -16,10 +16,11 @@ from engine.dialogue import DONTCARE, Ontology, Value, accepted, iterate_slots
 from studio.pages import shared
 from studio.services.drafts import Kept
 from studio.services.postprocessing import Processed
-from studio.services.suggestions import suggest
+from studio.services.suggestions import missing, suggest
 from studio.services.views import TurnView
 
 CHIPS = 4  # values offered to be chosen by one key
+SAID_KEYS = "89bv"  # of the slots without a value whose value may have been said
 EMPTY = "<div class='dst-form'></div>"
 Place = tuple[str, str]  # domain and slot
 
@@ -78,6 +79,7 @@ def form_html(
         rows.append(_ALL_DECIDED)
     if not rows:
         rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
+    rows.append(_said(turn, known))
     return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, typed)}</div>"
 
 
@@ -193,12 +195,27 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
         ("Type", "e", f"correct.type.{name}", "type", ""),
         ("Later", "j", f"correct.later.{name}", "pass", ""),
     ]
-    buttons = (
-        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{name}' "
-        f"data-value='{shared.escape(chosen)}'>{shared.escape(text)} ({key.upper()})</button>"
-        for text, key, elem_id, act, chosen in chips
+    return f"<div class='dst-chips'>{''.join(_chip(place, *chip) for chip in chips)}</div>"
+
+
+def _said(turn: TurnView, known: Ontology) -> str:
+    """The keys of slots without a value: of each one what was as good as said. Nothing where nothing comes close."""
+    if turn.status == "final":
+        return ""
+    found = missing(turn.transcript or "", turn.state or {}, turn.previous_state, known, len(SAID_KEYS))
+    chips = [
+        _chip(place, f"{' '.join(place)}: {value}", key, f"correct.said.{key}", "set", value)
+        for key, (place, value) in zip(SAID_KEYS, found, strict=False)
+    ]
+    lead = "<span class='dst-muted'>Said, and in no slot?</span>"
+    return f"<div class='dst-chips'>{lead}{''.join(chips)}</div>" if chips else ""
+
+
+def _chip(place: Place, text: str, key: str, elem_id: str, act: str, value: str) -> str:
+    return (
+        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{shared.escape('-'.join(place))}' "
+        f"data-value='{shared.escape(value)}'>{shared.escape(text)} ({key.upper()})</button>"
     )
-    return f"<div class='dst-chips'>{''.join(buttons)}</div>"
 
 
 def _name_html(turn: TurnView, place: Place) -> str:

@@ -2,9 +2,9 @@
 
 The transaction that changes a turn leaves a mark (`db.models.Follow`). The mark goes once everything that follows is stored:
 later turns decoded again (`studio.services.propagation`), why the model was wrong (`studio.services.verdicts`), and the ontology
-without what no label holds any more (`studio.services.unused`). All come of what stands, so that what was broken off is simply done once more. The studio works the marks off, from its start on;
-a page that shows the dialogue waits for its own. One at a time does, of however many studios on one database: nothing is decoded
-twice (`studio.services.follow_claims`).
+without what no label holds any more (`studio.services.unused`). All come of what stands, so that what was broken off is simply
+done once more. The studio works the marks off, from its start on; a page that shows the dialogue waits for its own. One at a time
+does, of however many studios on one database: nothing is decoded twice (`studio.services.follow_claims`).
 """
 
 from __future__ import annotations
