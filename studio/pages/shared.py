@@ -81,7 +81,7 @@ def block(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, **options)
 
 
-def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary"] = "secondary") -> gr.Button:
+def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary", "stop"] = "secondary") -> gr.Button:
     """A small button that a key presses too; the key is printed on it."""
     name = f"{text} ({key.upper()})"
     classes = ["dst-action", f"key-{key}"]
@@ -200,6 +200,11 @@ def day_clock(moment: datetime) -> str:
 def saved() -> str:
     """The notice after something was written; no two are the same, or Gradio would not say that it changed."""
     return f"<span class='dst-saved' role='status' data-number='{next(_NUMBERS)}'>saved {clock()}</span>"
+
+
+def unchanged() -> str:
+    """The notice after nothing had to be written, as all of it stood so."""
+    return f"<span class='dst-muted' role='status' data-number='{next(_NUMBERS)}'>nothing changed: all of it stood so</span>"
 
 
 def duration(seconds: float | None) -> str:

@@ -98,9 +98,10 @@ class TurnSaving:
             news = without_words(news, now)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
-        changed = item.head != now["any"] or action[0] in ("mark", "accept")
+        changed = item.head != now["any"]
         drawn = dict.fromkeys(self.editor.raw_parts, shared.pretty(item.state)) if action[0] == "state" else {}
-        return self.editor.after_save(item, changed, after) | drawn | {self.editor.seen: now | looked}
+        told = {} if changed or action[0] not in ("mark", "accept") else {self.editor.notice: shared.unchanged()}
+        return self.editor.after_save(item, changed, after) | told | drawn | {self.editor.seen: now | looked}
 
     @shared.reported
     def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
