@@ -69,7 +69,7 @@ class SplitBar:
             return self._closed() | {self.held_out: split == "test"} | after(dialogues.get_dialogue(self.ws, dialogue_id))
 
         @shared.reported
-        def leave(asked: tuple[int, str] | None, now: dict[str, Any]) -> Any:
+        def leave_asked(asked: tuple[int, str] | None, now: dict[str, Any]) -> Any:
             """Ask no more where another dialogue is open. Inputs: which dialogue, the turn. Outputs: the bar."""
             turn_id = now.get("turn")
             if asked is None or (turn_id is not None and dialogues.dialogue_of(self.ws, turn_id) == asked[0]):
@@ -79,7 +79,7 @@ class SplitBar:
         self.held_out.input(ask, [self.held_out, seen], bar, **shared.SAVE)
         self.yes.click(move, self.asked, [*bar, *outputs], **shared.SAVE)
         self.no.click(self._closed, None, bar, **shared.LIGHT)
-        seen.change(leave, [self.asked, seen], bar, **shared.LIGHT)
+        seen.change(leave_asked, [self.asked, seen], bar, **shared.LIGHT)
 
     def _closed(self) -> dict[Any, Any]:
         """Outputs: the bar."""

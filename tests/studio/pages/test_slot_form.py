@@ -23,7 +23,7 @@ def turn(ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeT
 
 
 def form(ws: Workspace, project: int, turn: TurnView) -> str:
-    return form_html(turn, ontology.get_ontology(ws, project), {}, {}, 1)
+    return form_html(turn, ontology.get_ontology(ws, project), {}, {}, {}, 1)
 
 
 def test_a_turn_whose_every_slot_was_confirmed_says_what_remains(ws: Workspace, project: int, turn: TurnView) -> None:
