@@ -81,7 +81,7 @@ def block(value: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(value, apply_default_css=False, **options)
 
 
-def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary", "stop"] = "secondary") -> gr.Button:
+def action(text: str, key: str, elem_id: str, variant: Literal["primary", "secondary"] = "secondary") -> gr.Button:
     """A small button that a key presses too; the key is printed on it."""
     name = f"{text} ({key.upper()})"
     classes = ["dst-action", f"key-{key}"]

@@ -20,7 +20,7 @@ from studio.services.suggestions import missing, suggest
 from studio.services.views import TurnView
 
 CHIPS = 4  # values offered to be chosen by one key
-SAID_KEYS = "89bv"  # of the slots without a value whose value may have been said
+SAID_KEYS = "89"  # of slots without a value whose value may have been said
 EMPTY = "<div class='dst-form'></div>"
 Place = tuple[str, str]  # domain and slot
 

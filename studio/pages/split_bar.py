@@ -1,4 +1,7 @@
-"""Whether the open dialogue is held out: a part of the Correct page. It moves once it is said twice."""
+"""Whether the open dialogue is held out: a part of the Correct page. It moves once it is said twice.
+
+No key of its own: the two buttons are what Tab comes to behind the checkbox.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,9 @@ class SplitBar:
         self.held_out = gr.Checkbox(False, label="Held out: for testing, never trained on", elem_id="correct.held_out")
         with gr.Row(visible=False, elem_classes="dst-bar", elem_id="correct.move_bar") as self.row:
             self.text = shared.block(elem_id="correct.move_text", scale=1)
-            self.yes = shared.action("Move it", "f", "correct.move_yes", "stop")
-            self.no = shared.action("Leave it", "s", "correct.move_no")
+            options: dict[str, Any] = {"size": "sm", "scale": 0, "min_width": 96}
+            self.yes = gr.Button("Move it", elem_id="correct.move_yes", variant="stop", **options)
+            self.no = gr.Button("Leave it", elem_id="correct.move_no", **options)
 
     def wire(self, seen: gr.State, after: Callable[[DialogueView], dict[Any, Any]], outputs: list[Any]) -> None:
         """``after`` says what the page shows of a dialogue that moved, in ``outputs``."""

@@ -76,7 +76,7 @@ def suggest(said: Sequence[str], values: Sequence[str] | Mapping[str, str], slot
     return [suggestion for suggestion in close if best_of[suggestion.value] is suggestion][:limit]
 
 
-def missing(said: str, state: State, previous: State, known: Ontology, limit: int = 4) -> list[tuple[Place, str]]:
+def missing(said: str, state: State, previous: State, known: Ontology, limit: int = 2) -> list[tuple[Place, str]]:
     """Slots without a value, each with a known one that was as good as said and stands in no slot; the closest first.
 
     Names and other words only: numbers and times fit too many slots. A value of several domains is offered for those that the
