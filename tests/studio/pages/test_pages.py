@@ -14,7 +14,7 @@ import pytest
 
 from db.models import Job, JobStatus
 from db.repositories import jobs
-from studio import app
+from studio import app, backends
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.actions import perform, sight
@@ -22,6 +22,7 @@ from studio.pages.ontology_sources import LABELS
 from studio.pages.slot_form import split_name
 from studio.pages.talk_html import conversation_html
 from studio.pages.turn_html import history_html, json_problem
+from studio.pages.where_panel import WherePanel
 from studio.services import corrections, dialogues, lease, people
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace
@@ -84,6 +85,17 @@ def test_talk_follows_who_has_the_gpu_by_itself(ws: Workspace, project: int, mon
     with ws.write() as session:
         jobs.end(session.get_one(Job, 1), JobStatus.STOPPED)
     assert follow.fn(told["value"]) == gr.update(value="", visible=False)
+
+
+def test_what_the_live_model_does_while_a_job_has_the_gpu_is_chosen_and_kept(ws: Workspace, monkeypatch) -> None:
+    monkeypatch.setattr(backends, "gpus", lambda: 1)
+    with gr.Blocks():
+        panel = WherePanel(ws)
+    shown = panel.opened()
+    assert shown[panel.meanwhile] == gr.update(value="cpu", visible=True) and "answers on the CPU" in shown[panel.where]
+    panel.kept("local", None, None, False, "wait")
+    shown = panel.opened()
+    assert shown[panel.meanwhile] == gr.update(value="wait", visible=True) and "does not answer" in shown[panel.where]
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
