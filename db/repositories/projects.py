@@ -55,12 +55,6 @@ def ontologies(session: Session, project_id: int) -> Sequence[Ontology]:
     return session.scalars(select(Ontology).where(Ontology.project_id == project_id).order_by(Ontology.version.desc())).all()
 
 
-def ontologies_changed(session: Session, project_id: int, ending: str) -> Sequence[Ontology]:
-    """The versions whose change ends so."""
-    changed = Ontology.change.endswith(ending, autoescape=True)
-    return session.scalars(select(Ontology).where(Ontology.project_id == project_id, changed)).all()
-
-
 def ontology_of(session: Session, project_id: int, version: int) -> Ontology | None:
     """One version."""
     return session.scalar(select(Ontology).where(Ontology.project_id == project_id, Ontology.version == version))

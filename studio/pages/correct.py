@@ -17,7 +17,7 @@ from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
 from studio.pages.turn_saving import TurnSaving
-from studio.services import corrections, dialogues, double, following, ontology, search, splits, understanding, verdicts
+from studio.services import corrections, dialogues, double, following, ontology, search, understanding, verdicts
 from studio.workspace import Workspace
 
 PROGRESS = gr.Progress()
@@ -41,7 +41,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         with gr.Column(scale=2, min_width=260):
             finder = Finder(ws)
         with gr.Column(scale=5, min_width=340):
-            editor = TurnEditor(ws, finder.turn, finder.held_out)
+            editor = TurnEditor(ws, finder.turn, finder.split.held_out)
     by_address = gr.Button("by address", visible="hidden", elem_id="correct.by_address")
     here = gr.Textbox(visible="hidden", elem_id="correct.address")
     saving = TurnSaving(ws, editor)
@@ -154,19 +154,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return editor.opened(first_open(dialogue_id))
 
     @shared.reported
-    def hold_out(wanted: bool, now: Seen, request: gr.Request) -> Any:
-        """Inputs: correct.held_out, the turn. Outputs: correct.held_out, the held-out bar."""
-        dialogue_id = dialogue_of(now.get("turn"))
-        if dialogue_id is None:
-            return gr.skip()
-        try:
-            splits.move(ws, dialogue_id, "test" if wanted else "train", shared.author(request))
-        except StudioError as error:
-            gr.Warning(shared.escape(error), title="Not done")
-            return {finder.held_out: not wanted}
-        return editor.guard.shown(dialogues.get_dialogue(ws, dialogue_id))
-
-    @shared.reported
     def open_turn(turn_id: int) -> Any:
         """Inputs: correct.turn or correct.queue. Outputs: one turn."""
         return editor.opened(turn_id)
@@ -207,13 +194,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def accept_and_go(request: gr.Request, before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
         """Inputs: the turns met, correct.project, the turn, the filters. Outputs: the next turn, or what is refused."""
         try:
-            saving.carry_out(("accept",), now, request)
+            item = saving.carry_out(("accept",), now, request)
         except ConflictError as error:
             gr.Warning(shared.escape(error), title="Not done")
             return editor.opened(now["turn"])
         gone = go_doubtful(before, project_id, now, *wanted)
         shown = gone if met in gone else editor.opened(now["turn"])
-        return shown | {editor.notice: shared.saved()}
+        return shown | {editor.notice: shared.saved() if item.head != now["any"] else shared.unchanged()}
 
     @shared.reported
     def follow(now: Seen, what: Watched | None, request: gr.Request) -> Any:
@@ -277,8 +264,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         dialogue_id = dialogue_of(now.get("turn"))
         if dialogue_id is None:
             return gr.skip()
-        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        following.ask(ws, now["turn"], now["layer"])
+        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"), now["layer"])
         return {editor.notice: shared.saved()}
 
     @shared.reported
@@ -319,7 +305,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     # Whatever was saved or understood may have changed the lists; nobody waits for them.
     editor.notice.change(find, looked_for, finder.lists, trigger_mode="always_last", **shared.LIGHT)
     finder.dialogue.input(open_dialogue, finder.dialogue, editor.turn_view, **shared.SAVE)
-    finder.held_out.input(hold_out, [finder.held_out, seen], [finder.held_out, *editor.guard.parts], **shared.SAVE)
+    finder.split.wire(seen, editor.guard.shown, editor.guard.parts)
     for turns in (finder.turn, finder.queue):
         turns.input(open_turn, turns, editor.turn_view, **shared.SAVE)
     editor.back.click(go_back, seen, editor.turn_view, **shared.SAVE)

@@ -202,6 +202,11 @@ def saved() -> str:
     return f"<span class='dst-saved' role='status' data-number='{next(_NUMBERS)}'>saved {clock()}</span>"
 
 
+def unchanged() -> str:
+    """The notice after nothing had to be written, as all of it stood so."""
+    return f"<span class='dst-muted' role='status' data-number='{next(_NUMBERS)}'>nothing changed: all of it stood so</span>"
+
+
 def duration(seconds: float | None) -> str:
     """``3.2 s``, ``4 min 5 s``, ``1 h 2 min``."""
     if seconds is None:

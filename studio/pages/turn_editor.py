@@ -153,7 +153,9 @@ class TurnEditor:
             return {}
         processed = postprocessing.process(item.predicted_state or {}, known)
         typed = slot_form.drafts_in(drafts.kept(self.ws, item.id, shared.reader()) | dict(refused or {}))
-        return {self.slots: gr.update(value=slot_form.form_html(item, known, processed, typed, next(self._numbers), after))}
+        overtaken = drafts.overtaken(self.ws, item, typed)
+        shown = slot_form.form_html(item, known, processed, typed, overtaken, next(self._numbers), after)
+        return {self.slots: gr.update(value=shown)}
 
     def after_save(self, item: TurnView, changed: bool, after: Place | None = None) -> dict[Any, Any]:
         """Everything but the transcript's field, and but a conflict one has not decided yet.

@@ -192,7 +192,7 @@ def raw_draft_html(turn: TurnView, draft: Kept | None) -> str:
     """That the raw state is a draft, and whether another state stands by now than the one it was typed on."""
     if draft is None:
         return ""
-    if draft.based_on == turn.state_head and (turn.corrected_state is not None or draft.prediction == turn.prediction_id):
+    if draft.is_on(turn):
         return "<span class='dst-muted'>your draft, not saved yet</span>"
     said = "Your draft, not saved yet. The state was changed or answered anew since you began to type: saving shows you both."
     return shared.alert(said)

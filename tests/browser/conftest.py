@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 sync_api.expect.set_options(timeout=120_000)  # a slow machine is no failure
 
 ROOT = Path(__file__).parents[2]
-SERVE = Path(__file__).with_name("serve.py")
 FAKE_ENGINE = ROOT / "tests" / "studio" / "fake_engine.py"
 SAMPLE = ROOT / "studio" / "assets" / "sample" / "audio"
 SENTENCE = "i am looking for a cheap restaurant in the north part of town"
@@ -39,6 +39,9 @@ ARGUMENTS = (
 )
 STARTED_WITHIN = 180
 SHOWN = "`in focus: ${document.activeElement.outerHTML.slice(0, 200)}\\n${document.body.innerText}`"
+# Forks of a process that has imported the studio, which takes longer than to start it
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.browser.serve"])
 VIEWS = pytest.StashKey[list["View"]]()
 # What Gradio's script complains about when a page is left while an answer is on its way
 LEAVING = ("AbortError", "Connection errored out")
@@ -75,24 +78,26 @@ class Studio:
     home: Path
     port: int
     options: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    process: BaseProcess | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, str(SERVE), str(self.home), str(self.port), *self.options]
+        from tests.browser.serve import serve  # with it comes the studio
+
         places = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         environment = os.environ | {"DST_STUDIO_HOME": str(self.home), "PYTHONPATH": places}
         if "--canned" in self.options:
             environment["DST_STUDIO_ENGINE"] = f"{sys.executable} {FAKE_ENGINE}"
             environment["FAKE_STEP"] = "0.2"
         self.home.mkdir(parents=True, exist_ok=True)
-        with (self.home / "server.log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=self.home, env=environment, stdout=log, stderr=log)
+        asked = (self.home, self.port, self.options, dict(environment))
+        self.process = FORKS.Process(target=serve, args=asked, daemon=True)
+        self.process.start()
         end = time.monotonic() + STARTED_WITHIN
-        while time.monotonic() < end and self.process.poll() is None:
+        while time.monotonic() < end and self.process.is_alive():
             try:
                 urllib.request.urlopen(self.url, timeout=5).close()
                 return
@@ -103,9 +108,9 @@ class Studio:
 
     def kill(self) -> None:
         """As a power cut would: no time to tidy up."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
+        if self.process:
+            self.process.kill()
+            self.process.join()
 
 
 @dataclass
@@ -176,6 +181,19 @@ class View:
     def upload(self, file: Path) -> None:
         """Upload a turn on the Talk page."""
         self.element("talk.upload_panel").locator('input[type="file"]').set_input_files(file)
+
+    def new_dialogue(self) -> None:
+        """Open the Talk page with a new dialogue."""
+        self.go("")
+        self.element("talk.new_dialogue").click()
+        self.says("talk.conversation", "No turn yet")
+
+    def talk(self, speech: Path) -> None:
+        """A new dialogue of three user turns, which the canned model answers one after the other."""
+        self.new_dialogue()
+        for answer in ("cheap", "north", "chinese"):
+            self.upload(speech)
+            self.says("talk.state", answer)
 
     def picture(self, name: str) -> None:
         self.page.screenshot(path=self.pictures / f"{name}.png")

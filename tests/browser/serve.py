@@ -1,4 +1,4 @@
-"""The studio of a browser test, in a process of its own that can be killed: ``serve.py HOME PORT [OPTIONS]``.
+"""The studio of a browser test, which runs in a process of its own that can be killed. Its options:
 
 ``--canned`` answers every turn from a table instead of a model, for tests of the pages alone; with ``--labelled`` there are
 imported labels too, of one dialogue to train on and one that is held out. ``--team`` adds people, who
@@ -8,7 +8,6 @@ have to log in, and a recorded dialogue. ``CANNED_SECONDS`` is how long it takes
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -83,8 +82,14 @@ def record(ws: Workspace, project_id: int) -> None:
     understanding.predict_dialogue(ws, dialogue.id)
 
 
-if __name__ == "__main__":
-    home, port, *options = sys.argv[1:]
+def serve(home: Path, port: int, options: list[str], environment: dict[str, str]) -> None:
+    """Serve the workspace of a folder until the process is killed, and write what there is to say to its ``server.log``."""
+    log = os.open(home / "server.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(home)
     if "--canned" in options:
         tracking.Tracker.load = classmethod(lambda cls, checkpoint=None, device="auto": CannedTracker())  # type: ignore
         # the demo checkpoint counts as complete whether or not one is in the package
@@ -100,4 +105,4 @@ if __name__ == "__main__":
         record(workspace, project.id)
         for name, role in TEAM.items():
             people.add_user(workspace, name, PASSWORD, role)
-    app.launch(workspace, port=int(port), open_browser=False)
+    app.launch(workspace, port=port, open_browser=False)

@@ -23,9 +23,7 @@ def studio(start_studio: Callable[..., Studio]) -> Studio:
 def talked(studio: Studio, open_view: Callable[..., View], speech: Path) -> View:
     """A new dialogue of two user turns and an agent turn between them, open on the Talk page."""
     view = open_view(studio)
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
+    view.new_dialogue()
     view.upload(speech)
     view.says("talk.state", "cheap")
     view.field("talk.agent_text").fill("which <b>area</b>?")

@@ -43,12 +43,7 @@ def studio(start_studio: Callable[..., Studio]) -> Studio:
 def opened(studio: Studio, open_view: Callable[..., View], speech: Path) -> View:
     """A new dialogue of three user turns, the last one open on the Correct page."""
     view = open_view(studio)
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
-    for answer in ("cheap", "north", "chinese"):
-        view.upload(speech)
-        view.says("talk.state", answer)
+    view.talk(speech)
     view.element("talk.conversation").get_by_role("link", name="correct").last.click()
     view.says("correct.title", "Turn 3")
     view.has("correct.slot.restaurant-food", "chinese")

@@ -21,9 +21,7 @@ def test_a_human_recording_comes_back_as_transcript_and_state(
     start_studio: Callable[..., Studio], open_view: Callable[..., View], record_property: Callable[[str, object], None]
 ) -> None:
     view = open_view(start_studio())
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
+    view.new_dialogue()
     for number, recording in enumerate(RECORDINGS, start=1):
         view.upload(HUMAN / recording)
         view.says("talk.state", f"State after turn {number}")

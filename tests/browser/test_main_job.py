@@ -24,9 +24,7 @@ def test_record_correct_kill_train_use(studio: Studio, open_view: Callable[..., 
     page = view.page
 
     # Speak; reload while the model computes: the turn was saved before it was asked.
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
+    view.new_dialogue()
     view.record(5)
     view.says("talk.notice", "saved")
     page.reload()
@@ -91,9 +89,7 @@ def test_record_correct_pin_and_decode_again(
 ) -> None:
     view = open_view(start_studio())  # the demo checkpoint answers: what the other test trained says something else
     page = view.page
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
+    view.new_dialogue()
     for turn in (1, 2):
         view.record(5)
         view.says("talk.state", f"State after turn {turn}")

@@ -24,14 +24,9 @@ def slow(monkeypatch: pytest.MonkeyPatch, start_studio: Callable[..., Studio]) -
     return start
 
 
-def talk(view: View, speech: Path) -> None:
+def open_first(view: View, speech: Path) -> None:
     """A dialogue of three user turns, the first one open on the Correct page."""
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
-    for answer in ("cheap", "north", "chinese"):
-        view.upload(speech)
-        view.says("talk.state", answer)
+    view.talk(speech)
     view.element("talk.conversation").get_by_role("link", name="correct").first.click()
     view.says("correct.title", "Turn 1")
     view.has("correct.slot.restaurant-pricerange", "cheap")
@@ -50,7 +45,7 @@ def test_a_studio_killed_before_later_turns_followed_has_them_follow_when_it_is_
 ) -> None:
     studio = slow(600)
     view = open_view(studio)
-    talk(view, speech)
+    open_first(view, speech)
     say_expensive(view)
     view.picture("correct-waits")
     studio.kill()
@@ -70,7 +65,7 @@ def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
 ) -> None:
     view = open_view(slow(20))
     page = view.page
-    talk(view, speech)
+    open_first(view, speech)
     say_expensive(view)
     view.element("correct.raw_panel").locator("button").first.click()
     raw = view.element("correct.raw").locator(".cm-content")

@@ -57,9 +57,7 @@ def studio(start_studio: Callable[..., Studio]) -> Studio:
 @pytest.fixture
 def view(studio: Studio, open_view: Callable[..., View]) -> View:
     view = open_view(studio, width=1280, height=720)
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
+    view.new_dialogue()
     return view
 
 
@@ -112,9 +110,7 @@ def test_without_a_microphone_one_sentence_says_what_to_do_and_uploads_work(
     script, words = REFUSED[why]
     view = open_view(studio)
     view.page.add_init_script(script)
-    view.go("")
-    view.element("talk.new_dialogue").click()
-    view.says("talk.conversation", "No turn yet")
+    view.new_dialogue()
     part(view, "hands-free").click()
     sync_api.expect(part(view, "message")).to_contain_text(words)
     sync_api.expect(part(view, "hands-free")).to_have_attribute("aria-pressed", "false")
