@@ -16,7 +16,7 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import agreement, correct, data, models, ontology, talk, team, train
-from studio.services import following, people, scheduling, trackers
+from studio.services import following, people, scheduling, staging, trackers
 from studio.workspace import Workspace
 
 ASSETS = Path(__file__).parent / "assets"
@@ -88,6 +88,7 @@ def launch(
     threading.Thread(target=trackers.keep_ready, args=(ws,), name="keep-ready", daemon=True).start()
     threading.Thread(target=following.keep_following, args=(ws,), name="keep-following", daemon=True).start()
     threading.Thread(target=scheduling.keep_going, args=(ws,), name="keep-going", daemon=True).start()
+    threading.Thread(target=staging.keep_swept, args=(ws,), name="keep-swept", daemon=True).start()
     scheme = "https" if certificate else "http"
     print(f"Spoken DST Studio: {scheme}://{host}:{found}  (end it with Ctrl+C)", flush=True)
     demo.launch(

@@ -12,7 +12,9 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from studio import app
+from db.models import Job, JobStatus
+from db.repositories import jobs
+from studio import app, backends
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.actions import perform, sight
@@ -20,7 +22,8 @@ from studio.pages.ontology_sources import LABELS
 from studio.pages.slot_form import split_name
 from studio.pages.talk_html import conversation_html
 from studio.pages.turn_html import history_html, json_problem
-from studio.services import corrections, dialogues, people
+from studio.pages.where_panel import WherePanel
+from studio.services import corrections, dialogues, lease, people
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace
 
@@ -60,6 +63,39 @@ def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
     }
     switching = {fn.name for fn in handlers if fn.concurrency_id == "switch"}
     assert switching == {"put_in_use", "put_in_use_all_the_same", "go_back"}
+
+
+def test_talk_follows_who_has_the_gpu_by_itself(ws: Workspace, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def timer() -> dict[str, Any]:
+        config = app.build(ws).config
+        (ticks,) = (event for event in config["dependencies"] if event["api_name"] == "follow_gpu")
+        (found,) = (item for item in config["components"] if item["id"] == ticks["targets"][0][0])
+        return found["props"]
+
+    assert not timer()["active"], "without a GPU nothing is asked for"
+    monkeypatch.setattr(lease, "has_gpu", lambda: True)
+    assert timer()["active"]
+    (follow,) = (fn for fn in app.build(ws).fns.values() if fn.name == "follow_gpu")
+    assert follow.fn(None) == gr.skip()
+    with ws.write() as session:
+        session.add(Job(project_id=project))
+    told = follow.fn("")
+    assert told["visible"] and "Job 1 has the GPU" in told["value"]
+    assert follow.fn(told["value"]) == gr.skip()
+    with ws.write() as session:
+        jobs.end(session.get_one(Job, 1), JobStatus.STOPPED)
+    assert follow.fn(told["value"]) == gr.update(value="", visible=False)
+
+
+def test_what_the_live_model_does_while_a_job_has_the_gpu_is_chosen_and_kept(ws: Workspace, monkeypatch) -> None:
+    monkeypatch.setattr(backends, "gpus", lambda: 1)
+    with gr.Blocks():
+        panel = WherePanel(ws)
+    shown = panel.opened()
+    assert shown[panel.meanwhile] == gr.update(value="cpu", visible=True) and "answers on the CPU" in shown[panel.where]
+    panel.kept("local", None, None, False, "wait")
+    shown = panel.opened()
+    assert shown[panel.meanwhile] == gr.update(value="wait", visible=True) and "does not answer" in shown[panel.where]
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
