@@ -95,7 +95,7 @@ def launch(
         server_port=found,
         inbrowser=open_browser,
         auth=partial(people.log_in, ws) if people.list_users(ws) else None,
-        auth_message="Log in with the name and password an admin gave you.",
+        auth_message="Spoken DST Studio: log in with the name and password an admin gave you.",
         ssl_certfile=str(certificate) if certificate else None,
         ssl_keyfile=str(key) if key else None,
         ssl_verify=False,  # of Gradio's own first request to itself: a company's certificate names another host

@@ -16,11 +16,13 @@ from studio import app
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.actions import perform, sight
+from studio.pages.gate_panel import verdict_html
 from studio.pages.ontology_sources import LABELS
 from studio.pages.slot_form import split_name
 from studio.pages.talk_html import conversation_html
-from studio.pages.turn_html import history_html, json_problem
+from studio.pages.turn_html import heard_html, history_html, json_problem
 from studio.services import corrections, dialogues, people
+from studio.services.gates import Finding, Verdict
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace
 
@@ -90,6 +92,21 @@ def test_scores_say_whether_more_is_better() -> None:
     assert "-5.0 (better)" in shown and "-5.0 (worse)" in shown and shown.count("60.0 %") == 2
     assert "3 held-out dialogues" in shown and "profile strict" in shown
     assert "Not scored yet" in shared.scores_html(before, None)
+
+
+def test_figures_of_a_table_stay_on_one_line_and_none_is_minus_zero() -> None:
+    said = Verdict(1, (Finding("Sample", "Word error rate", 50.0, 50.0, -0.0, 0.0, True),))
+    shown = verdict_html(said)
+    assert shown.count("<td class=dst-number>50.0 %</td>") == 2
+    assert "<td>Word error rate on Sample</td>" in shown
+    assert "-0.0" not in shown
+
+
+def test_of_an_agents_text_nothing_was_heard(ws: Workspace, project: int, sound: Callable[..., Path]) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    assert "nothing yet" in heard_html(dialogues.add_user_turn(ws, dialogue.id, sound()), [])
+    assert heard_html(dialogues.add_agent_turn(ws, dialogue.id, "which area"), []) == ""
+    assert "nothing yet" in heard_html(dialogues.add_agent_turn(ws, dialogue.id, audio=sound()), [])
 
 
 @pytest.mark.parametrize(
