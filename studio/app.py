@@ -17,7 +17,7 @@ import gradio as gr
 from studio.errors import StudioError
 from studio.pages import agreement, correct, data, models, ontology, talk, team, train
 from studio.services import following, people, scheduling, staging, trackers
-from studio.workspace import Workspace
+from studio.workspace import DOWNLOADS, Workspace
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("studio.css", "slots.css", "talk.css")
@@ -96,7 +96,7 @@ def launch(
         server_port=found,
         inbrowser=open_browser,
         auth=partial(people.log_in, ws) if people.list_users(ws) else None,
-        auth_message="Log in with the name and password an admin gave you.",
+        auth_message="Spoken DST Studio: log in with the name and password an admin gave you.",
         ssl_certfile=str(certificate) if certificate else None,
         ssl_keyfile=str(key) if key else None,
         ssl_verify=False,  # of Gradio's own first request to itself: a company's certificate names another host
@@ -110,7 +110,7 @@ def launch(
         footer_links=[],
         max_file_size=UPLOADS,
         # Recordings are played from where they are, exports are downloaded; all else of the workspace stays out of reach.
-        allowed_paths=[str(ws.home / "recordings"), str(ws.home / "tmp" / "exports")],
+        allowed_paths=[str(ws.home / "recordings"), str(ws.path(DOWNLOADS))],
         blocked_paths=[str(ws.home / name) for name in ("studio.db", "calls", "models", "runs", "cache")],
         favicon_path=ASSETS / "icon.svg",
         theme=THEME,

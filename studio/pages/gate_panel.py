@@ -83,7 +83,7 @@ def verdict_html(said: Verdict) -> str:
     for finding in sorted(said.findings, key=lambda finding: (finding.passed, finding.change)):
         kind = "better" if finding.passed else "worse"
         figures = [shared.percent(finding.before), shared.percent(finding.after)]
-        figures += [f"{finding.change:+.1f}", f"-{finding.limit:.1f}"]
+        figures += [f"{finding.change:+z.1f}", f"{-finding.limit:z.1f}"]
         answer = f"<span class='dst-{kind}'>{'kept' if finding.passed else 'broken'}</span>"
         rows.append([shared.escape(finding.title), *figures, answer])
     title = "Passes the gate" if said.passed else "Refused by the gate"

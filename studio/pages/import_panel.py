@@ -15,7 +15,10 @@ from studio.services.import_jobs import ImportView
 from studio.workspace import Workspace
 
 UPLOADS = [".jsonl", ".json", ".csv", ".tsv", ".txt", ".zip", ".gz", ".tgz"]
-LOOK = "What would come in is told here before anything is changed. Large corpora take minutes: keep the page open meanwhile."
+LOOK = (
+    "What would come in is told here before anything is changed. Looking through a large corpus takes minutes: keep the page "
+    "open for it. The import itself goes on without the page."
+)
 PROGRESS = gr.Progress()  # Gradio gives each call its own in place of this one
 
 

@@ -6,9 +6,11 @@ import functools
 import html
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
@@ -36,6 +38,7 @@ MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model",
 
 
 _NUMBERS = itertools.count(1)
+_FIGURE = re.compile(r"[+-]?\d[\d.,]*( ?%)?")
 NOBODY = "annotator"  # who edits where nobody logs in
 
 
@@ -71,7 +74,15 @@ def head(page: str) -> Head:
     gr.Navbar(main_page_name="Talk", elem_id=f"{page}.navigation")
     remembered = gr.BrowserState(None, storage_key="dst-studio-project", secret="not a secret: a project's number")
     with gr.Row(elem_classes="dst-head"):
-        project = gr.Dropdown([], label="Project", elem_id=f"{page}.project", scale=1, min_width=220, interactive=True)
+        project = gr.Dropdown(
+            [],
+            label="Project",
+            elem_id=f"{page}.project",
+            elem_classes="dst-inline",
+            scale=1,
+            min_width=220,
+            interactive=True,
+        )
         hint = block(elem_id=f"{page}.hint", elem_classes="dst-hint", scale=4)
     return Head(project, hint, remembered)
 
@@ -217,6 +228,12 @@ def duration(seconds: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def size(path: Path) -> str:
+    """How large a file is."""
+    number = path.stat().st_size
+    return f"{number / 1e6:.1f} MB" if number > 1e5 else f"{number / 1e3:.1f} kB"
+
+
 def value_html(value: Value) -> str:
     """A value as people read it: the canonical form, other accepted forms in brackets."""
     first, *others = accepted(value)
@@ -272,14 +289,17 @@ def alert(sentence: object) -> str:
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "", marks: Iterable[str] = ()) -> str:
-    """Cells of HTML as a table; ``marks`` are the classes of the rows."""
+    """Cells of HTML as a table; ``marks`` are the classes of the rows. A figure stays on one line."""
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = "".join(
-        f"<tr class='{mark or ''}'>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
-        for row, mark in itertools.zip_longest(rows, marks)
+        f"<tr class='{mark or ''}'>{''.join(map(_cell, row))}</tr>" for row, mark in itertools.zip_longest(rows, marks)
     )
     title = f"<caption>{caption}</caption>" if caption else ""
     return f"<table class='dst-table'>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    return f"<td{' class=dst-number' if _FIGURE.fullmatch(text) else ''}>{text}</td>"
 
 
 def empty(title: str, text: str) -> str:

@@ -58,6 +58,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             label="Agent turn",
             placeholder="Type what the agent answers and press Enter",
             elem_id="talk.agent_text",
+            elem_classes="dst-inline",
             scale=4,
         )
         agent_add = gr.Button("Add", elem_id="talk.agent_add", scale=0, min_width=80, size="sm")

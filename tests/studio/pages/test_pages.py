@@ -18,12 +18,14 @@ from studio import app, backends
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.actions import perform, sight
+from studio.pages.gate_panel import verdict_html
 from studio.pages.ontology_sources import LABELS
 from studio.pages.slot_form import split_name
 from studio.pages.talk_html import conversation_html
-from studio.pages.turn_html import history_html, json_problem
+from studio.pages.turn_html import heard_html, history_html, json_problem
 from studio.pages.where_panel import WherePanel
 from studio.services import corrections, dialogues, lease, people
+from studio.services.gates import Finding, Verdict
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace
 
@@ -128,6 +130,21 @@ def test_scores_say_whether_more_is_better() -> None:
     assert "Not scored yet" in shared.scores_html(before, None)
 
 
+def test_figures_of_a_table_stay_on_one_line_and_none_is_minus_zero() -> None:
+    said = Verdict(1, (Finding("Sample", "Word error rate", 50.0, 50.0, -0.0, 0.0, True),))
+    shown = verdict_html(said)
+    assert shown.count("<td class=dst-number>50.0 %</td>") == 2
+    assert "<td>Word error rate on Sample</td>" in shown
+    assert "-0.0" not in shown
+
+
+def test_of_an_agents_text_nothing_was_heard(ws: Workspace, project: int, sound: Callable[..., Path]) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    assert "nothing yet" in heard_html(dialogues.add_user_turn(ws, dialogue.id, sound()), [])
+    assert heard_html(dialogues.add_agent_turn(ws, dialogue.id, "which area"), []) == ""
+    assert "nothing yet" in heard_html(dialogues.add_agent_turn(ws, dialogue.id, audio=sound()), [])
+
+
 @pytest.mark.parametrize(
     ("name", "parts"),
     [("restaurant-price range", ("restaurant", "price range")), ("food", ("", "")), ("-food", ("", "")), (None, ("", ""))],
@@ -206,7 +223,7 @@ def test_every_change_on_every_page_takes_a_role(
     given |= {"domain_name": "restaurant", "slot_name": "area", "chosen": "north", "of_kind": "text", "version": 1}
     given |= {"change": Change("add", "hotel"), "what": "add", "to": "domain", "name": "hotel", "file": str(table)}
     given |= {"source": LABELS, "splits": ["train"], "columns": [], "domain": "restaurant", "wanted": [], "split": "test"}
-    given |= {"who": "user", "played": None, "progress": None}
+    given |= {"who": "user", "played": None, "progress": None, "asked": (dialogue.id, "test")}
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda text, title="": told.append(text))
     monkeypatch.setattr(type(ws), "write", lambda ws: pytest.fail("something was written"))
