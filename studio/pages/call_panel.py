@@ -27,7 +27,7 @@ CHANGES: tuple[tuple[str, str, Change], ...] = (
     ("Delete it", "delete", lambda path, table, row: calls.delete_row(table, row)),
 )
 # These may take minutes
-LONG: dict[str, Any] = shared.ACT | {"show_progress": "full"}
+LONG: dict[str, Any] = shared.ACT | shared.WAITED_FOR
 
 
 class CallPanel:

@@ -60,7 +60,7 @@ class ImportPanel:
             example = shared.block(example_html(exchange.MANIFEST), elem_id="data.import_example_text")
         self.timer = gr.Timer(2, active=False)
         form = [project, incoming, upload, path, only, rename]
-        look.click(self._dry_run, form, self.plan, **(shared.ACT | {"show_progress": "full"}))
+        look.click(self._dry_run, form, self.plan, **(shared.ACT | shared.WAITED_FOR))
         bring.click(self._start, form, [self.plan, *self.parts], **shared.ACT)
         self.stop.click(self._stop, project, self.parts, **shared.ACT)
         self.resume.click(self._resume, project, self.parts, **shared.ACT)

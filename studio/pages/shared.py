@@ -22,17 +22,23 @@ from studio.services import dialogues, people, projects, training
 from studio.services import labels as label_versions
 from studio.workspace import Workspace
 
+# Progress is hidden, and tracked on no component either: at each step of each event Gradio's script copies every component that
+# an event tracks it on, with all that is laid out in it.
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
+WAITED_FOR: dict[str, Any] = {"show_progress": "full", "show_progress_on": None}
 # Gradio makes every handler a public endpoint unless told otherwise, and lets one run at a time unless told otherwise.
-LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None, "show_progress": "hidden"}
+LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None} | HIDDEN
 # Saves and moves of the Correct page keep their order, whatever takes how long: a save ends before the next turn opens, and a
 # second save of the same person expects the first one's revision. None is skipped while another is on its way.
 SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1, "trigger_mode": "multiple"}
+# Lists that nobody waits for, in the order of what changed them.
+LISTS: dict[str, Any] = SAVE | {"concurrency_id": "lists"}
 # Recordings, projects and jobs: one after the other, a second click on the way counts as none.
 ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
 # Putting a checkpoint in use loads it, which takes long: nobody's recording or job waits for that.
 SWITCH: dict[str, Any] = LIGHT | {"concurrency_id": "switch", "concurrency_limit": 1}
 # Copying and deleting what may be gigabytes.
-COPY: dict[str, Any] = LIGHT | {"concurrency_id": "copy", "concurrency_limit": 1, "show_progress": "full"}
+COPY: dict[str, Any] = LIGHT | WAITED_FOR | {"concurrency_id": "copy", "concurrency_limit": 1}
 # Whatever runs the model shares one place; everything else passes by.
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
 

@@ -279,7 +279,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         **shared.ACT,
     )
     # A second event: the turn is saved before the model is asked, and only the model is waited for.
-    model = shared.MODEL | {"show_progress": "hidden", "trigger_mode": "multiple"}
+    model = shared.MODEL | shared.HIDDEN | {"trigger_mode": "multiple"}
     for event in (heard, played):
         event.then(None, js="() => dstTalk.said()", **shared.LIGHT)
         answered = event.then(understand, waiting, notice, **model)

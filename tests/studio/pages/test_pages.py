@@ -58,6 +58,7 @@ def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
     handlers = [fn for fn in app.build(ws).fns.values() if fn.fn and fn.concurrency_limit is not None]
     assert {fn.concurrency_id: fn.concurrency_limit for fn in handlers} == {
         "save": 1,
+        "lists": 1,
         "act": 1,
         "model": 1,
         "switch": 1,
@@ -98,6 +99,27 @@ def test_what_the_live_model_does_while_a_job_has_the_gpu_is_chosen_and_kept(ws:
     panel.kept("local", None, None, False, "wait")
     shown = panel.opened()
     assert shown[panel.meanwhile] == gr.update(value="wait", visible=True) and "does not answer" in shown[panel.where]
+
+
+def test_no_events_of_one_component_start_each_other_again(config: dict[str, Any]) -> None:
+    """Of two that run "always_last" upon the same event, each that ends starts the other again: once both had to wait, the
+    Correct page asked its server the same thing for as long as it was open.
+    """
+    states = {item["id"] for item in config["components"] if item["type"] == "state"}  # whose events are started one by one
+    waiting = [
+        tuple(target)
+        for event in config["dependencies"]
+        if event["backend_fn"] and event["trigger_mode"] == "always_last"
+        for target in event["targets"]
+        if target[0] not in states
+    ]
+    assert waiting and len(set(waiting)) == len(waiting)
+
+
+def test_what_shows_no_progress_tracks_none(config: dict[str, Any]) -> None:
+    """Or each step of each event has the browser copy what any event shows: it took seconds after a key of the Correct page."""
+    hidden = [event for event in config["dependencies"] if event["show_progress"] == "hidden" and event["api_name"] != "apply"]
+    assert {event["api_name"]: event["show_progress_on"] for event in hidden if event["show_progress_on"] != []} == {}
 
 
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
@@ -187,7 +209,7 @@ def test_a_refusal_is_a_message_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # Handlers that wait in line only to show something in its turn.
-SHOWS = {"look", "stands", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
+SHOWS = {"look", "stands", "list_anew", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
 SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful", "shared.switched", "correct.go_back"}
 # The model's own answers are nobody's labels: what a save moves, and a question that anybody may ask.
 SHOWS |= {"follow", "try_again", "restore_draft", "ask_model"}
