@@ -7,7 +7,8 @@ while the form is drawn anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -22,6 +23,7 @@ from studio.services.views import TurnView
 CHIPS = 4  # values offered to be chosen by one key
 EMPTY = "<div class='dst-form'></div>"
 Place = tuple[str, str]  # domain and slot
+Names = Mapping[str, Collection[str]]  # the slots of each domain, as a state or an ontology has them
 
 
 def component() -> gr.HTML:
@@ -44,10 +46,10 @@ def draft_of(place: Place) -> str:
     return f"slot {'-'.join(place)}"
 
 
-def drafts_in(kept: Mapping[str, Kept]) -> dict[Place, str]:
-    """What was typed into slots and never entered, of the drafts of a turn."""
+def drafts_in(kept: Mapping[str, Kept], known: Names) -> dict[Place, str]:
+    """What was typed into slots and never entered, of the drafts of a turn; ``known`` as for `split_name`."""
     named = ((*field.partition(" "), draft.text) for field, draft in kept.items())
-    return {split_name(name): text for kind, _, name, text in named if kind == "slot"}
+    return {split_name(name, known): text for kind, _, name, text in named if kind == "slot"}
 
 
 def form_html(
@@ -78,7 +80,8 @@ def form_html(
         rows.append(_ALL_DECIDED)
     if not rows:
         rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
-    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, typed)}</div>"
+    seen = f"data-turn='{turn.id}' data-state='{turn.state_head or ''}'"
+    return f"<div {seen} data-number='{number}'>{''.join(rows)}{_add(of_no_row, typed)}</div>"
 
 
 def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
@@ -99,10 +102,25 @@ def all_decided(turn: TurnView) -> bool:
     return bool(places) and turn.corrected_state is None and not any(_undecided(turn, place) for place in places)
 
 
-def split_name(name: str | None) -> Place:
-    """``restaurant-price range`` -> its domain and slot; two empty texts when it is not such a name."""
-    domain, _, slot = (name or "").strip().partition("-")
-    return (domain, slot) if domain and slot else ("", "")
+def split_name(name: str, known: Names) -> Place:
+    """``restaurant-price range`` -> its domain and slot; two empty texts when it is not such a name.
+
+    A domain may have a hyphen of its own (``car-rental-type``): then a slot that is known tells where it ends, else a domain.
+    """
+    parts = name.strip().split("-")
+    cuts = [("-".join(parts[:at]), "-".join(parts[at:])) for at in range(1, len(parts)) if parts[0]]
+    cuts = [(domain, slot) for domain, slot in cuts if slot]
+    slots = [(domain, slot) for domain, slot in cuts if slot in known.get(domain, ())]
+    domains = [(domain, slot) for domain, slot in reversed(cuts) if domain in known]
+    return next(iter(slots or domains or cuts), ("", ""))
+
+
+def names_in(turn: TurnView, known: Ontology) -> Names:
+    """What slots the form of a turn has or offers."""
+    found = {domain: set(slots) for domain, slots in known.values.items()}
+    for (domain, slot), _ in _rows(turn):
+        found.setdefault(domain, set()).add(slot)
+    return found
 
 
 def value_of(text: str) -> Value:
@@ -126,17 +144,17 @@ def _rows(turn: TurnView) -> Iterator[tuple[Place, Value | None]]:
 def _row(
     turn: TurnView, place: Place, value: Value | None, focus: bool, processed: Mapping[Place, Processed], draft: str | None
 ) -> str:
-    name = shared.escape("-".join(place))
+    name, domain = shared.escape("-".join(place)), shared.escape(place[0])
     label = shared.escape(" ".join(place))
     look = " gone" if value is None else " focus" if focus else ""
     text = shared.escape(" | ".join(accepted(value))) if value is not None else ""
-    field = _field(name, label, text, "no value" if value is None else "", draft=draft)
+    field = _field(name, label, text, "no value" if value is None else "", draft=draft, domain=domain)
     return (
         f"<div class='dst-slot{look}' role='group' aria-label='{label}'>"
         f"<div class='dst-slot-name'>{_name_html(turn, place)}</div>"
         f"<div class='dst-combo' id='correct.slot.{name}'>{field}</div>"
         f"<div class='dst-slot-model'>{_draft_html(value) if draft else ''}{_model_html(turn, place, processed)}</div>"
-        f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' "
+        f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' data-domain='{domain}' "
         f"title='No value' aria-label='no value: {label}'{' disabled' if value is None else ''}>✕</button></div>"
     )
 
@@ -147,10 +165,13 @@ def _draft_html(value: Value | None) -> str:
     return f"{_DRAFT}<span class='dst-muted'> · saved: {stands}</span>"
 
 
-def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None) -> str:
+def _field(
+    name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None, domain: str = ""
+) -> str:
     kept = f"data-draft='{shared.escape(draft)}' " if draft else ""
+    of = f"data-domain='{domain}' " if domain else ""
     return (
-        f"<input name='{name}' value='{text}' {kept}aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
+        f"<input name='{name}' value='{text}' {of}{kept}aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
         "role='combobox' aria-expanded='false' aria-autocomplete='list' autocomplete='off' spellcheck='false'>"
     )
 
@@ -177,7 +198,7 @@ def _add(place: Place | None, typed: Mapping[Place, str]) -> str:
 
 def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Place, Processed]) -> str:
     """The keys of the slot in focus: right as it is, what it may be instead, any will do, no value at all, type it, not now."""
-    name = shared.escape("-".join(place))
+    name, domain = shared.escape("-".join(place)), shared.escape(place[0])
     value = accepted((turn.state or {})[place[0]][place[1]])[0]
     values = {form: standard for form, standard in known.spellings(*place).items() if standard != DONTCARE}
     found = [suggestion.value for suggestion in suggest([turn.transcript or "", value], values, place[1], CHIPS + 1)]
@@ -195,7 +216,7 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
     ]
     buttons = (
         f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{name}' "
-        f"data-value='{shared.escape(chosen)}'>{shared.escape(text)} ({key.upper()})</button>"
+        f"data-value='{shared.escape(chosen)}' data-domain='{domain}'>{shared.escape(text)} ({key.upper()})</button>"
         for text, key, elem_id, act, chosen in chips
     )
     return f"<div class='dst-chips'>{''.join(buttons)}</div>"
@@ -241,12 +262,25 @@ def _processed_html(value: Value, processed: Processed | None) -> str:
     return f"{alike}{', '.join(parts)}</div>"
 
 
-def event_of(data: Any) -> tuple[int | None, str, Place, str]:
-    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text.
+@dataclass(frozen=True)
+class Event:
+    """What the form's script sent.
 
-    What is confirmed comes with the value that was shown.
+    ``turn`` is ``None`` where it names none. ``act`` is ``set``, ``confirm``, ``remove``, ``pass`` or ``draft``. ``place`` has no
+    domain where somebody typed the slot's name: `split_name` is to tell. ``text`` is what was typed or chosen; what is confirmed
+    comes with the value that was shown. ``state`` is ``TurnView.state_head`` as the form was drawn.
     """
+
+    turn: int | None
+    act: str
+    place: Place
+    text: str
+    state: int | None
+
+
+def event_of(data: Any) -> Event:
+    """What the form's script sent, whatever that is."""
     found = data if isinstance(data, dict) else {}
-    turn = found.get("turn")
-    place = split_name(str(found.get("slot", "")))
-    return (turn if isinstance(turn, int) else None), str(found.get("act", "")), place, str(found.get("value", "")).strip()
+    numbers = [number if isinstance(number := found.get(name), int) else None for name in ("turn", "state")]
+    act, domain, name, text = (str(found.get(key, "")) for key in ("act", "domain", "slot", "value"))
+    return Event(numbers[0], act, (domain, name.removeprefix(f"{domain}-") if domain else name), text.strip(), numbers[1])
