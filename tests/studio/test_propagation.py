@@ -75,6 +75,24 @@ def test_a_corrected_turn_follows_in_the_slots_nobody_decided(ws: Workspace, tur
     assert view.state == {"restaurant": {"area": "north", "food": "indian"}}
 
 
+def test_an_answer_that_is_no_state_takes_no_valid_one_away(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
+    """One broken answer put the turn back to what stood before it."""
+    broken = {"taxi": {"destination": "nowhere"}}
+    tracker.valid, tracker.understood = False, broken
+    view = correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    last = dialogues.get_turn(ws, turns[2].id)
+    assert last.state == {"restaurant": {"area": "south", "food": "thai"}} and last.valid
+    assert (last.confidence, last.pinned) == ({"restaurant": {"food": 0.9}}, {"restaurant": {"area": "south"}})
+    corrections.undo(ws, turns[0].id, "anna", view.head)
+    propagation.propagate(ws, turns[0].id)
+    assert state(ws, turns[2]) == HEARD["restaurant"], "nor does what nobody says any more stay"
+    tracker.valid = True
+    correct(ws, dialogues.get_turn(ws, turns[0].id), "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert dialogues.get_turn(ws, turns[2].id).state == {"restaurant": {"area": "south"}} | broken
+
+
 def test_all_that_stands_in_a_corrected_turn_is_decided_once_it_is_accepted(ws: Workspace, turns: list[TurnView]) -> None:
     accepted = corrections.accept_turn(ws, turns[2].id, "anna", correct(ws, turns[2], "food", "indian").head)
     assert accepted.confirmed == {("restaurant", "area"), ("restaurant", "food")}
