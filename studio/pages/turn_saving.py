@@ -69,7 +69,7 @@ class TurnSaving:
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
         editor.keep_theirs.click(self.reopen, [editor.refused, seen], shown, **shared.SAVE)
-        taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
+        taken_over = editor.claim.wire()
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
         editor.guard.wire(lambda item: editor.after_save(item, changed=True), saved)
         editor.carry.wire(lambda item: editor.after_save(item, changed=True), saved)

@@ -135,8 +135,8 @@ def test_each_save_is_followed_whatever_is_open_by_then(
     shown = page["refresh"](opened, "a place", what)
     assert "value='south'" in shown[editor.slots]["value"] and shown[editor.seen] == now(ws, last)
     assert "later turns wait" not in shown[editor.title]
-    assert page["leave"](opened, what) == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
-    assert page["leave"]({"turn": None}, what) == ""
+    assert page["claim"](opened, what, ANNA)[editor.moved] == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
+    assert page["claim"]({"turn": None}, what, ANNA)[editor.moved] == ""
 
 
 def test_what_the_model_failed_to_follow_says_so_and_is_tried_again(
