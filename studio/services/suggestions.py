@@ -2,7 +2,7 @@
 
 A recogniser that mishears writes words that sound alike ("wagga map" for "wagamama"); a model that misreads writes words that
 look alike. So each known value is compared with every stretch of the transcript of about its length, twice: by characters, and
-by their metaphone codes.
+by their metaphone codes. Digits are known by the words that sound like their names ("for too people").
 """
 
 from __future__ import annotations

@@ -54,7 +54,8 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
 
 def _corpus(folder: Path, path: Path, part: str, split: str, report: PreparationReport) -> list[Dialogue]:
     audio = require(folder, f"audio_5700_{part}")
-    data = read_json(path)
+    with in_layout(path, "SpokenWOZ"):
+        data: dict[str, Any] = dict(read_json(path))
     if split != "test":
         listed = {line.strip() for _, line in read_lines(require(path.parent, "valListFile.json"))}
         for name in sorted(listed - data.keys()):

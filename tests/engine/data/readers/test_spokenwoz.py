@@ -107,6 +107,9 @@ def test_data_in_another_shape_names_the_dialogue_turn_and_key(corpus: Path) -> 
         CorpusError, match=r"data\.json, dialogue MUL0004, turn 0: not in .* SpokenWOZ \(the key 'tag' is missing\)"
     ):
         read(corpus, "test")
+    (corpus / "text_5700_test" / "data.json").write_text("[1]")
+    with pytest.raises(CorpusError, match=r"data\.json: not in the layout of SpokenWOZ"):
+        read(corpus, "test")
 
 
 def test_a_folder_without_the_lists_says_which_file(corpus: Path) -> None:
