@@ -13,7 +13,7 @@ import gradio as gr
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
 from studio.pages.actions import Seen, without_words
-from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
+from studio.pages.finder import DEFAULTS, Finder, address_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
 from studio.pages.turn_saving import TurnSaving
@@ -60,7 +60,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return next(iter(todo), next((item.id for item in turns), None))
 
     def next_in(project_id: int, wanted: tuple[str, ...], before: list[int] | None = None) -> int | None:
-        return search.next_turn(ws, project_id, filters_of(*wanted), before or [])
+        return search.next_turn(ws, project_id, finder.asked(project_id, *wanted), before or [])
 
     def dialogue_of(turn_id: int | None) -> int | None:
         return dialogues.dialogue_of(ws, turn_id) if turn_id is not None else None

@@ -152,7 +152,8 @@ class TurnEditor:
         if item.speaker != "user":
             return {}
         processed = postprocessing.process(item.predicted_state or {}, known)
-        typed = slot_form.drafts_in(drafts.kept(self.ws, item.id, shared.reader()) | dict(refused or {}))
+        kept = drafts.kept(self.ws, item.id, shared.reader()) | dict(refused or {})
+        typed = slot_form.drafts_in(kept, slot_form.names_in(item, known))
         overtaken = drafts.overtaken(self.ws, item, typed)
         shown = slot_form.form_html(item, known, processed, typed, overtaken, next(self._numbers), after)
         return {self.slots: gr.update(value=shown)}

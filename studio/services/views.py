@@ -241,7 +241,7 @@ def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnVi
         confirmed=frozenset((mark.domain, mark.slot) for mark in turn.marks if mark.layer == layer),
         imported=bool(states) and states[-1].source == RevisionSource.IMPORT,
         submitted=turn.submitted if layer == LABELS else None,
-        can_undo=bool(states or transcripts or confirmations),
+        can_undo=any(stack and revisions.undoable(stack[-1]) for stack in (states, transcripts, confirmations)),
         can_redo=bool(states_taken_back or transcripts_taken_back or confirmations_taken_back),
         pinned=(prediction.pinned if prediction else None) or {},
         transcript_confidence=heard.transcript_confidence if heard else None,

@@ -22,7 +22,7 @@ from studio.pages import shared
 from studio.pages.actions import perform, sight
 from studio.pages.gate_panel import verdict_html
 from studio.pages.ontology_sources import LABELS
-from studio.pages.slot_form import form_html, split_name
+from studio.pages.slot_form import form_html
 from studio.pages.talk_html import conversation_html
 from studio.pages.turn_html import heard_html, history_html, json_problem
 from studio.pages.where_panel import WherePanel
@@ -192,14 +192,6 @@ def test_of_an_agents_text_nothing_was_heard(ws: Workspace, project: int, sound:
     assert "nothing yet" in heard_html(dialogues.add_user_turn(ws, dialogue.id, sound()), [])
     assert heard_html(dialogues.add_agent_turn(ws, dialogue.id, "which area"), []) == ""
     assert "nothing yet" in heard_html(dialogues.add_agent_turn(ws, dialogue.id, audio=sound()), [])
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [("restaurant-price range", ("restaurant", "price range")), ("food", ("", "")), ("-food", ("", "")), (None, ("", ""))],
-)
-def test_a_slot_is_named_with_its_domain(name: str | None, parts: tuple[str, str]) -> None:
-    assert split_name(name) == parts
 
 
 def test_json_problems_name_line_and_column_or_slot() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from engine.dialogue import Dialogue, Turn
-from studio.pages.slot_form import form_html, in_focus
+from studio.pages.finder import filters_of
+from studio.pages.slot_form import form_html, in_focus, split_name
 from studio.services import corrections, dialogues, imports, ontology, understanding
 from studio.services.exchange import Source
 from studio.services.views import TurnView
@@ -46,6 +47,7 @@ def test_a_slot_that_changed_says_from_which_value(ws: Workspace, project: int, 
 
 def test_that_any_value_will_do_is_always_the_same_key(ws: Workspace, project: int, turn: TurnView) -> None:
     assert ">dontcare (5)<" in form(ws, project, turn)
+    assert "data-slot='restaurant-area' data-value='dontcare' data-domain='restaurant'" in form(ws, project, turn)
     does_not_mind = replace(turn, corrected_state={"restaurant": {"area": "dontcare"}})
     assert "dontcare (" not in form(ws, project, does_not_mind)
 
@@ -63,9 +65,33 @@ def test_the_slots_of_an_imported_turn_have_keys_before_anything_in_it_was_corre
     (dialogue,) = dialogues.list_dialogues(ws, project)
     (turn,) = dialogues.get_dialogue(ws, dialogue.id).turns
     assert in_focus(turn) == ("restaurant", "area")
-    assert "data-act='confirm' data-slot='restaurant-area' data-value='north'>Right (C)<" in form(ws, project, turn)
+    keys = form(ws, project, turn)
+    assert "data-act='confirm' data-slot='restaurant-area' data-value='north'" in keys and ">Right (C)<" in keys
     right = corrections.mark_slot(ws, turn.id, "restaurant", "area", "anna", shown="north")
     assert in_focus(right) == ("restaurant", "food")
-    assert "data-act='set' data-slot='restaurant-food' data-value='thai'>thai (1)<" in form(ws, project, right)
+    keys = form(ws, project, right)
+    assert "data-act='set' data-slot='restaurant-food' data-value='thai'" in keys and ">thai (1)<" in keys
     mended = corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", right.state_head)
     assert in_focus(mended) is None, "all are decided"
+
+
+def test_a_slots_name_is_cut_where_a_known_domain_ends() -> None:
+    known = {"car": {"rental-days"}, "car-rental": {"type"}}
+    cuts = {
+        "car-rental-type": ("car-rental", "type"),
+        "car-rental-days": ("car", "rental-days"),
+        "car-rental-new one": ("car-rental", "new one"),
+        "bike-rental-type": ("bike", "rental-type"),
+        " hotel-price range ": ("hotel", "price range"),
+        **dict.fromkeys(("hotel", "hotel-", "-area", "-", ""), ("", "")),
+    }
+    assert {name: split_name(name, known) for name in cuts} == cuts
+    asked = {
+        name: filters_of("", "all", name, "both", "", known=known) for name in ("", "car-rental", "car-rental-type", "hotel")
+    }
+    assert [(found.domain, found.slot) for found in asked.values()] == [
+        ("", ""),
+        ("car-rental", ""),
+        ("car-rental", "type"),
+        ("hotel", ""),
+    ]
