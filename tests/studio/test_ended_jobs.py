@@ -235,6 +235,8 @@ def test_a_killed_worker_is_interrupted_takes_its_engine_along_and_resumes(
     job = wait(ws, start(steps=30, **SLOW).id, training_on(3))
     process = process_of(ws, job.id)
     (engine,) = process.children()
+    groups = [(os.getsid(pid), os.getpgid(pid)) for pid in (process.pid, engine.pid)]
+    assert groups == [(process.pid, process.pid)] * 2, "no logout and no closed terminal reaches either"
     begun, started = runs.started_at(process), runs.started_at(engine)
     process.send_signal(signal.SIGKILL)
     while runs.alive(process.pid, begun):
