@@ -207,6 +207,17 @@ def iterate_slots(state: Mapping[str, Mapping[str, T]]) -> Iterator[tuple[str, s
             yield domain, slot, value
 
 
+def with_values(state: State, values: Mapping[tuple[str, str], Value | None]) -> State:
+    """The state with these values of slots ``(domain, slot)`` in it; ``None`` takes a slot's value away."""
+    found = {domain: dict(slots) for domain, slots in state.items()}
+    for (domain, slot), value in values.items():
+        if value is None:
+            found.get(domain, {}).pop(slot, None)
+        else:
+            found.setdefault(domain, {})[slot] = value
+    return {domain: slots for domain, slots in found.items() if slots}
+
+
 def slot_key(domain: str, slot: str) -> str:
     """How an instruction names a slot."""
     return f"{domain}-{slot}"

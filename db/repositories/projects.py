@@ -31,6 +31,11 @@ def staging(session: Session, project_id: int) -> Project:
     return row
 
 
+def stagings(session: Session) -> Sequence[Project]:
+    """The projects that hold what is on its way into another one."""
+    return session.scalars(select(Project).where(Project.staged_for.is_not(None))).all()
+
+
 def counts(session: Session) -> list[tuple[Project, int, int]]:
     """Projects that people see, oldest first, each with its dialogues and its corrected user turns."""
     corrected = func.count(Turn.id).filter(Turn.speaker == Speaker.USER, Turn.status.in_(LABELLED))

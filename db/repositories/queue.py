@@ -15,6 +15,7 @@ from db.models import (
     ErrorKind,
     EventKind,
     Revision,
+    RevisionSource,
     SlotError,
     Speaker,
     Split,
@@ -184,8 +185,15 @@ def _of_statuses(session: Session, filters: Filters) -> ColumnElement[bool]:
 
 
 def _returned(session: Session) -> Sequence[int]:
-    """The corrected turns that were handed back and neither changed nor sent to review since, the newest 1,000."""
-    changed = exists().where(Revision.turn_id == TurnEvent.turn_id, Revision.created > TurnEvent.created)
+    """The corrected turns that were handed back and neither changed by anybody nor sent to review since, the newest 1,000.
+
+    What moves by itself, or is renamed with the ontology, was not looked at.
+    """
+    changed = exists().where(
+        Revision.turn_id == TurnEvent.turn_id,
+        Revision.created > TurnEvent.created,
+        Revision.source.not_in((RevisionSource.PROPAGATED, RevisionSource.ONTOLOGY)),
+    )
     query = (
         select(TurnEvent.turn_id)
         .join(Turn, Turn.id == TurnEvent.turn_id)

@@ -26,7 +26,8 @@ def newest(turn: Turn, layer: str = LABELS) -> Revision | None:
 def stacks(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> tuple[list[Revision], list[Revision]]:
     """The revisions of a kind that stand, oldest first, and those that were taken back and can be redone, the next one last.
 
-    An undo takes back the newest that stood; a redo brings back what was taken back last; a new value forgets what was.
+    An undo takes back the newest that stood; a redo brings back what was taken back last; a new value forgets what was. What
+    moved by itself is none of a person's: it stands, and can be undone, and forgets nothing.
     """
     standing, taken_back = steps(turn, kind, layer)
     return [revision for revision, _ in standing], [revision for revision, _ in taken_back]
@@ -42,16 +43,24 @@ def steps(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> tuple[list[Ste
         if revision.source == RevisionSource.UNDO:
             taken_back.append((standing.pop()[0], revision))
         elif revision.source == RevisionSource.REDO:
-            standing.append((taken_back.pop()[0], revision))
+            done = taken_back.pop()[0]
+            same = done.new == revision.new  # or it was brought back into a state that had moved meanwhile
+            standing.append((done if same else revision, revision))
         else:
             standing.append((revision, revision))
-            taken_back.clear()
+            if revision.source != RevisionSource.PROPAGATED:
+                taken_back.clear()
     return standing, taken_back
 
 
 def standing(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> list[Revision]:
     """The revisions of a kind that nobody has taken back, oldest first."""
     return stacks(turn, kind, layer)[0]
+
+
+def undoable(newest: Revision) -> bool:
+    """Whether an undo takes back the newest change that stands: what an import brought is what it goes back to."""
+    return newest.source != RevisionSource.IMPORT
 
 
 def corrected(turn: Turn, kind: RevisionKind, layer: str = LABELS) -> Any:

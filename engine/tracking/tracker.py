@@ -18,7 +18,7 @@ from engine import audio
 from engine.checkpoints import DEMO, CheckpointError, CheckpointInfo, load_checkpoint
 from engine.config import DecodingConfig, TaskName, check_decoding
 from engine.data.spoken_form import to_spoken
-from engine.dialogue import Ontology, State, Value, accepted
+from engine.dialogue import Ontology, State, Value, accepted, iterate_slots, with_values
 from engine.lora import merged
 from engine.model import SpeechLLM, pick_device
 from engine.prompts import HistoryTurn, Prompt, dst_prompt, parse_output
@@ -56,7 +56,7 @@ class TurnRequest:
 class TurnPrediction:
     """What the model heard and understood.
 
-    ``valid`` is False when ``raw`` is not the JSON it should be; ``state`` is then the previous state.
+    ``valid`` is False when ``raw`` is not the JSON it should be; ``state`` is then the previous state with what is pinned.
     ``seconds`` is the computing time; of what several turns share, each bears an equal part. ``guarded``: the recording holds no
     speech, so the model was not asked. ``calibrated``: the checkpoint has a calibration, which ``confidence`` went through.
     ``transcript_confidence`` (0..1) is that of the least sure word; ``None`` where it wrote none of its own. ``ctc_transcript``
@@ -262,14 +262,16 @@ class TurnQueue:
         if tracker.guard and request.transcript is None and holds_no_speech(samples):
             seconds = time.perf_counter() - begun
             calibrated = tracker.calibration is not None
-            self._guarded.append((key, TurnPrediction("", request.previous or {}, {}, "", True, seconds, True, calibrated)))
+            self._guarded.append(
+                (key, TurnPrediction("", _with_pinned(request.previous, request), {}, "", True, seconds, True, calibrated))
+            )
             return
         prompt, speech = tracker.listen(samples, dst_prompt(tracker.info.prompt, request.history))
         constraint = Together(self._constraints(request, len(samples) / audio.SAMPLE_RATE))
         heard = tracker.reader.read(speech) if request.transcript is None else to_spoken(request.transcript)
         if request.transcript is None and tracker.model.ctc.trained:
             self._read[key] = heard
-        draft = tracker.guesses.answer(heard, _settled(request.previous or {}, request)) if tracker.drafts else None
+        draft = tracker.guesses.answer(heard, _with_pinned(request.previous, request)) if tracker.drafts else None
         self._decoder.start(Job(key, prompt, self._decoding, constraint, draft))
         self._requests[key] = request
         self._seconds[key] = time.perf_counter() - begun
@@ -316,27 +318,21 @@ class TurnQueue:
             heard = transcript_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.transcript)
         calibrated = calibration is not None
         if parsed.state is None:
-            return TurnPrediction(parsed.transcript, request.previous or {}, {}, raw, False, seconds, False, calibrated, heard)
+            return TurnPrediction(
+                parsed.transcript, _with_pinned(request.previous, request), {}, raw, False, seconds, False, calibrated, heard
+            )
         confidence = slot_confidence(tokenizer, answer.tokens, answer.log_probs, parsed.state)
         if calibration is not None:
             confidence = calibration.apply(confidence)
-        state = _settled(parsed.state, request)
+        state = _with_pinned(parsed.state, request)
         for domain, slots in request.pinned.items():
             for slot in slots:
                 confidence.get(domain, {}).pop(slot, None)  # what is settled is not the model's to be sure of
         return TurnPrediction(parsed.transcript, state, confidence, raw, True, seconds, False, calibrated, heard)
 
 
-def _settled(state: State, request: TurnRequest) -> State:
-    """The state with the request's pinned values in it."""
-    settled = {domain: dict(slots) for domain, slots in state.items()}
-    for domain, slots in request.pinned.items():
-        for slot, value in slots.items():
-            if value is None:
-                settled.get(domain, {}).pop(slot, None)
-            else:
-                settled.setdefault(domain, {})[slot] = value
-    return {domain: slots for domain, slots in settled.items() if slots}
+def _with_pinned(state: State | None, request: TurnRequest) -> State:
+    return with_values(state or {}, {(domain, slot): value for domain, slot, value in iterate_slots(request.pinned)})
 
 
 def _samples(request: TurnRequest) -> np.ndarray:

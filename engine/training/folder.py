@@ -101,7 +101,7 @@ class RunFolder:
         _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
 
     def _keep_others_out(self) -> None:
-        """Lock the folder as long as this process lives, on whatever machine the others are."""
+        """Lock the folder until `leave`, or as long as this process lives, on whatever machine the others are."""
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             self._lock.acquire()
@@ -109,6 +109,10 @@ class RunFolder:
             raise RunFolderError(f"another process writes to {self.path}: end it, or wait until it has ended") from error
         except (NotImplementedError, OSError):  # not every disk has locks; a full one is told by what is written next
             print(f"{self.path} cannot be locked: let no other process write there", file=sys.stderr, flush=True)
+
+    def leave(self) -> None:
+        """Let other processes write here."""
+        self._lock.release(force=True)
 
     def log(self, **values: Any) -> None:
         """Append one step's figures."""

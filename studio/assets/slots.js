@@ -8,9 +8,12 @@ window.dstSlots = (element, trigger, props, watch) => {
   let filtered = false; // whether they are those that hold what was typed
   const root = () => form.firstElementChild;
   const pauses = {}; // by slot: the time until what is being typed is kept
-  const tell = (act, slot, value = "") => {
+  // `of`: the field or button, which has its slot's domain; what is typed as a new slot's name has none.
+  const tell = (of, act, slot, value = "") => {
     clearTimeout(pauses[slot]);
-    trigger("input", { turn: Number(root().dataset.turn), act, slot, value });
+    const { turn, state } = root().dataset;
+    const { domain = "" } = of.dataset;
+    trigger("input", { turn: Number(turn), state: Number(state) || null, act, domain, slot, value });
   };
   // What a field holds unless somebody types: what it was drawn with, or what it sent last (which may yet be refused).
   const standing = (field) => field.dataset.sent ?? field.defaultValue;
@@ -103,7 +106,7 @@ window.dstSlots = (element, trigger, props, watch) => {
   const keep = (field) => {
     const slot = field === inputs("add_value") ? inputs("add_slot").value.trim() : field.name;
     const { turn } = root().dataset;
-    const kept = () => root().dataset.turn === turn && tell("draft", slot, field.value === standing(field) ? "" : field.value);
+    const kept = () => root().dataset.turn === turn && tell(field, "draft", slot, field.value === standing(field) ? "" : field.value);
     clearTimeout(pauses[slot]);
     if (slot) pauses[slot] = setTimeout(kept, 350);
   };
@@ -117,14 +120,14 @@ window.dstSlots = (element, trigger, props, watch) => {
     } else if (field === inputs("add_value")) {
       const slot = inputs("add_slot");
       if (!text) return;
-      tell("enter", slot.value.trim(), text);
+      tell(field, "enter", slot.value.trim(), text);
       if (!/^[^-]+-./.test(slot.value.trim())) return; // no slot's name: refused, and both texts stay to be put right
       field.value = slot.value = "";
       if (entered) field.blur();
     } else {
       if (!text) field.value = standing(field);
-      else if (field.value !== standing(field) || (entered && field.value !== field.defaultValue)) tell("enter", field.name, text);
-      else if (entered) tell("confirm", field.name, field.defaultValue);
+      else if (field.value !== standing(field) || (entered && field.value !== field.defaultValue)) tell(field, "enter", field.name, text);
+      else if (entered) tell(field, "confirm", field.name, field.defaultValue);
       field.dataset.sent = field.value; // leaving the field must not save it once more
       if (entered) field.blur();
     }
@@ -135,7 +138,7 @@ window.dstSlots = (element, trigger, props, watch) => {
     if (event.target.matches("input")) return open(event.target, false);
     if (!button) return;
     const { act, slot, value } = button.dataset;
-    if (act !== "type") return tell(act, slot, value);
+    if (act !== "type") return tell(button, act, slot, value);
     inputs(`slot.${CSS.escape(slot)}`).select();
   });
   form.addEventListener("mousedown", (event) => {

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from engine.dialogue import State, Value, accepted
-from studio.errors import StudioError
+from studio.errors import ConflictError, StudioError
 from studio.pages import shared
 from studio.pages.player import Player
 from studio.services import adjudication, agreement, dialogues, double, people, verdicts
@@ -18,13 +18,14 @@ from studio.services.double import Progress
 from studio.workspace import Workspace
 
 NO_VALUE = "no value"
+Seen = tuple[int, dict[str, int | None]]  # a turn, and by annotator the ``Labels.head`` that is shown of it
 WEEKS = 4  # shown apart; the command line has all
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("agreement")
-    chosen = gr.State(None)  # the turn side by side
+    chosen = gr.State(None)  # the turn side by side, and the heads of its labels that are shown: `Seen`
     decided = gr.State(None)  # the turn decided on last
     refused = shared.block(elem_id="agreement.refused", visible=False)
     with gr.Row(elem_classes="dst-columns", visible=False, elem_id="agreement.work") as work:
@@ -48,10 +49,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             table = shared.block(elem_id="agreement.table")
 
             @gr.render(chosen, triggers=[chosen.change], show_progress="hidden")
-            def decision(turn_id: int | None) -> None:
+            def decision(seen: Seen | None) -> None:
                 """Inputs: the turn. Outputs: agreement.take.*, agreement.own.*"""
-                if turn_id is not None:
-                    decision_form(adjudication.compare(ws, turn_id), take, decide)
+                if seen is not None:
+                    decision_form(adjudication.compare(ws, seen[0]), seen, take, decide)
 
             figures = shared.block(elem_id="agreement.figures", elem_classes="dst-panel dst-wide")
     side_by_side = [chosen, title, audio, table]
@@ -65,7 +66,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         name = dialogues.get_dialogue(ws, item.dialogue_id).name
         return {
-            chosen: turn_id,
+            chosen: (turn_id, {labels.annotator: labels.head for labels in found.labels}),
             title: f"<h3>{shared.escape(name)} · turn {item.turn_id + 1}</h3>",
             audio: gr.update(value=recording, visible=recording is not None),
             table: comparison_html(found),
@@ -115,8 +116,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         shared.allowed(ws, request, "reviewer")
         return opened(turn_id)
 
-    def take(turn_id: int, annotator: str, project_id: int, request: gr.Request) -> Any:
-        adjudication.take(ws, turn_id, annotator, shared.author(request))
+    def take(seen: Seen, annotator: str, project_id: int, request: gr.Request) -> Any:
+        turn_id, heads = seen
+        try:
+            adjudication.take(ws, turn_id, annotator, shared.author(request), heads.get(annotator))
+        except ConflictError as error:
+            gr.Warning(shared.escape(error), title="Not done")
+            return opened(turn_id)
         return {notice: f"{shared.saved()}: as {shared.escape(annotator)} has it", decided: turn_id} | shown(project_id)
 
     def decide(turn_id: int, words: str, state: State, project_id: int, request: gr.Request) -> Any:
@@ -135,14 +141,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         number = adjudication.take_agreed(ws, project_id, shared.author(request))
         return {notice: f"{shared.saved()}: {shared.count(number, 'turn')} on which both agree"} | shown(project_id)
 
-    def decision_form(found: Comparison, on_take: Any, on_decide: Any) -> None:
+    def decision_form(found: Comparison, seen: Seen, on_take: Any, on_decide: Any) -> None:
         """Buttons that take one annotator's labels, and a form for one's own, filled with the first's."""
 
         def on_click(annotator: str) -> Any:
             @shared.reported
             def click(project_id: int, request: gr.Request) -> Any:
                 """Inputs: agreement.project. Outputs: what a decision shows."""
-                return on_take(found.turn_id, annotator, project_id, request)
+                return on_take(seen, annotator, project_id, request)
 
             return click
 

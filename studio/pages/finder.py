@@ -18,7 +18,7 @@ from db.models import ErrorKind, Speaker, TurnStatus
 from db.repositories.queue import Filters
 from studio.pages import shared
 from studio.pages.mine_panel import MinePanel
-from studio.pages.slot_form import split_name
+from studio.pages.slot_form import Names, split_name
 from studio.pages.split_bar import SplitBar
 from studio.pages.turn_html import STATUS_TEXT, dialogue_label, entry_label
 from studio.services import ontology, review, search
@@ -93,13 +93,18 @@ class Finder:
         values: dict[Any, Any] = dict(zip(self.filters, wanted, strict=True))
         return values | {self.slot: gr.update(choices=options, value=wanted[2] if wanted[2] in ("", *names) else "")}
 
+    def asked(self, project_id: int, *wanted: str) -> Filters:
+        """What the fields ask for in a project."""
+        return filters_of(*wanted, known=ontology.slots(self.ws, project_id) if wanted[2] else {})
+
     def list_all(self, project_id: int | None, turn_id: int | None, dialogue_id: int | None, *wanted: str) -> dict[Any, Any]:
         """Queue and dialogues; what is open is marked where it is listed."""
         if project_id is None:
             return {self.queue: gr.update(choices=[], value=None), self.dialogue: gr.update(choices=[], value=None)}
-        page = search.doubtful(self.ws, project_id, filters_of(*wanted), LISTED)
+        asked = self.asked(project_id, *wanted)
+        page = search.doubtful(self.ws, project_id, asked, LISTED)
         entries = {entry.turn_id: entry_label(entry, entry.turn_id in page.drawn) for entry in page.entries}
-        of_dialogues = filters_of(*wanted)
+        of_dialogues = asked
         if wanted[1] == TO_DO:  # a list to look around in: what is done stays in it
             of_dialogues = replace(of_dialogues, statuses=(), words_only=False, recorded=False, demos=True, annotator=None)
         rows, more = search.dialogues(self.ws, project_id, of_dialogues, LISTED, dialogue_id)
@@ -118,15 +123,15 @@ class Finder:
         }
 
 
-def filters_of(text: str, status: str, slot: str, speaker: str, error: str) -> Filters:
-    """What the fields ask for."""
+def filters_of(text: str, status: str, slot: str, speaker: str, error: str, *, known: Names | None = None) -> Filters:
+    """What the fields ask for; ``known``: as for `split_name`."""
     if status == TO_DO:
         base = replace(search.TO_CORRECT, annotator=shared.reader())
     elif status == SUBMITTED:
         base = review.TO_REVIEW
     else:
         base = Filters(statuses=() if status == "all" else (TurnStatus(status),))
-    domain, name = split_name(slot) if "-" in slot else (slot, "")
+    domain, name = split_name(slot, known or {}) if "-" in slot and slot not in (known or {}) else (slot, "")
     return replace(
         base,
         text=text or "",

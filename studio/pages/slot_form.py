@@ -7,7 +7,8 @@ while the form is drawn anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -23,6 +24,7 @@ CHIPS = 4  # values offered to be chosen by one key
 SAID_KEYS = "89"  # of slots without a value whose value may have been said
 EMPTY = "<div class='dst-form'></div>"
 Place = tuple[str, str]  # domain and slot
+Names = Mapping[str, Collection[str]]  # the slots of each domain, as a state or an ontology has them
 
 
 def component() -> gr.HTML:
@@ -45,10 +47,10 @@ def draft_of(place: Place) -> str:
     return f"slot {'-'.join(place)}"
 
 
-def drafts_in(kept: Mapping[str, Kept]) -> dict[Place, Kept]:
-    """What was typed into slots and never entered, of the drafts of a turn."""
+def drafts_in(kept: Mapping[str, Kept], known: Names) -> dict[Place, Kept]:
+    """What was typed into slots and never entered, of the drafts of a turn; ``known`` as for `split_name`."""
     named = ((*field.partition(" "), draft) for field, draft in kept.items())
-    return {split_name(name): draft for kind, _, name, draft in named if kind == "slot"}
+    return {split_name(name, known): draft for kind, _, name, draft in named if kind == "slot"}
 
 
 def form_html(
@@ -86,7 +88,8 @@ def form_html(
     if not rows:
         rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
     rows.append(_said(turn, known))
-    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, texts, told)}</div>"
+    seen = f"data-turn='{turn.id}' data-state='{turn.state_head or ''}'"
+    return f"<div {seen} data-number='{number}'>{''.join(rows)}{_add(of_no_row, texts, told)}</div>"
 
 
 def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
@@ -107,10 +110,25 @@ def all_decided(turn: TurnView) -> bool:
     return bool(places) and turn.corrected_state is None and not any(_undecided(turn, place) for place in places)
 
 
-def split_name(name: str | None) -> Place:
-    """``restaurant-price range`` -> its domain and slot; two empty texts when it is not such a name."""
-    domain, _, slot = (name or "").strip().partition("-")
-    return (domain, slot) if domain and slot else ("", "")
+def split_name(name: str, known: Names) -> Place:
+    """``restaurant-price range`` -> its domain and slot; two empty texts when it is not such a name.
+
+    A domain may have a hyphen of its own (``car-rental-type``): then a slot that is known tells where it ends, else a domain.
+    """
+    parts = name.strip().split("-")
+    cuts = [("-".join(parts[:at]), "-".join(parts[at:])) for at in range(1, len(parts)) if parts[0]]
+    cuts = [(domain, slot) for domain, slot in cuts if slot]
+    slots = [(domain, slot) for domain, slot in cuts if slot in known.get(domain, ())]
+    domains = [(domain, slot) for domain, slot in reversed(cuts) if domain in known]
+    return next(iter(slots or domains or cuts), ("", ""))
+
+
+def names_in(turn: TurnView, known: Ontology) -> Names:
+    """What slots the form of a turn has or offers."""
+    found = {domain: set(slots) for domain, slots in known.values.items()}
+    for (domain, slot), _ in _rows(turn):
+        found.setdefault(domain, set()).add(slot)
+    return found
 
 
 def value_of(text: str) -> Value:
@@ -140,17 +158,17 @@ def _row(
     draft: str | None,
     told: str,
 ) -> str:
-    name = shared.escape("-".join(place))
+    name, domain = shared.escape("-".join(place)), shared.escape(place[0])
     label = shared.escape(" ".join(place))
     look = " gone" if value is None else " focus" if focus else ""
     text = shared.escape(" | ".join(accepted(value))) if value is not None else ""
-    field = _field(name, label, text, "no value" if value is None else "", draft=draft)
+    field = _field(name, label, text, "no value" if value is None else "", draft=draft, domain=domain)
     return (
         f"<div class='dst-slot{look}' role='group' aria-label='{label}'>"
         f"<div class='dst-slot-name'>{_name_html(turn, place)}</div>"
         f"<div class='dst-combo' id='correct.slot.{name}'>{field}</div>"
         f"<div class='dst-slot-model'>{told}{_model_html(turn, place, processed)}</div>"
-        f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' "
+        f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' data-domain='{domain}' "
         f"title='No value' aria-label='no value: {label}'{' disabled' if value is None else ''}>✕</button></div>"
     )
 
@@ -168,10 +186,13 @@ def _draft_html(turn: TurnView, place: Place, overtaken: Mapping[Place, Value | 
     return f"{_DRAFT}<div class='dst-alert' role='alert'>{changed}. Entering yours shows both.</div>"
 
 
-def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None) -> str:
+def _field(
+    name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None, domain: str = ""
+) -> str:
     kept = f"data-draft='{shared.escape(draft)}' " if draft else ""
+    of = f"data-domain='{domain}' " if domain else ""
     return (
-        f"<input name='{name}' value='{text}' {kept}aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
+        f"<input name='{name}' value='{text}' {of}{kept}aria-label='{label}' placeholder='{hint}' class='{classes}' type='text' "
         "role='combobox' aria-expanded='false' aria-autocomplete='list' autocomplete='off' spellcheck='false'>"
     )
 
@@ -231,9 +252,10 @@ def _said(turn: TurnView, known: Ontology) -> str:
 
 
 def _chip(place: Place, text: str, key: str, elem_id: str, act: str, value: str) -> str:
+    name, domain = shared.escape("-".join(place)), shared.escape(place[0])
     return (
-        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{shared.escape('-'.join(place))}' "
-        f"data-value='{shared.escape(value)}'>{shared.escape(text)} ({key.upper()})</button>"
+        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{name}' "
+        f"data-value='{shared.escape(value)}' data-domain='{domain}'>{shared.escape(text)} ({key.upper()})</button>"
     )
 
 
@@ -277,12 +299,26 @@ def _processed_html(value: Value, processed: Processed | None) -> str:
     return f"{alike}{', '.join(parts)}</div>"
 
 
-def event_of(data: Any) -> tuple[int | None, str, Place, str]:
-    """What the form's script sent: turn, act (``set``, ``enter``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text.
+@dataclass(frozen=True)
+class Event:
+    """What the form's script sent.
 
-    What is chosen by a key is ``set``, what a field was given is ``enter``. What is confirmed comes with what was shown.
+    ``turn`` is ``None`` where it names none. ``act`` is ``set`` (chosen by a key), ``enter`` (what a field was given),
+    ``confirm``, ``remove``, ``pass`` or ``draft``. ``place`` has no domain where somebody typed the slot's name: `split_name` is
+    to tell. ``text`` is what was typed or chosen; what is confirmed comes with the value that was shown. ``state`` is
+    ``TurnView.state_head`` as the form was drawn.
     """
+
+    turn: int | None
+    act: str
+    place: Place
+    text: str
+    state: int | None
+
+
+def event_of(data: Any) -> Event:
+    """What the form's script sent, whatever that is."""
     found = data if isinstance(data, dict) else {}
-    turn = found.get("turn")
-    place = split_name(str(found.get("slot", "")))
-    return (turn if isinstance(turn, int) else None), str(found.get("act", "")), place, str(found.get("value", "")).strip()
+    numbers = [number if isinstance(number := found.get(name), int) else None for name in ("turn", "state")]
+    act, domain, name, text = (str(found.get(key, "")) for key in ("act", "domain", "slot", "value"))
+    return Event(numbers[0], act, (domain, name.removeprefix(f"{domain}-") if domain else name), text.strip(), numbers[1])

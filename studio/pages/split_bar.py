@@ -86,5 +86,5 @@ class SplitBar:
         seen.change(leave_asked, [self.asked, seen], bar, **shared.LIGHT)
 
     def _closed(self) -> dict[Any, Any]:
-        """Outputs: the bar."""
+        """Ask no more. Inputs: none. Outputs: the bar."""
         return {self.asked: None, self.row: gr.update(visible=False), self.text: ""}

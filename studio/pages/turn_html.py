@@ -68,7 +68,12 @@ def unfollowed_html(waiting: Waiting) -> str:
 
 
 def heard_html(turn: TurnView, verdicts: list[Verdict]) -> str:
-    """What the model heard, or could as well have heard, why slots were wrong, and its raw output where that was no state."""
+    """What the model heard, or could as well have heard, why slots were wrong, and its raw output where that was no state.
+
+    Nothing of an agent's turn that is text: there is nothing to hear.
+    """
+    if turn.speaker == "agent" and turn.audio is None:
+        return ""
     text = shared.escape(turn.model_transcript) if turn.model_transcript else "<i>nothing yet</i>"
     other = doubt.second_reading(turn)
     second = f"<small>or</small><p class='dst-muted'>{shared.escape(other)}</p>" if other else ""
@@ -129,7 +134,7 @@ def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> s
         ]
         for item in revisions
     ]
-    return shared.table(("Time", "Who", "Source", "Change", "Trained on in"), rows)
+    return shared.table(("Time", "Who", "Source", "Change", "Learnt by"), rows)
 
 
 def version_label(revision: RevisionView) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -69,7 +70,7 @@ class TurnSaving:
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
         editor.keep_theirs.click(self.reopen, [editor.refused, seen], shown, **shared.SAVE)
-        taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
+        taken_over = editor.claim.wire()
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
         editor.guard.wire(lambda item: editor.after_save(item, changed=True), saved)
         editor.carry.wire(lambda item: editor.after_save(item, changed=True), saved)
@@ -106,7 +107,9 @@ class TurnSaving:
     @shared.reported
     def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
         """Inputs: the turn; correct.slots says what was done to which slot. Outputs: what every save shows."""
-        turn_id, act, place, text = event_of(event._data)
+        told = event_of(event._data)
+        turn_id, act, text = told.turn, told.act, told.text
+        place = told.place if all(told.place) or turn_id is None else self.named(turn_id, told.place[1])
         if turn_id is None or not all(place):
             gr.Warning("A slot is named domain-slot, such as hotel-area: choose one or type it so.", title="Not done")
             return gr.skip()
@@ -122,7 +125,7 @@ class TurnSaving:
         here = turn_id == now.get("turn")
         overtaken = self.overtaken(action, now if here else self.sight_of(turn_id, request), request) if act == "enter" else None
         if not here:
-            return self.save_elsewhere(action, turn_id, overtaken, request)
+            return self.save_elsewhere(action, turn_id, told.state, overtaken, request)
         shown = self.save(action, now, request, after=place) if overtaken is None else self.both(action, overtaken)
         if self.editor.seen in shown:
             return shown
@@ -167,12 +170,32 @@ class TurnSaving:
                 drafts.keep(self.ws, now["turn"], author, field, None)
         return item
 
+    def named(self, turn_id: int, name: str) -> Place:
+        """The slot that somebody means by a name they typed in the form of a turn."""
+        item = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.reader()))
+        project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
+        return slot_form.split_name(name, slot_form.names_in(item, ontology.get_ontology(self.ws, project_id)))
+
     @shared.reported
-    def save_elsewhere(self, action: Action, turn_id: int, overtaken: ConflictError | None, request: gr.Request) -> Any:
-        """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
-        if overtaken is not None:
-            raise overtaken
-        self.carry_out(action, self.sight_of(turn_id, request), request)
+    def save_elsewhere(
+        self, action: Action, turn_id: int, state: int | None, overtaken: ConflictError | None, request: gr.Request
+    ) -> Any:
+        """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in, and
+        for the ``state`` (`TurnView.state_head`) that its form showed, or what its author made of that since.
+        """
+        author = shared.author(request)
+        left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
+        states = (change for change in corrections.history(self.ws, turn_id, left.layer) if change.kind == "state")
+        others = any(change.author != author for change in itertools.takewhile(lambda change: change.id != state, states))
+        try:
+            if overtaken is not None:
+                raise overtaken
+            self.carry_out(action, sight(left) | ({"state": state} if others else {}), request)
+        except ConflictError as error:
+            kept = "What you typed is kept there as a draft. " if typed_in(action)[1] else ""
+            text = f"{error.author} had changed turn {left.turn_id + 1}, which you just left. {kept}Open it again and compare."
+            gr.Warning(shared.escape(text), title="Not saved")
+            return gr.skip()
         gr.Info("Saved in the turn that you had just left.", duration=4)
         return {self.editor.notice: shared.saved()}
 

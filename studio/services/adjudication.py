@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from db.models import LABELLED, RevisionKind, Turn
+from db.models import LABEL_KINDS, LABELLED, RevisionKind, Turn
 from db.repositories import doubles, predictions, revisions
 from engine.dialogue import State, Value, iterate_slots
-from studio.errors import StudioError
+from studio.errors import ConflictError, StudioError
 from studio.services import corrections, people
 from studio.services.agreement import Place, slots_of
+from studio.services.dialogues import get_turn
 from studio.workspace import Workspace
 
 
@@ -28,11 +29,12 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Labels:
-    """What one annotator made of a turn."""
+    """What one annotator made of a turn. ``head`` is the id of the newest revision of it."""
 
     annotator: str
     transcript: str
     state: State
+    head: int | None
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,23 @@ def compare(ws: Workspace, turn_id: int) -> Comparison:
         return _compared(turn, doubles.annotators(turn))
 
 
-def take(ws: Workspace, turn_id: int, annotator: str, author: str) -> None:
-    """Make one annotator's words and state the project's.
+ANY_HEAD = -1  # in place of a head that was seen: whatever stands
+
+
+def take(ws: Workspace, turn_id: int, annotator: str, author: str, expected: int | None = ANY_HEAD) -> None:
+    """Make one annotator's words and state the project's. ``expected`` is ``Labels.head`` as the author saw it; without, whatever
+    stands is meant.
 
     Raises:
+        ConflictError: the annotator changed them since.
         StudioError: they have not annotated it, somebody has decided meanwhile, or the author is no reviewer.
     """
     chosen = next((labels for labels in compare(ws, turn_id).labels if labels.annotator == annotator), None)
     if chosen is None:
         raise StudioError(f"{annotator} has taken back what they wrote in this turn: open it again.")
+    if expected not in (ANY_HEAD, chosen.head):
+        sentence = "{} changed this turn meanwhile: look again, then decide."
+        raise ConflictError(None, chosen.state, annotator, get_turn(ws, turn_id, annotator), sentence)
     decide(ws, turn_id, chosen.transcript, chosen.state, author)
 
 
@@ -144,7 +154,9 @@ def _labels(turn: Turn, name: str) -> Labels:
     transcript = revisions.corrected(turn, RevisionKind.TRANSCRIPT, name)
     if transcript is None:
         transcript = answer.transcript if answer is not None else ""
-    return Labels(name, transcript, revisions.corrected(turn, RevisionKind.STATE, name))
+    heads = (revisions.head(turn, kind, name) for kind in LABEL_KINDS)
+    newest = max((head.id for head in heads if head is not None), default=None)
+    return Labels(name, transcript, revisions.corrected(turn, RevisionKind.STATE, name), newest)
 
 
 def _open(session: Session, turn_id: int) -> Turn:

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.models import RevisionKind, RevisionSource, Speaker, Turn, TurnStatus
 from db.repositories import revisions
 from db.repositories.revisions import LABELS
-from engine.dialogue import State, Value
+from engine.dialogue import Value, with_values
 from studio.errors import StudioError
 from studio.services import double, labels
 from studio.services.edits import slots_of
@@ -60,7 +60,7 @@ def carry(ws: Workspace, turn_id: int, author: str, expected: int | None) -> int
         for later, changes in found:
             double.check_layer(later, LABELS)
             old = revisions.corrected(later, RevisionKind.STATE)
-            new = _with(old, changes)
+            new = with_values(old, changes)
             revisions.append(session, later, RevisionKind.STATE, old, new, author, RevisionSource.PROPAGATED)
             index(later, turn_view(ws, session, later))
     return len(found)
@@ -99,13 +99,3 @@ def _former(turn: Turn) -> dict[Place, list[Value | None]]:
     places = dict.fromkeys(place for state in (*states, now) for place in state)
     found = {place: [state.get(place) for state in states if state.get(place) != now.get(place)] for place in places}
     return {place: values for place, values in found.items() if values}
-
-
-def _with(state: State, changes: dict[Place, Value | None]) -> State:
-    new = {domain: dict(slots) for domain, slots in state.items()}
-    for (domain, slot), value in changes.items():
-        if value is None:
-            new.get(domain, {}).pop(slot, None)
-        else:
-            new.setdefault(domain, {})[slot] = value
-    return {domain: slots for domain, slots in new.items() if slots}

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.models import LABEL_KINDS, Prediction, Revision, RevisionKind, RevisionSource, SlotMark, Turn
 from db.repositories import revisions
 from db.repositories.revisions import LABELS, Step
-from engine.dialogue import State, Value, accepted, iterate_slots
+from engine.dialogue import State, Value, accepted, iterate_slots, with_values
 from studio.errors import ConflictError, StudioError
 from studio.services import labels, ontology
 from studio.services.views import TurnView
@@ -104,14 +104,21 @@ class Edit:
             self._mark(domain, slot, below)
 
     def bring_back(self, done: Revision, author: str) -> None:
-        """Append once more what was taken back, and mark the slots that were decided with it."""
+        """Append once more what was taken back, and mark the slots that were decided with it; what moved by itself meanwhile
+        stays."""
         old = {RevisionKind.TRANSCRIPT: self.view.transcript, RevisionKind.STATE: self.view.state}.get(done.kind)
-        self.append(done.kind, old, done.new, author, RevisionSource.REDO, _decided(done))
+        new, decided = done.new, _decided(done)
+        standing = revisions.standing(self.turn, done.kind, self.layer)
+        if standing and standing[-1].source == RevisionSource.PROPAGATED:
+            new = with_values(self.view.state or {}, changed_slots(done.old or {}, done.new) | decided)
+        self.append(done.kind, old, new, author, RevisionSource.REDO, decided)
 
     def last_done(self, which: int, nothing: str) -> list[list[Step]]:
         """The chains (0: standing, 1: taken back) whose newest step the next undo or redo concerns: one, or both halves of an
         ``accept_turn``."""
         chains = [steps for kind in RevisionKind if (steps := revisions.steps(self.turn, kind, self.layer)[which])]
+        if which == 0:
+            chains = [steps for steps in chains if revisions.undoable(steps[-1][0])]
         if not chains:
             raise StudioError(nothing)
         chains.sort(key=lambda steps: steps[-1][1].id, reverse=True)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, TypeVar
 from sqlalchemy.orm import Session
 
 from db.models import LABELLED, Prediction, Turn
-from db.repositories import dialogues, revisions
+from db.repositories import dialogues, predictions, revisions
 from db.repositories.revisions import LABELS
-from engine.dialogue import State, Value
+from engine.dialogue import State, Value, with_values
 from studio.errors import StudioError
 from studio.services import follow_claims, search, trackers
 from studio.services.dialogues import get_dialogue, get_turn
+from studio.services.edits import Slots, slots_of
 from studio.services.exchange import in_parts
 from studio.services.views import DialogueView, TurnView, dialogue_view, locked_turn, turn_view
 from studio.workspace import Workspace
@@ -129,17 +130,24 @@ def keep(
 ) -> None:
     """Keep what a checkpoint answered to a turn, and what it was told; ``heard``: what it heard before it was told the words.
 
+    Of a turn that was asked once more, a valid answer stays in place of one that is no state, with what is ``pinned`` now.
+
     Part of the caller's transaction, which has locked the turn.
     """
+    told = slots_of(pinned or {})
+    before = _still_valid(row, told, layer) if pinned is not None and not answer.valid else None
+    stands = answer if before is None else before
     row.predictions.append(
         Prediction(
-            checkpoint_id=checkpoint_id,
+            checkpoint_id=checkpoint_id if before is None else before.checkpoint_id,
             layer=layer,
-            raw=answer.raw,
+            raw=stands.raw,
             transcript=answer.transcript if heard is None else heard,
-            state=answer.state,
-            confidence=answer.confidence,
-            valid=answer.valid,
+            state=stands.state if before is None else with_values(before.state, told),
+            confidence={
+                d: {s: sure for s, sure in slots.items() if (d, s) not in told} for d, slots in stands.confidence.items()
+            },
+            valid=stands.valid,
             seconds=answer.seconds,
             pinned=pinned or None,
             transcript_confidence=answer.transcript_confidence,
@@ -151,6 +159,13 @@ def keep(
     session.flush()
     if layer == LABELS:
         search.index(row, turn_view(ws, session, row))
+
+
+def _still_valid(row: Turn, told: Slots, layer: str) -> Prediction | None:
+    """The newest answer of the model that is a state and was told no value but of slots whose values it is told now."""
+    answers = (predictions.newest(row, layer), predictions.listened(row, layer))
+    found = (answer for answer in answers if answer is not None and answer.valid)
+    return next((answer for answer in found if slots_of(answer.pinned or {}).keys() <= told.keys()), None)
 
 
 def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction, mark: tuple[int, str] | None = None) -> None:

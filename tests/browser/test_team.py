@@ -76,6 +76,12 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     rita.picture("team-side-by-side")
     rita.element("agreement.take_agreed").click()
     rita.says("agreement.notice", "1 turn on which both agree")
+    choose(ben, "correct.slot.restaurant-pricerange", "moderate")
+    ben.element("correct.history_panel").click()
+    ben.says("correct.history", "moderate")
+    rita.page.keyboard.press("1")
+    rita.says("agreement.table", "moderate")  # what ben has by now is shown, and not taken yet
+    rita.has("agreement.own.restaurant-pricerange", "moderate")
     rita.page.keyboard.press("1")
     rita.says("agreement.notice", "as ben has it")
     rita.says("agreement.title", "Nothing to decide")
@@ -85,7 +91,7 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     cleo.says("correct.title", "Turn 1")
     cleo.page.keyboard.press("n")
     cleo.says("correct.title", "Turn 2")
-    cleo.has("correct.slot.restaurant-pricerange", "expensive")
+    cleo.has("correct.slot.restaurant-pricerange", "moderate")
     for view in (rita, ben, cleo, dan):
         view.clean()
 

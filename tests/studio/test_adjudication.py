@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from studio.errors import StudioError
+from studio.errors import ConflictError, StudioError
 from studio.services import adjudication, corrections, dialogues, double, ontology, snapshots
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
@@ -42,6 +42,20 @@ def test_what_is_taken_becomes_the_projects_labels_and_is_trained_on(ws: Workspa
     assert [dialogues.get_turn(ws, done[0].id, name).state for name in ("ben", "cleo")] == layers
     assert snapshots.preview(ws, project).turns == 1
     assert "burmese" in ontology.choices(ws, project, "restaurant", "food")
+
+
+def test_what_an_annotator_changed_is_not_taken_unseen(
+    ws: Workspace, done: list[TurnView], annotate: Callable[..., TurnView]
+) -> None:
+    """What ben had by then became the project's label, and the reviewer had never seen it."""
+    seen = adjudication.compare(ws, done[0].id).labels[0]
+    annotate(done[0], "ben", "food", "lao")
+    with pytest.raises(ConflictError, match="ben changed this turn meanwhile"):
+        adjudication.take(ws, done[0].id, "ben", "rita", seen.head)
+    assert not dialogues.get_turn(ws, done[0].id).labelled
+    again = adjudication.compare(ws, done[0].id).labels[0]
+    adjudication.take(ws, done[0].id, "ben", "rita", again.head)
+    assert dialogues.get_turn(ws, done[0].id).state == again.state == {"restaurant": {"area": "north", "food": "lao"}}
 
 
 def test_a_reviewer_can_write_what_neither_wrote(ws: Workspace, done: list[TurnView]) -> None:

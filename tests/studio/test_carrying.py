@@ -75,6 +75,17 @@ def test_what_was_carried_is_carried_again_when_it_was_wrong_too_and_so_are_adde
         assert areas(ws, turns) == [value] * 3
 
 
+def test_an_undo_goes_back_to_what_was_imported_and_no_further(ws: Workspace, imported: Callable[..., list[TurnView]]) -> None:
+    """One key too many took the corpus's labels away."""
+    (turn,) = imported(CENTRE)
+    assert not turn.can_undo
+    with pytest.raises(StudioError, match="nothing to undo"):
+        corrections.undo(ws, turn.id, "anna", turn.head)
+    back = corrections.undo(ws, turn.id, "anna", correct(ws, turn, "north").head)
+    assert (back.state, back.transcript, back.status) == (turn.state, turn.transcript, "corrected")
+    assert (back.can_undo, back.can_redo, back.imported) == (False, True, True)
+
+
 def test_decided_reviewed_final_and_unlabelled_turns_stay(ws: Workspace, imported: Callable[..., list[TurnView]]) -> None:
     turns = imported(CENTRE, CENTRE, CENTRE, CENTRE, CENTRE)
     corrections.mark_slot(ws, turns[1].id, "restaurant", "area", "ben")

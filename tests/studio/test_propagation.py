@@ -75,6 +75,43 @@ def test_a_corrected_turn_follows_in_the_slots_nobody_decided(ws: Workspace, tur
     assert view.state == {"restaurant": {"area": "north", "food": "indian"}}
 
 
+def test_what_was_undone_can_be_redone_after_the_turn_moved_by_itself(ws: Workspace, turns: list[TurnView]) -> None:
+    """Nothing was left to redo, and a redo of the whole state would have taken the correction before it back."""
+    named = correct(ws, turns[2], "name", "kohinoor")
+    taken_back = corrections.undo(ws, turns[2].id, "anna", correct(ws, named, "food", "indian").head)
+    correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    moved = dialogues.get_turn(ws, turns[2].id)
+    without = {"area": "south", "food": "thai", "name": "kohinoor"}
+    assert (moved.state, moved.can_redo, taken_back.can_redo) == ({"restaurant": without}, True, True)
+    again = corrections.redo(ws, turns[2].id, "anna", moved.head)
+    assert (again.state, again.can_redo) == ({"restaurant": without | {"food": "indian"}}, False)
+    assert ("restaurant", "food") in again.confirmed
+    back = corrections.undo(ws, turns[2].id, "anna", again.head)
+    assert (back.state, back.confirmed) == (moved.state, moved.confirmed)
+    assert corrections.redo(ws, turns[2].id, "anna", back.head).state == again.state
+    corrections.undo(ws, turns[2].id, "anna", dialogues.get_turn(ws, turns[2].id).head)
+    assert not correct(ws, dialogues.get_turn(ws, turns[2].id), "food", "lao").can_redo, "a new value forgets what was"
+
+
+def test_an_answer_that_is_no_state_takes_no_valid_one_away(ws: Workspace, turns: list[TurnView], tracker: FakeTracker) -> None:
+    """One broken answer put the turn back to what stood before it."""
+    broken = {"taxi": {"destination": "nowhere"}}
+    tracker.valid, tracker.understood = False, broken
+    view = correct(ws, turns[0], "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    last = dialogues.get_turn(ws, turns[2].id)
+    assert last.state == {"restaurant": {"area": "south", "food": "thai"}} and last.valid
+    assert (last.confidence, last.pinned) == ({"restaurant": {"food": 0.9}}, {"restaurant": {"area": "south"}})
+    corrections.undo(ws, turns[0].id, "anna", view.head)
+    propagation.propagate(ws, turns[0].id)
+    assert state(ws, turns[2]) == HEARD["restaurant"], "nor does what nobody says any more stay"
+    tracker.valid = True
+    correct(ws, dialogues.get_turn(ws, turns[0].id), "area", "south")
+    propagation.propagate(ws, turns[0].id)
+    assert dialogues.get_turn(ws, turns[2].id).state == {"restaurant": {"area": "south"}} | broken
+
+
 def test_all_that_stands_in_a_corrected_turn_is_decided_once_it_is_accepted(ws: Workspace, turns: list[TurnView]) -> None:
     accepted = corrections.accept_turn(ws, turns[2].id, "anna", correct(ws, turns[2], "food", "indian").head)
     assert accepted.confirmed == {("restaurant", "area"), ("restaurant", "food")}

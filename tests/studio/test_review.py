@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from db.models import RevisionKind, RevisionSource, Turn
+from db.repositories import revisions
 from studio.errors import StudioError
 from studio.services import corrections, dialogues, people, review, search
 from studio.services.views import TurnView
@@ -50,6 +52,11 @@ def test_what_is_handed_back_is_to_do_until_it_is_changed(ws: Workspace, project
     assert search.to_correct_in(ws, turn.dialogue_id)[0] == turn.id
     spoken = replace(search.TO_CORRECT, text=(turn.transcript or "").split()[-1])
     assert search.next_turn(ws, project, spoken) == turn.id
+    for source in (RevisionSource.PROPAGATED, RevisionSource.ONTOLOGY):  # nobody has looked at it for that
+        with ws.write() as session:
+            row, moved = session.get_one(Turn, turn.id), {"restaurant": {"area": source}}
+            revisions.append(session, row, RevisionKind.STATE, turn.state, moved, "the model", source)
+    assert search.next_turn(ws, project, search.TO_CORRECT) == turn.id
     corrections.save_transcript(ws, turn.id, "other words", "anna", turn.transcript_head)
     assert search.next_turn(ws, project, search.TO_CORRECT) is None
 

@@ -94,6 +94,18 @@ def test_every_turn_of_a_calibrated_checkpoint_says_so_also_without_an_answer(pa
     assert silent.guarded and not broken.valid and silent.calibrated and broken.calibrated
 
 
+def test_what_is_pinned_stands_also_without_an_answer(parts):
+    speech = next((resources.files("studio") / "assets" / "sample" / "audio").iterdir())
+    asked = tracker(parts, guard=True, max_new_tokens=3)
+    known = {
+        "previous": {"hotel": {"area": "north", "stars": "4"}},
+        "pinned": {"hotel": {"area": "south", "stars": None}, "taxi": {"day": "monday"}},
+    }
+    for answer in asked.turns([TurnRequest(np.zeros(16000, np.float32), **known), TurnRequest(speech, **known)]):
+        assert answer.guarded != (not answer.valid)
+        assert answer.state == {"hotel": {"area": "south"}, "taxi": {"day": "monday"}}
+
+
 def test_the_memory_of_an_answer_is_given_back(parts, dialogues):
     """Logits of a whole batch were kept until its end: 2 GB for 32 rows."""
     asked = tracker(parts)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from studio.pages.slot_form import form_html
+from studio.pages.finder import filters_of
+from studio.pages.slot_form import form_html, split_name
 from studio.services import corrections, dialogues, ontology, understanding
 from studio.services.views import TurnView
 from studio.workspace import Workspace
@@ -44,6 +45,7 @@ def test_a_slot_that_changed_says_from_which_value(ws: Workspace, project: int, 
 
 def test_that_any_value_will_do_is_always_the_same_key(ws: Workspace, project: int, turn: TurnView) -> None:
     assert ">dontcare (5)<" in form(ws, project, turn)
+    assert "data-slot='restaurant-area' data-value='dontcare' data-domain='restaurant'" in form(ws, project, turn)
     does_not_mind = replace(turn, corrected_state={"restaurant": {"area": "dontcare"}})
     assert "dontcare (" not in form(ws, project, does_not_mind)
 
@@ -53,3 +55,25 @@ def test_a_slot_without_a_value_has_keys_where_its_value_was_as_good_as_said(ws:
     shown = form(ws, project, replace(turn, corrected_transcript="a chineese place in the north"))
     assert "key-8' id='correct.said.8' data-act='set' data-slot='restaurant-food' data-value='chinese'" in shown
     assert ">restaurant food: chinese (8)<" in shown
+
+
+def test_a_slots_name_is_cut_where_a_known_domain_ends() -> None:
+    known = {"car": {"rental-days"}, "car-rental": {"type"}}
+    cuts = {
+        "car-rental-type": ("car-rental", "type"),
+        "car-rental-days": ("car", "rental-days"),
+        "car-rental-new one": ("car-rental", "new one"),
+        "bike-rental-type": ("bike", "rental-type"),
+        " hotel-price range ": ("hotel", "price range"),
+        **dict.fromkeys(("hotel", "hotel-", "-area", "-", ""), ("", "")),
+    }
+    assert {name: split_name(name, known) for name in cuts} == cuts
+    asked = {
+        name: filters_of("", "all", name, "both", "", known=known) for name in ("", "car-rental", "car-rental-type", "hotel")
+    }
+    assert [(found.domain, found.slot) for found in asked.values()] == [
+        ("", ""),
+        ("car-rental", ""),
+        ("car-rental", "type"),
+        ("hotel", ""),
+    ]

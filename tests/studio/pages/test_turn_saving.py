@@ -53,8 +53,9 @@ def watched(shown: dict[Any, Any]) -> Any:
     return next(value for value in shown.values() if hasattr(value, "dialogue_id"))
 
 
-def typed(turn: TurnView, act: str = "set", slot: str = "restaurant-food", value: str = "thai") -> Any:
-    return SimpleNamespace(_data={"turn": turn.id, "act": act, "slot": slot, "value": value})
+def typed(turn: TurnView, act: str = "set", slot: str = "restaurant-food", value: str = "thai", **more: Any) -> Any:
+    """What the form's script sends of what is done to a slot; of a slot that has a row, its ``domain`` too."""
+    return SimpleNamespace(_data={"turn": turn.id, "act": act, "slot": slot, "value": value} | more)
 
 
 def kept(ws: Workspace, turn: TurnView) -> dict[str, str]:
@@ -84,6 +85,65 @@ def test_a_slot_that_is_refused_stays_in_its_field_as_a_draft(ws: Workspace, tur
     splits.move(ws, turn.dialogue_id, "train", "ben")
     shown = page.slot_event(typed(turn), now(ws, turn), ANNA)
     assert kept(ws, turn) == {} and "data-draft" not in shown[page.editor.slots]["value"]
+
+
+def test_a_domain_with_a_hyphen_keeps_its_slots(ws: Workspace, turn: TurnView) -> None:
+    """Imports bring such names; the value went to a domain that ended at the first hyphen, and the slot stayed as it was."""
+    page = saving(ws)
+
+    def state() -> Any:
+        return dialogues.get_turn(ws, turn.id).state
+
+    def send(act: str, slot: str, value: str = "", **more: Any) -> dict[Any, Any]:
+        return page.slot_event(typed(turn, act, slot, value, **more), now(ws, turn), ANNA)
+
+    corrections.save_state(ws, turn.id, {"car-rental": {"type": "van"}}, "import", None)
+    shown = send("set", "car-rental-type", "bus", domain="car-rental")
+    assert state() == {"car-rental": {"type": "bus"}}
+    row = shown[page.editor.slots]["value"]
+    assert "data-act='remove' data-slot='car-rental-type' data-domain='car-rental'" in row
+    send("set", "car-rental-colour", "red")  # typed as a new slot
+    send("draft", "car-rental-days", "tw")
+    send("draft", "car-rental-colour", "blue", domain="car-rental")
+    shown = send("set", "car-rental-type", "van")
+    assert state() == {"car-rental": {"type": "van", "colour": "red"}}
+    drawn = shown[page.editor.slots]["value"]
+    assert "name='car-rental-colour' value='red' data-domain='car-rental' data-draft='blue'" in drawn
+    send("set", "car-rental-type", "tram", domain="car")
+    assert state()["car"] == {"rental-type": "tram"} and state()["car-rental"]["type"] == "van", "two slots of one name"
+    send("remove", "car-rental-type", domain="car-rental")
+    assert state() == {"car": {"rental-type": "tram"}, "car-rental": {"colour": "red"}}
+
+
+def test_a_change_that_comes_when_the_turn_was_left_overwrites_nothing_unseen(
+    ws: Workspace, turn: TurnView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
+    page, other = saving(ws), {"turn": None}
+
+    def state() -> Any:
+        return dialogues.get_turn(ws, turn.id).state
+
+    drawn = page.editor.opened(turn.id)[page.editor.slots]["value"]
+    assert f"data-turn='{turn.id}' data-state=''" in drawn
+    page.slot_event(typed(turn, state=None), other, ANNA)
+    page.slot_event(typed(turn, slot="restaurant-area", value="north", state=None), other, ANNA)
+    both = {"restaurant": {"food": "thai", "area": "north"}}
+    assert (state(), told) == (both, []), "two changes of one's own from one form"
+    seen = now(ws, turn)["state"]
+    assert f"data-state='{seen}'" in page.editor.opened(turn.id)[page.editor.slots]["value"]
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", seen)
+    page.slot_event(typed(turn, value="lao", state=seen), other, ANNA)
+    page.slot_event(typed(turn, "remove", state=seen), other, ANNA)
+    assert state() == {"restaurant": {"food": "chinese", "area": "north"}}
+    assert (
+        kept(ws, turn) == {"slot restaurant-food": "lao"}
+        and "data-draft='lao'" in page.editor.opened(turn.id)[page.editor.slots]["value"]
+    )
+    assert len(told) == 2 and "ben had changed turn 1" in told[0] and "kept there as a draft" in told[0] and "kept" not in told[1]
+    page.slot_event(typed(turn, value="lao", state=now(ws, turn)["state"]), other, ANNA)
+    assert state()["restaurant"]["food"] == "lao" and kept(ws, turn) == {}, "once seen, it is replaced"
 
 
 def test_what_a_busy_database_refuses_stays_in_its_field_and_is_saved_the_next_time(
@@ -135,8 +195,8 @@ def test_each_save_is_followed_whatever_is_open_by_then(
     shown = page["refresh"](opened, "a place", what)
     assert "value='south'" in shown[editor.slots]["value"] and shown[editor.seen] == now(ws, last)
     assert "later turns wait" not in shown[editor.title]
-    assert page["leave"](opened, what) == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
-    assert page["leave"]({"turn": None}, what) == ""
+    assert page["claim"](opened, what, ANNA)[editor.moved] == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
+    assert page["claim"]({"turn": None}, what, ANNA)[editor.moved] == ""
 
 
 def test_what_the_model_failed_to_follow_says_so_and_is_tried_again(
