@@ -10,6 +10,7 @@ last_good/                 the weights before a step that failed
 stopped/                   the weights where it was stopped; gone when it goes on
 result.json                how the run ended
 stop                       made by whoever wants it to save and end
+lock                       locked by the process that writes here
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from engine.base_models import fsync
 from engine.data.batching import DataError
+
+LOCK_SECONDS = 30.0  # what another process gets to leave the folder
 
 
 class RunFolderError(DataError):
@@ -47,6 +51,7 @@ class RunFolder:
         self.result = path / "result.json"
         self.stop = path / "stop"
         self._state = path / "resume" / "state.safetensors"
+        self._lock = FileLock(path / "lock", LOCK_SECONDS, is_singleton=True, fallback_to_soft=False)
 
     def check(self, resume: bool) -> None:
         """Refuse to begin over an earlier run.
@@ -75,13 +80,14 @@ class RunFolder:
         Steps logged after the resume point are dropped: they run again. So are broken lines, which a power cut may leave.
 
         Raises:
-            RunFolderError: the unfinished run has another recipe, base or training data, or its resume point is damaged.
+            RunFolderError: another process writes here, the unfinished run has another recipe, base or training data, or its
+                resume point is damaged.
         """
+        self._keep_others_out()
         state = _read(self._state, tensors=False) if self._state.exists() else None
         for what, mine in identity.items():
             if state is not None and state["identity"].get(what) != mine:
                 raise RunFolderError(f"{self.path} cannot be resumed: its {what} changed since; put it back, or start a new run")
-        self.path.mkdir(parents=True, exist_ok=True)
         self.stop.unlink(missing_ok=True)
         self.result.unlink(missing_ok=True)
         for left in (self.last_good, self.stopped):
@@ -93,6 +99,20 @@ class RunFolder:
         if len(lines) < done:
             print(f"the figures of {done - len(lines)} of {done} steps are lost from {self.metrics}", file=sys.stderr, flush=True)
         _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def _keep_others_out(self) -> None:
+        """Lock the folder until `leave`, or as long as this process lives, on whatever machine the others are."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise RunFolderError(f"another process writes to {self.path}: end it, or wait until it has ended") from error
+        except (NotImplementedError, OSError):  # not every disk has locks; a full one is told by what is written next
+            print(f"{self.path} cannot be locked: let no other process write there", file=sys.stderr, flush=True)
+
+    def leave(self) -> None:
+        """Let other processes write here."""
+        self._lock.release(force=True)
 
     def log(self, **values: Any) -> None:
         """Append one step's figures."""

@@ -80,7 +80,10 @@ def train(
     if folder.checkpoint.exists():
         result = processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
     else:
-        result = _Run(recipe, dialogues, folder, base, processes, cache, watched).run()
+        try:
+            result = _Run(recipe, dialogues, folder, base, processes, cache, watched).run()
+        finally:
+            folder.leave()
     processes.part()
     return result
 

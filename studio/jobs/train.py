@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 from db.models import Checkpoint, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
@@ -17,6 +20,7 @@ from studio.services import checkpoints, lease, promotion, provenance, reruns, r
 from studio.services.failures import LESS
 from studio.services.snapshots import HELD_OUT, TRAIN
 
+SAVE_SECONDS = 600.0  # in which a save that goes on changes some file
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
 SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it."
 
@@ -77,7 +81,8 @@ def _train(shell: Shell) -> int:
     if backend.is_here:
         lease.take_for_job(shell.ws, shell.job_id)
     running = backend.start(command, shell.folder)
-    code = shell.watch(running, out / "stop", _told_of(shell, running), hears_after=lambda: _hears_after(shell))
+    told, saves = _told_of(shell, running), _saves(out)
+    code = shell.watch(running, out / "stop", told, hears_after=lambda: _hears_after(shell), saves=saves)
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
 
@@ -98,6 +103,29 @@ def _told_of(shell: Shell, running: Running) -> Callable[[], None]:
 def _hears_after(shell: Shell) -> float:
     """Seconds until the engine has surely looked for a wish to stop, as it does between steps: twice its slowest lately."""
     return 2 * max((line.get("seconds", 0.0) for line in runs.newest_metrics(shell.folder)), default=0.0)
+
+
+def _saves(out: Path) -> Callable[[], bool]:
+    """Whether the engine says that it saves, and what lies in its folder changed lately: tens of gigabytes take their time, and
+    the disk more of it when all is written and has yet to reach it.
+    """
+    seen: set[tuple[Path, int, int]] = set()
+    since = time.monotonic()
+
+    def look() -> bool:
+        nonlocal seen, since
+        if runs.pulse(out.parent).get("doing") != "saving":
+            return False
+        found = set()
+        with suppress(OSError):  # something is renamed into place meanwhile
+            for path in out.rglob("*"):
+                if path != out / "stop":  # which is this process's
+                    found.add((path, (status := path.stat()).st_size, status.st_mtime_ns))
+        if found != seen:
+            seen, since = found, time.monotonic()
+        return time.monotonic() - since < SAVE_SECONDS
+
+    return look
 
 
 def _keep(shell: Shell, left: str, what: str) -> str | None:
