@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safetensors import SafetensorError
 from torch import Tensor
 
+from engine.base_models import file_hashes
 from engine.checkpoints import CheckpointInfo, hash_weights, load_weights, read_info, save_checkpoint
 from engine.config import HOW, Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler
@@ -145,6 +146,7 @@ class _Run:
         self.best = Best()
         self.taken: dict[str, Any] | None = None  # of a step that was taken before the resume point, but not evaluated
         self.model = SpeechLLM(recipe.model)
+        self._note_base_models()
         for stage in recipe.stages:
             select_trainable(self.model, stage.trainable)
         if self.state is not None:
@@ -159,6 +161,15 @@ class _Run:
         self.pace = Pace()
         steps = sum(stage.steps for stage in recipe.stages)
         self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, self._goes_on, watched, steps)
+
+    def _note_base_models(self) -> None:
+        """Their files are here only once they are loaded, for that may have fetched them."""
+        model, resumed = self.recipe.model, self.state is not None
+        named = {"encoder": model.encoder, "llm": model.llm}
+        self._write(
+            "the base models' hashes",
+            lambda: self.folder.note_base_models({part: file_hashes(name) for part, name in named.items()}, resumed),
+        )
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -137,4 +137,5 @@ def _register(shell: Shell) -> tuple[int, int | None]:
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)
             session.flush()
+        provenance.add_base_models(shell.folder, job)
         return job.checkpoint.id, job.base_id

@@ -90,6 +90,13 @@ def test_a_run_that_finds_no_room_for_a_checkpoint_stops_all_the_same(
     assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
     assert "stopped without a checkpoint: the checkpoint of step 1 could not be written" in capsys.readouterr().err
     assert RunFolder(tmp_path).read_state()["done"] == 1
+    noted = tmp_path / "base_models.json"
+    hashes = json.loads(noted.read_text())
+    hashes["llm"]["model.safetensors"] = "0" * 64  # it began with other weights than those that are here
+    noted.write_text(json.dumps(hashes))
+    with pytest.raises(RunFolderError, match=r"cannot be resumed: model\.safetensors of its llm changed since; put it back"):
+        train(recipe, dialogues, tmp_path, resume=True, cache=cache)
+    assert RunFolder(tmp_path).read_state()["done"] == 1
 
 
 def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
