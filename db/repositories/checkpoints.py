@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation, Job, JobKind, Project, Snapshot
+from db.models import Checkpoint, Dialogue, Evaluation, Job, JobKind, Project, Snapshot, Split
 
 Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
@@ -96,6 +96,14 @@ def common_by_project(session: Session, first_id: int, second_id: int) -> list[t
             for name in session.scalars(of_manifest).all() or [""]:
                 found.setdefault(name, (name, before, after))
     return sorted(found.values(), key=lambda pair: pair[0])
+
+
+def projects_scored_on(session: Session, checkpoint_id: int) -> Sequence[Project]:
+    """The projects on whose held-out dialogues the checkpoint was ever scored and that have some today, by name."""
+    scored = select(Snapshot.project_id).join(Evaluation, Evaluation.manifest_sha256 == Snapshot.held_out_sha256)
+    held_out = select(Dialogue.project_id).where(Dialogue.split == Split.TEST)
+    query = select(Project).where(Project.id.in_(scored.where(Evaluation.checkpoint_id == checkpoint_id)))
+    return session.scalars(query.where(Project.id.in_(held_out)).order_by(Project.name)).all()
 
 
 def compare(session: Session, checkpoint: Checkpoint) -> Both:

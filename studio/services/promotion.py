@@ -62,7 +62,8 @@ def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "", *,
 
 
 def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
-    """Put a run's checkpoint in use if the gate lets it pass; what came of it, in a sentence. Somebody may have been quicker.
+    """Put a run's checkpoint in use if the gate lets it pass on every project; what came of it, in a sentence. Somebody may have
+    been quicker.
 
     Nothing is loaded: it is another process that answers, and it follows.
 
@@ -74,7 +75,7 @@ def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
     said = gates.verdict(ws, checkpoint_id)
     if said.against == checkpoint_id:
         return "It was put in use while it was scored."
-    if said.passed:
+    if said.promotes:
         try:
             _switch(ws, checkpoint_id, author, said)
         except SwitchedError as error:
