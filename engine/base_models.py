@@ -106,12 +106,14 @@ def is_ready(model: EmbeddedModel) -> bool:
 
 
 def file_hashes(name_or_path: str) -> dict[str, str]:
-    """The sha256 of each file that a base model is loaded from, by the file's name; nothing of a model that is not on this machine.
+    """The sha256 of each file that a base model is loaded from, by its name; nothing of a model that is not on this machine.
 
     What was noted when a file was fetched is believed as long as the file is not newer; any other file is read.
     """
     folder = _folder(name_or_path)
-    files = sorted(path for path in folder.iterdir() if path.suffix in LOADED and path.name != MARKER) if folder is not None else []
+    files = (
+        sorted(path for path in folder.iterdir() if path.suffix in LOADED and path.name != MARKER) if folder is not None else []
+    )
     return {path.name: _noted_hash(path) or _sha256(path) for path in files}
 
 

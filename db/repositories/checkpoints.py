@@ -69,12 +69,17 @@ def newest_evaluations(session: Session, limit: int) -> Sequence[tuple[Checkpoin
     return [(checkpoint, evaluation) for checkpoint, evaluation in session.execute(query)]
 
 
-def common(session: Session, first_id: int, second_id: int, answered: bool = False) -> tuple[Evaluation, Evaluation] | None:
+def common(
+    session: Session, first_id: int, second_id: int, answered: bool = False, project_id: int | None = None
+) -> tuple[Evaluation, Evaluation] | None:
     """Evaluations of two checkpoints on the newest manifest that both were scored on; newest by the second's.
 
-    With ``answered`` only those whose answers were kept.
+    With ``answered`` only those whose answers were kept, with ``project_id`` only on that project's dialogues.
     """
     of_second = select(Evaluation).where(Evaluation.checkpoint_id == second_id).order_by(Evaluation.id.desc())
+    if project_id is not None:
+        of_project = select(Snapshot.held_out_sha256).where(Snapshot.project_id == project_id)
+        of_second = of_second.where(Evaluation.manifest_sha256.in_(of_project))
     for found in session.scalars(of_second):
         other = evaluation(session, first_id, found.manifest_sha256)
         if other is not None and not (answered and None in (other.predictions, found.predictions)):

@@ -69,7 +69,8 @@ class Finding:
 @dataclass(frozen=True)
 class Verdict:
     """What the gate says of a checkpoint against the one in use, whose id ``against`` is; ``problem`` is why it could not judge,
-    if so. ``unjudged`` are the projects with held-out dialogues on which the one in use was scored and the checkpoint was not, by name.
+    if so. ``unjudged`` are the projects, by name, with held-out dialogues on which the one in use was scored and the checkpoint
+    was not.
     """
 
     against: int
