@@ -39,7 +39,7 @@ from engine.training.checks import (
 )
 from engine.training.evaluation import Best, dev_batches
 from engine.training.feed import Feed, MicroBatch, Step
-from engine.training.folder import RunFolder
+from engine.training.folder import RunFolder, RunFolderError
 from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
@@ -61,6 +61,7 @@ def train(
     cache: Path | None = None,
     shard: bool = False,
     watched: Sequence[Dialogue] = (),
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Run all stages of ``recipe`` on the ``train`` dialogues; returns what ``result.json`` holds.
 
@@ -72,11 +73,12 @@ def train(
         cache: folder of the frame cache.
         shard: with several processes, spread the LLM over them (FSDP).
         watched: an excerpt of these dialogues is answered now and then, for people to see; the result is the same without.
+        keep: take no step, but write the checkpoint ``stopped`` of the resume point; the recordings need not be there.
 
     Raises:
         DataError: nothing to train or evaluate on.
         RecipeError: what the recipe asks cannot be done with this base, these dialogues or processes.
-        RunFolderError: the folder holds another run.
+        RunFolderError: the folder holds another run, or no resume point to keep.
         TrainingError: a non-finite loss, a trainable parameter without a gradient, no memory or disk left, data that vanished.
     """
     folder = RunFolder(out)
@@ -85,7 +87,8 @@ def train(
     if folder.checkpoint.exists():
         result = processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
     else:
-        result = _Run(recipe, dialogues, folder, base, processes, cache, watched).run()
+        run = _Run(recipe, dialogues, folder, base, processes, cache, watched, keep)
+        result = run.keep() if keep else run.run()
     processes.part()
     return result
 
@@ -116,6 +119,7 @@ class _Run:
         processes: Processes,
         cache: Path | None,
         watched: Sequence[Dialogue] = (),
+        keep: bool = False,
     ) -> None:
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -132,10 +136,11 @@ class _Run:
         self.samplers = [Sampler(self.dialogues, stage, recipe.prompt, recipe.seed) for stage in recipe.stages]
         self.dev_batches = [dev_batches(self.dev, stage, recipe.prompt) if stage.eval_every else [] for stage in recipe.stages]
         for stage, sampler, batches in zip(recipe.stages, self.samplers, self.dev_batches, strict=True):
-            check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
+            if not keep:
+                check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         if watched and processes.shard:
             raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
-        check_audio(turn.audio for dialogue in watched for turn in dialogue.user_turns() if turn.audio)
+        check_audio(turn.audio for dialogue in (watched if not keep else ()) for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
         self.identity = _identity(recipe, [*self.dialogues, *evaluated], base)
@@ -191,6 +196,13 @@ class _Run:
                 signal.signal(number, handler)
         self.processes.on_first(self.folder.drop_state)
         return self._result("finished")
+
+    def keep(self) -> dict[str, Any]:
+        """Make a checkpoint of the resume point, as where it is stopped; the run can go on from there later."""
+        if self.state is None:
+            raise RunFolderError(f"{self.folder.path} holds no resume point to make a checkpoint of")
+        self._save_checkpoint(self.folder.stopped, self.state["stage"])
+        return self._result("stopped")
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True
