@@ -136,10 +136,11 @@ def test_what_was_not_scored_on_a_project_of_the_one_in_use_is_not_put_in_use_by
     assert kept.verdict is not None and kept.verdict["unjudged"] == ["Taxis"]
     assert "passed, not judged on Taxis" in history_html([kept])
     promotion.rollback(ws, "anna")
+    everywhere = scored(ws, "everywhere")
     with ws.write() as session:
-        session.add(Evaluation(checkpoint_id=new, manifest_sha256="taxis", scores=GOOD))
-    assert promotion.promote_finished(ws, new, "job 1") == "Passes the gate on Hotels, Taxis."
-    assert checkpoints.in_use(ws).name == "new"
+        session.add(Evaluation(checkpoint_id=everywhere, manifest_sha256="taxis", scores=GOOD))
+    assert promotion.promote_finished(ws, everywhere, "job 2") == "Passes the gate on Hotels, Taxis."
+    assert checkpoints.in_use(ws).name == "everywhere"
 
 
 def test_a_regression_is_refused_and_only_goes_through_with_a_reason_that_is_kept(ws: Workspace) -> None:
@@ -195,6 +196,14 @@ def test_rollbacks_go_back_one_promotion_each(ws: Workspace) -> None:
         ("rollback", "second", "first", "ben"),
         ("rollback", "first", "demo", "ben"),
     ]
+
+
+def test_a_run_that_is_resumed_does_not_put_its_checkpoint_in_use_over_a_later_switch(ws: Workspace) -> None:
+    new = scored(ws, "new")
+    assert promotion.promote_finished(ws, new, "job 1") == "Passes the gate."
+    promotion.rollback(ws, "anna")
+    assert promotion.promote_finished(ws, new, "job 1") == promotion.PUT_BACK
+    assert checkpoints.in_use(ws).name == "demo"
 
 
 def test_what_is_recorded_can_be_neither_changed_nor_deleted(ws: Workspace) -> None:
