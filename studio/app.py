@@ -16,8 +16,8 @@ import gradio as gr
 
 from studio.errors import StudioError
 from studio.pages import agreement, correct, data, models, ontology, talk, team, train
-from studio.services import following, people, scheduling, trackers
-from studio.workspace import Workspace
+from studio.services import following, people, scheduling, staging, trackers
+from studio.workspace import DOWNLOADS, Workspace
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("studio.css", "slots.css", "talk.css")
@@ -88,6 +88,7 @@ def launch(
     threading.Thread(target=trackers.keep_ready, args=(ws,), name="keep-ready", daemon=True).start()
     threading.Thread(target=following.keep_following, args=(ws,), name="keep-following", daemon=True).start()
     threading.Thread(target=scheduling.keep_going, args=(ws,), name="keep-going", daemon=True).start()
+    threading.Thread(target=staging.keep_swept, args=(ws,), name="keep-swept", daemon=True).start()
     scheme = "https" if certificate else "http"
     print(f"Spoken DST Studio: {scheme}://{host}:{found}  (end it with Ctrl+C)", flush=True)
     demo.launch(
@@ -95,7 +96,7 @@ def launch(
         server_port=found,
         inbrowser=open_browser,
         auth=partial(people.log_in, ws) if people.list_users(ws) else None,
-        auth_message="Log in with the name and password an admin gave you.",
+        auth_message="Spoken DST Studio: log in with the name and password an admin gave you.",
         ssl_certfile=str(certificate) if certificate else None,
         ssl_keyfile=str(key) if key else None,
         ssl_verify=False,  # of Gradio's own first request to itself: a company's certificate names another host
@@ -109,7 +110,7 @@ def launch(
         footer_links=[],
         max_file_size=UPLOADS,
         # Recordings are played from where they are, exports are downloaded; all else of the workspace stays out of reach.
-        allowed_paths=[str(ws.home / "recordings"), str(ws.home / "tmp" / "exports")],
+        allowed_paths=[str(ws.home / "recordings"), str(ws.path(DOWNLOADS))],
         blocked_paths=[str(ws.home / name) for name in ("studio.db", "calls", "models", "runs", "cache")],
         favicon_path=ASSETS / "icon.svg",
         theme=THEME,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from studio.cli_common import AsJson, CheckpointName, Home, checkpoint_named, print_json, say, sentences
+from studio.cli_common import AsJson, CheckpointName, Home, checkpoint_named, print_json, say, sentences, who
 from studio.workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def delete(checkpoint: CheckpointName, home: Home = None) -> None:
 
     with sentences():
         ws = open_workspace(home)
-        deleting.delete_checkpoint(ws, checkpoint_named(ws, checkpoint))
+        deleting.delete_checkpoint(ws, checkpoint_named(ws, checkpoint), who())
         say(f"{checkpoint} is deleted")
 
 

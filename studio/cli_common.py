@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,14 @@ Home = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CheckpointName = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="A checkpoint's name, such as run-3.")]
 ProjectName = Annotated[str | None, typer.Option("--project", help="The project's name; not needed where there is only one.")]
+
+
+def who() -> str:
+    """Whoever has the shell may do everything; the record says by what name."""
+    try:
+        return f"{getpass.getuser()} (shell)"
+    except (KeyError, OSError):  # a container's user need not have a name
+        return f"user {os.getuid()} (shell)"
 
 
 def project_named(ws: Workspace, name: str | None, make: bool = False) -> int:

@@ -5,8 +5,6 @@ With ``--json`` every command prints one JSON document.
 
 from __future__ import annotations
 
-import getpass
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +21,7 @@ from studio.cli_common import (
     project_named,
     say,
     sentences,
+    who,
 )
 from studio.errors import StudioError
 from studio.workspace import open_workspace
@@ -69,9 +68,7 @@ def start(
         if from_scratch and base is not None:
             raise StudioError("Give --base or --from-scratch, not both.")
         base_id = checkpoint_named(ws, base) if base is not None else None if from_scratch else checkpoints.in_use(ws).id
-        job = training.start_job(
-            ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages, by=_who()
-        )
+        job = training.start_job(ws, project_named(ws, project), base_id, recipe, overrides or (), use, backend, stages, by=who())
         _show(job, as_json)
 
 
@@ -88,7 +85,7 @@ def evaluate(
     with sentences():
         ws = open_workspace(home)
         chosen = checkpoints.in_use(ws).id if checkpoint is None else checkpoint_named(ws, checkpoint)
-        _show(queueing.start_evaluation(ws, project_named(ws, project), chosen, _who()), as_json)
+        _show(queueing.start_evaluation(ws, project_named(ws, project), chosen, who()), as_json)
 
 
 @jobs.command()
@@ -105,7 +102,7 @@ def predict(
         ws = open_workspace(home)
         project_id = project_named(ws, project)
         chosen = [dialogues.dialogue_named(ws, project_id, name) for name in dialogue] if dialogue else None
-        _show(queueing.start_prediction(ws, project_id, chosen, _who()), as_json)
+        _show(queueing.start_prediction(ws, project_id, chosen, who()), as_json)
 
 
 @jobs.command("import")
@@ -124,8 +121,8 @@ def import_dialogues(
     with sentences():
         ws = open_workspace(home)
         name, place = (source, path) if path is not None else (exchange.MANIFEST, Path(source))
-        project_id, who = project_named(ws, project), _who()
-        _show(queueing.start_import(ws, project_id, place, name, split or (), rename, who, by=who), as_json)
+        project_id, by = project_named(ws, project), who()
+        _show(queueing.start_import(ws, project_id, place, name, split or (), rename, by, by=by), as_json)
 
 
 @jobs.command()
@@ -134,7 +131,7 @@ def stop(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import training
 
     with sentences():
-        _show(training.stop_job(open_workspace(home), job, _who()), as_json)
+        _show(training.stop_job(open_workspace(home), job, who()), as_json)
 
 
 @jobs.command()
@@ -154,7 +151,7 @@ def resume(
     from studio.services import training
 
     with sentences():
-        _show(training.resume_job(open_workspace(home), job, overrides or (), _who()), as_json)
+        _show(training.resume_job(open_workspace(home), job, overrides or (), who()), as_json)
 
 
 @jobs.command()
@@ -163,7 +160,7 @@ def keep(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import training
 
     with sentences():
-        _show(training.keep_last_save(open_workspace(home), job, _who()), as_json)
+        _show(training.keep_last_save(open_workspace(home), job, who()), as_json)
 
 
 @jobs.command()
@@ -172,7 +169,7 @@ def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import training
 
     with sentences():
-        _show(training.rerun_job(open_workspace(home), job, _who()), as_json)
+        _show(training.rerun_job(open_workspace(home), job, who()), as_json)
 
 
 @jobs.command()
@@ -181,7 +178,7 @@ def delete(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import deleting
 
     with sentences():
-        deleting.delete_job(open_workspace(home), job, _who())
+        deleting.delete_job(open_workspace(home), job, who())
         if as_json:
             print_json({"id": job, "deleted": True})
         else:
@@ -255,7 +252,7 @@ def promote(
 
     with sentences():
         ws = open_workspace(home)
-        _show_step(promotion.promote(ws, checkpoint_named(ws, checkpoint), _who(), reason, from_shell=True), as_json)
+        _show_step(promotion.promote(ws, checkpoint_named(ws, checkpoint), who(), reason, from_shell=True), as_json)
 
 
 @jobs.command()
@@ -264,15 +261,7 @@ def rollback(as_json: AsJson = False, home: Home = None) -> None:
     from studio.services import promotion
 
     with sentences():
-        _show_step(promotion.rollback(open_workspace(home), _who(), from_shell=True), as_json)
-
-
-def _who() -> str:
-    """Whoever has the shell may do everything; the record says by what name."""
-    try:
-        return f"{getpass.getuser()} (shell)"
-    except (KeyError, OSError):  # a container's user need not have a name
-        return f"user {os.getuid()} (shell)"
+        _show_step(promotion.rollback(open_workspace(home), who(), from_shell=True), as_json)
 
 
 def _line(job: Any) -> str:

@@ -20,6 +20,7 @@ from studio.errors import StudioError
 
 DATABASE = "DST_STUDIO_DATABASE"  # the URL of a PostgreSQL database to use in place of the workspace's SQLite file
 FOLDERS = ("recordings", "calls", "runs", "checkpoints", "cache/frames", "tmp")
+DOWNLOADS = "tmp/exports"  # what browsers may download
 WRITERS_LOOK = 0.1  # seconds between two looks of one who waits to write to SQLite
 BUSY = "The database is busy with somebody else's change: try again in a moment."
 TMP_SECONDS = 24 * 3600.0  # how long what an upload or a killed process left is kept

@@ -36,6 +36,8 @@ class Ontology(Base):
     """One version of a project's slots and values; the newest counts, the others stay for the runs that used them.
 
     ``author`` made it, ``change`` says in words what is new. ``entities`` are the ids of its entity tables, by domain.
+    ``written`` are the values that came in because somebody wrote them into a label, ``{domain: {slot: {value: dialogue}}}``,
+    with the name of the dialogue; "" stands for the slot itself. They are in ``values`` for as long as a label holds them.
     """
 
     __tablename__ = "ontologies"
@@ -50,6 +52,7 @@ class Ontology(Base):
     types: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     synonyms: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     entities: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    written: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     author: Mapped[str] = mapped_column(String(100), default="", server_default="")
     change: Mapped[str] = mapped_column(default="", server_default="")
     created: Mapped[datetime] = mapped_column(default=utc_now)

@@ -144,7 +144,7 @@ class Follow(Base):
     """A change of a turn that the rest of its dialogue has yet to follow, in a layer; written with the change itself.
 
     ``asked`` is when the newest such change was made: what was done for an earlier one does not settle it. ``problem`` says why
-    it failed when it was last tried.
+    it failed when it was last tried. ``host``, ``pid`` and ``pid_started`` are the process that sees to it since ``claimed``.
     """
 
     __tablename__ = "follows"
@@ -153,6 +153,10 @@ class Follow(Base):
     layer: Mapped[str] = mapped_column(String(100), primary_key=True)
     asked: Mapped[datetime] = mapped_column(default=utc_now)
     problem: Mapped[str | None]
+    host: Mapped[str | None] = mapped_column(String(200))
+    pid: Mapped[int | None]
+    pid_started: Mapped[float | None]
+    claimed: Mapped[datetime | None]
 
 
 class TurnEvent(Base):

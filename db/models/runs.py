@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Checkpoint(Base):
     """A checkpoint folder. ``path`` is ``None`` for the demo checkpoint: it lies in the package, wherever that is.
 
-    Of one that was ``deleted`` the row is what is left.
+    Of one that was ``deleted`` the row is what is left; ``deleted_by`` is empty where nobody logs in, and ``None`` of one that
+    was deleted before that was kept.
     """
 
     __tablename__ = "checkpoints"
@@ -29,6 +30,7 @@ class Checkpoint(Base):
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoints.id"))
     created: Mapped[datetime] = mapped_column(default=utc_now)
     deleted: Mapped[datetime | None]
+    deleted_by: Mapped[str | None] = mapped_column(String(100))
     parent: Mapped[Checkpoint | None] = relationship(remote_side=[id])
     job: Mapped[Job | None] = relationship(foreign_keys="Job.checkpoint_id", back_populates="checkpoint")
     left_by: Mapped[Job | None] = relationship(secondary="kept_checkpoints", back_populates="kept")

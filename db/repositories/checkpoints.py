@@ -18,6 +18,11 @@ def load_many(session: Session) -> Sequence[Checkpoint]:
     return session.scalars(select(Checkpoint).where(Checkpoint.deleted.is_(None)).order_by(Checkpoint.id.desc())).all()
 
 
+def deleted(session: Session) -> Sequence[Checkpoint]:
+    """What is left of checkpoints that were deleted, newest deletion first."""
+    return session.scalars(select(Checkpoint).where(Checkpoint.deleted.is_not(None)).order_by(Checkpoint.deleted.desc())).all()
+
+
 def below(session: Session, folder: str) -> Sequence[Checkpoint]:
     """Those of them whose files lie in a folder of the workspace."""
     return [found for found in load_many(session) if found.path is not None and found.path.startswith(f"{folder}/")]

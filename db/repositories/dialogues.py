@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Row, Select, bindparam, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import (
@@ -18,6 +19,7 @@ from db.models import (
     Speaker,
     Split,
     Turn,
+    TurnSlot,
     TurnStatus,
 )
 from db.repositories import words
@@ -165,6 +167,31 @@ def hand_over(session: Session, project_id: int, changes: Sequence[Mapping[str, 
     statement = update(Dialogue).where(Dialogue.id == bindparam("row")).values(project_id=project_id, **values)
     rows = [{"row" if key == "row" else f"new_{key}": value for key, value in change.items()} for change in changes]
     session.connection().execute(statement, rows)
+
+
+def newest(session: Session, project_id: int) -> datetime | None:
+    """When a project's newest dialogue was made."""
+    return session.scalar(select(func.max(Dialogue.created)).where(Dialogue.project_id == project_id))
+
+
+def remove_some(session: Session, project_id: int, turns: int) -> int:
+    """Remove the oldest dialogues of a project that holds what is on its way into another one, of so many turns together at most,
+    one at least; how many they were. Nobody has seen any, so there is nothing but what an import writes; the database refuses
+    any other project's.
+    """
+    counted = select(Dialogue.id, func.count(Turn.id)).outerjoin(Turn).where(Dialogue.project_id == project_id)
+    ids: list[int] = []
+    for id_, number in session.execute(counted.group_by(Dialogue.id).order_by(Dialogue.id).limit(_ASKED)):
+        turns -= number
+        if ids and turns < 0:
+            break
+        ids.append(id_)
+    its = select(Turn.id).where(Turn.dialogue_id.in_(ids))
+    for table in (Revision, TurnSlot):
+        session.execute(delete(table).where(table.turn_id.in_(its)), execution_options={"synchronize_session": False})
+    session.execute(delete(Turn).where(Turn.dialogue_id.in_(ids)), execution_options={"synchronize_session": False})
+    session.execute(delete(Dialogue).where(Dialogue.id.in_(ids)), execution_options={"synchronize_session": False})
+    return len(ids)
 
 
 def next_turn_id(session: Session, dialogue_id: int) -> int:

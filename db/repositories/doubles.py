@@ -13,14 +13,14 @@ from db.repositories.revisions import LABELS, standing
 _RECORDED = (Turn.speaker == Speaker.USER, Turn.recording_id.is_not(None))
 
 
-def untouched(session: Session, project_id: int, dialogue_id: int | None = None) -> Sequence[Dialogue]:
-    """The dialogues with something to annotate of which nobody has labelled a user turn, in whatever layer; of all or of one.
+def untouched(session: Session, project_id: int, ids: Sequence[int] | None = None) -> Sequence[Dialogue]:
+    """The dialogues with something to annotate of which nobody has labelled a user turn, in whatever layer; of all or of some.
     A demo that nobody sent to annotation is none."""
     of_dialogue = Turn.dialogue_id == Dialogue.id
     recorded = exists().where(of_dialogue, *_RECORDED)
     begun = exists().where(of_dialogue, Turn.speaker == Speaker.USER, Revision.turn_id == Turn.id)
     query = select(Dialogue).where(Dialogue.project_id == project_id, Dialogue.demo.is_(False), recorded, ~begun)
-    return session.scalars(query if dialogue_id is None else query.where(Dialogue.id == dialogue_id)).all()
+    return session.scalars(query if ids is None else query.where(Dialogue.id.in_(ids))).all()
 
 
 def counts(session: Session, project_id: int) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ def ask(session: Session, turn_id: int, layer: str) -> None:
     found = session.get(Follow, (turn_id, layer))
     if found is None:
         session.add(Follow(turn_id=turn_id, layer=layer))
+        session.flush()
     else:
         found.asked, found.problem = utc_now(), None
 
@@ -28,9 +29,14 @@ def waiting(session: Session, dialogue_id: int | None = None) -> Sequence[tuple[
 
 
 def settle(session: Session, follow: Follow, problem: str | None = None) -> None:
-    """Forget what was followed, or keep why it was not; where the turn has changed again since, that waits still."""
+    """Forget what was followed, or keep why it was not; where the turn has changed again since, that waits still. Nobody has
+    claimed what is left.
+    """
     found = session.get(Follow, (follow.turn_id, follow.layer))
-    if found is None or found.asked != follow.asked:
+    if found is None:
+        return
+    found.claimed = None
+    if found.asked != follow.asked:
         return
     if problem is None:
         session.delete(found)

@@ -37,6 +37,12 @@ def running_or_newest(session: Session, project_id: int, kind: JobKind) -> Job |
     return session.scalar(of_kind.order_by(Job.status.in_(ACTIVE).desc(), Job.id.desc()).limit(1))
 
 
+def imports(session: Session, project_id: int | None) -> Sequence[Job]:
+    """The imports into a project that were not deleted."""
+    its = (Job.project_id == project_id, Job.kind == JobKind.IMPORT, Job.deleted.is_(None))
+    return session.scalars(select(Job).where(*its)).all()
+
+
 def active(session: Session) -> Sequence[Job]:
     """The jobs that say they have a process."""
     return session.scalars(select(Job).where(Job.status.in_(ACTIVE))).all()

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVarTuple
 
-from sqlalchemy import Row, Select, exists, func, select
+from sqlalchemy import Row, Select, String, cast, exists, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db.models import LABELLED, Dialogue, EventKind, LabelVersion, Turn, TurnEvent, TurnSlot
+from db.models import (
+    LABELLED,
+    Dialogue,
+    EventKind,
+    LabelVersion,
+    Revision,
+    RevisionKind,
+    Turn,
+    TurnEvent,
+    TurnSlot,
+)
 
 Columns = TypeVarTuple("Columns")
 
@@ -39,6 +50,26 @@ def holding(session: Session, project_id: int, domain: str, slot: str = "") -> S
     query = _labelled_slots(select(TurnSlot.turn_id, TurnSlot.slot, TurnSlot.value), project_id)
     query = query.where(TurnSlot.domain == domain).order_by(Dialogue.id, Turn.turn_id)
     return session.execute(query.where(TurnSlot.slot == slot) if slot else query).all()
+
+
+def ever_held(session: Session, project_id: int, domain: str, slot: str, value: str) -> Sequence[int]:
+    """The ids of labelled turns that have the slot, and in one of whose states the value was written so, in whatever slot."""
+    query = _labelled_slots(select(TurnSlot.turn_id), project_id)
+    query = query.where(TurnSlot.domain == domain, TurnSlot.slot == slot)
+    written = cast(Revision.new, String).contains(json.dumps(value), autoescape=True)
+    holds = exists().where(Revision.turn_id == TurnSlot.turn_id, Revision.kind == RevisionKind.STATE, written)
+    return session.scalars(query.where(holds)).all()
+
+
+def newest_change(session: Session) -> int:
+    """The newest revision's id, 0 where there is none."""
+    return session.scalar(select(func.max(Revision.id))) or 0
+
+
+def changed_since(session: Session, project_id: int, revision_id: int) -> Sequence[int]:
+    """The ids of a project's turns that were changed after a revision."""
+    query = select(Turn.id).join(Revision, Revision.turn_id == Turn.id).distinct()
+    return session.scalars(query.where(Revision.id > revision_id, Turn.project_id == project_id)).all()
 
 
 def turns(session: Session, ids: Sequence[int]) -> Sequence[Turn]:

@@ -31,6 +31,11 @@ def staging(session: Session, project_id: int) -> Project:
     return row
 
 
+def stagings(session: Session) -> Sequence[Project]:
+    """The projects that hold what is on its way into another one."""
+    return session.scalars(select(Project).where(Project.staged_for.is_not(None))).all()
+
+
 def counts(session: Session) -> list[tuple[Project, int, int]]:
     """Projects that people see, oldest first, each with its dialogues and its corrected user turns."""
     corrected = func.count(Turn.id).filter(Turn.speaker == Speaker.USER, Turn.status.in_(LABELLED))
@@ -48,12 +53,6 @@ def counts(session: Session) -> list[tuple[Project, int, int]]:
 def ontologies(session: Session, project_id: int) -> Sequence[Ontology]:
     """Every version of a project's ontology, newest first."""
     return session.scalars(select(Ontology).where(Ontology.project_id == project_id).order_by(Ontology.version.desc())).all()
-
-
-def ontologies_changed(session: Session, project_id: int, ending: str) -> Sequence[Ontology]:
-    """The versions whose change ends so."""
-    changed = Ontology.change.endswith(ending, autoescape=True)
-    return session.scalars(select(Ontology).where(Ontology.project_id == project_id, changed)).all()
 
 
 def ontology_of(session: Session, project_id: int, version: int) -> Ontology | None:

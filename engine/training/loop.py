@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import signal
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,18 +13,15 @@ from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors import SafetensorError
 from torch import Tensor
 
-from engine.base_models import file_hashes
-from engine.checkpoints import CheckpointInfo, hash_weights, load_weights, read_info, save_checkpoint
-from engine.config import HOW, Recipe, RecipeError, StageConfig
+from engine.checkpoints import CheckpointInfo, load_weights, read_info
+from engine.config import Recipe, RecipeError, StageConfig
 from engine.data.batching import DataError, Example, Sampler
 from engine.data.frames import FrameCache
 from engine.dialogue import Dialogue, Ontology
 from engine.model import SpeechLLM
 from engine.training.checks import (
-    DiskError,
     LossError,
     TrainingError,
     check_audio,
@@ -43,8 +37,9 @@ from engine.training.folder import RunFolder, RunFolderError
 from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
-from engine.training.processes import Processes, gathered, like, whole
+from engine.training.processes import Processes, like
 from engine.training.pulse import Pulse
+from engine.training.saving import Saving, identity_of
 from engine.training.watching import Answers, Stopped, spread_evenly
 
 LENGTH_MULTIPLE = 16  # rows are padded to a few lengths, so that kernels are reused
@@ -143,7 +138,7 @@ class _Run:
         check_audio(turn.audio for dialogue in (watched if not keep else ()) for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
-        self.identity = _identity(recipe, [*self.dialogues, *evaluated], base)
+        self.identity = identity_of(recipe, [*self.dialogues, *evaluated], base)
         processes.on_first(lambda: folder.claim(self.identity))
         self.pulse = Pulse(folder.beat if processes.first else lambda sign: None)
         self.state = folder.read_state()
@@ -151,7 +146,6 @@ class _Run:
         self.best = Best()
         self.taken: dict[str, Any] | None = None  # of a step that was taken before the resume point, but not evaluated
         self.model = SpeechLLM(recipe.model)
-        self._note_base_models()
         for stage in recipe.stages:
             select_trainable(self.model, stage.trainable)
         if self.state is not None:
@@ -165,16 +159,9 @@ class _Run:
         self.started = time.monotonic()
         self.pace = Pace()
         steps = sum(stage.steps for stage in recipe.stages)
-        self.answers = Answers(self.model, self._info(), processes, self.pace, self._save_samples, self._goes_on, watched, steps)
-
-    def _note_base_models(self) -> None:
-        """Their files are here only once they are loaded, for that may have fetched them."""
-        model, resumed = self.recipe.model, self.state is not None
-        named = {"encoder": model.encoder, "llm": model.llm}
-        self._write(
-            "the base models' hashes",
-            lambda: self.folder.note_base_models({part: file_hashes(name) for part, name in named.items()}, resumed),
-        )
+        self.saving = Saving(self.model, folder, processes, self.pulse, self.identity, self._info, lambda: self.done)
+        self.saving.base_models(resumed=self.state is not None)
+        self.answers = Answers(self.model, self._info(), processes, self.pace, self.saving.samples, self._goes_on, watched, steps)
 
     def run(self) -> dict[str, Any]:
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -188,9 +175,9 @@ class _Run:
             with Progress(*columns, TimeRemainingColumn(), disable=not self.processes.first) as self.progress:
                 for index in range(self.state["stage"] if self.state else 0, len(self.recipe.stages)):
                     if not self._stage(index):
-                        self._save_stopped(index)
+                        self.saving.stopped(index)
                         return self._result("stopped")
-            self._save_checkpoint(self.folder.checkpoint)
+            self.saving.checkpoint(self.folder.checkpoint)
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
@@ -201,7 +188,7 @@ class _Run:
         """Make a checkpoint of the resume point, as where it is stopped; the run can go on from there later."""
         if self.state is None:
             raise RunFolderError(f"{self.folder.path} holds no resume point to make a checkpoint of")
-        self._save_checkpoint(self.folder.stopped, self.state["stage"])
+        self.saving.checkpoint(self.folder.stopped, self.state["stage"])
         return self._result("stopped")
 
     def _on_signal(self, *_: Any) -> None:
@@ -246,7 +233,7 @@ class _Run:
                         values |= self._evaluate(index, step + 1, dev_feed)
                     except Stopped:
                         self._log(stage, total, seconds, values)
-                        self._save_resume(index, step, optimiser, values | {"seconds": seconds})
+                        self.saving.resume_point(index, step, optimiser, self.best, values | {"seconds": seconds})
                         return False
                 last = step + 1 == stage.steps or bool(evaluate and stage.patience and self.best.worse >= stage.patience)
                 if last:
@@ -260,8 +247,8 @@ class _Run:
                     self._put_weights(self.folder.read_best(index, self.best.step))
                 stopping = self._must_stop()
                 if stopping or (step + 1) % self.recipe.checkpoint_every == 0 or last:
-                    at = (index + 1, 0, None) if last else (index, step + 1, optimiser)
-                    self._save_resume(*at)
+                    at: tuple[int, int, MasterAdamW | None] = (index + 1, 0, None) if last else (index, step + 1, optimiser)
+                    self.saving.resume_point(*at, self.best)
                 self.pulse.beat("training")
                 if last:
                     break
@@ -297,7 +284,7 @@ class _Run:
         figures = self._together(index, step, backward, optimiser)
         norm = optimiser.norm(float(share.tokens))
         if not (math.isfinite(figures.loss) and math.isfinite(norm)):
-            self._save_checkpoint(self.folder.last_good, index)  # the optimiser took no step: these weights are still good
+            self.saving.checkpoint(self.folder.last_good, index)  # the optimiser took no step: these weights are still good
             turns = ", ".join(f"{Path(e.turn.audio or '').name} turn {e.turn.turn_id}" for e in feed.batch(step)[:4])
             raise LossError(
                 f"the loss became {figures.loss} (gradient norm {norm}) in stage {stage.name}, step {step + 1}, on {turns} ...; "
@@ -323,7 +310,7 @@ class _Run:
             raise failure
         if optimiser is not None and not isinstance(failure, TrainingError) and not self.processes.shard:
             optimiser.zero()
-            self._save_resume(index, step, optimiser)
+            self.saving.resume_point(index, step, optimiser, self.best)
         raise TrainingError(total.problem) from failure
 
     def _even(self, share: Step) -> list[tuple[MicroBatch, float]]:
@@ -372,9 +359,7 @@ class _Run:
             some = spread_evenly(self.dev, stage.eval_dialogues)
             values |= self.answers.to("eval", some, stage, self.done, stage.eval_every)
         if self.best.take(loss, step):
-            self.pulse.beat("saving")
-            best = {name: whole(parameter) for name, parameter in self.model.trainable()}
-            self._write("the best weights", lambda: self.folder.save_best(index, step, best))
+            self.saving.best(index, step)
         self.model.train()
         seconds = time.monotonic() - begun
         self.pace.aside("eval", seconds, stage.eval_every)
@@ -397,40 +382,7 @@ class _Run:
         self.pace.step(seconds)
         line = {"stage": stage.name, "step": self.done, "total_steps": total, **values, "seconds": seconds}
         line |= {"memory_gb": round(self.processes.memory() / 1e9, 2), "eta_seconds": self.pace.left(total - self.done)}
-        self._write("the metrics", lambda: self.folder.log(**line))
-
-    def _save_resume(self, stage: int, step: int, optimiser: MasterAdamW | None, taken: dict[str, Any] | None = None) -> None:
-        """``taken`` is what a step that was taken is logged with, where it was stopped in the evaluation after it."""
-        self.pulse.beat("saving")
-        state = {
-            "identity": self.identity,
-            "stage": stage,
-            "step": step,
-            "done": self.done - (taken is not None),
-            "taken": taken,
-            "best": vars(self.best),
-            "weights": {name: whole(value) for name, value in self.model.named_parameters() if not self.model.is_base(name)},
-            "optimiser": optimiser.state() if optimiser else None,
-        }
-        self._write("the resume point", lambda: self.folder.save_state(state))
-
-    def _save_samples(self, seen: dict[str, Any]) -> None:
-        self._write("the sample answers", lambda: self.folder.save_samples(**seen))
-
-    def _write(self, what: str, work: Callable[[], None]) -> None:
-        """Let the first process write.
-
-        Raises:
-            DiskError: it could not; what was written before stays.
-        """
-        try:
-            self.processes.on_first(work)
-        except (OSError, SafetensorError) as error:
-            reason = str(error).split("\n")[0]
-            raise DiskError(
-                f"{what} of step {self.done} could not be written to {self.folder.path} ({reason}); make room there and go on "
-                "with --resume from the last resume point, which stays"
-            ) from error
+        self.saving.metrics(line)
 
     @torch.no_grad()
     def _put_weights(self, weights: dict[str, Tensor]) -> None:
@@ -463,35 +415,6 @@ class _Run:
             self.recipe.decoding,
         )
 
-    def _save_checkpoint(self, folder: Path, stage: int | None = None) -> None:
-        self.pulse.beat("saving")
-        with gathered(self.model):
-            self._write("the checkpoint", lambda: save_checkpoint(self.model, self._info(stage), folder))
-
-    def _save_stopped(self, stage: int) -> None:
-        """A checkpoint of where it stands, beside the resume point: without room for it the run stops all the same."""
-        try:
-            self._save_checkpoint(self.folder.stopped, stage)
-        except DiskError as error:
-            if self.processes.first:
-                print(f"stopped without a checkpoint: {error}", file=sys.stderr, flush=True)
-
     def _result(self, status: str) -> dict[str, Any]:
         seconds = time.monotonic() - self.started
         return self.processes.gather(self.processes.on_first(lambda: self.folder.write_result(status, seconds)))[0] or {}
-
-
-def _identity(recipe: Recipe, dialogues: Sequence[Dialogue], base: Path | None) -> dict[str, str]:
-    """Hashes of what a resumed run must share with its beginning.
-
-    Where the audio lies may change: its name may not.
-    """
-    data = hashlib.sha256()
-    for dialogue in dialogues:
-        turns = [vars(turn) | {"audio": turn.audio and Path(turn.audio).name} for turn in dialogue.turns]
-        data.update(json.dumps(vars(dialogue) | {"turns": turns}, sort_keys=True, default=vars).encode())
-    return {
-        "recipe": recipe.model_dump_json(exclude=HOW),
-        "base checkpoint": hash_weights(base).hexdigest() if base else "",
-        "training data": data.hexdigest(),
-    }

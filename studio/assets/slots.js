@@ -117,13 +117,13 @@ window.dstSlots = (element, trigger, props, watch) => {
     } else if (field === inputs("add_value")) {
       const slot = inputs("add_slot");
       if (!text) return;
-      tell("set", slot.value.trim(), text);
+      tell("enter", slot.value.trim(), text);
       if (!/^[^-]+-./.test(slot.value.trim())) return; // no slot's name: refused, and both texts stay to be put right
       field.value = slot.value = "";
       if (entered) field.blur();
     } else {
       if (!text) field.value = standing(field);
-      else if (field.value !== standing(field) || (entered && field.value !== field.defaultValue)) tell("set", field.name, text);
+      else if (field.value !== standing(field) || (entered && field.value !== field.defaultValue)) tell("enter", field.name, text);
       else if (entered) tell("confirm", field.name, field.defaultValue);
       field.dataset.sent = field.value; // leaving the field must not save it once more
       if (entered) field.blur();

@@ -11,6 +11,11 @@ window.dstAddress = (names, defaults, values) => {
 };
 window.addEventListener("popstate", () => document.getElementById("correct.by_address")?.click());
 
+// What a button has had made goes to the browser's downloads.
+window.dstDownload = (file) => {
+  if (file) Object.assign(document.createElement("a"), { href: file.url, download: file.orig_name }).click();
+};
+
 // A field whose text the server wants while it is typed (a draft, a search) tells it when the hands pause, not with every key.
 (() => {
   const waiting = {};

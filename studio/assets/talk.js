@@ -184,6 +184,7 @@ window.dstTalk = (() => {
   on("input", ["silence", "voice", "big"], (node) => {
     settings[node.dataset.part] = node.type === "checkbox" ? node.checked : Number(node.value);
     keep();
+    if (node.dataset.part === "big") drawn(); // the newest turn stays in sight
   });
   window.speechSynthesis?.addEventListener("voiceschanged", keep);
   window.addEventListener("blur", release);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import time
 import urllib.request
 from collections.abc import Sequence
@@ -35,7 +36,8 @@ class RayJob:
 
     A cluster that does not answer may be on its way back, and its engine at work: nobody knows. The engine's own word in the
     job's folder counts. It is known to have died when the cluster is there and knows nothing of it, for then it was started anew
-    (Ray ends what it ran when it goes down), or when neither cluster nor folder has given a sign for ten minutes.
+    (Ray ends what it ran when it goes down), or when neither cluster nor folder has given a sign for ten minutes. A job that Ray
+    calls failed without an exit code did not fail itself: its node died, or Ray could not begin it.
     """
 
     def __init__(self, address: str, client: Any, submission: str, folder: Path) -> None:
@@ -56,7 +58,14 @@ class RayJob:
             return None
         if info.status.value == "SUCCEEDED":
             return 0
-        return info.driver_exit_code or (-15 if info.status.value == "STOPPED" else 1)
+        if info.driver_exit_code is not None:
+            return info.driver_exit_code
+        if info.status.value == "STOPPED":
+            return -signal.SIGTERM
+        if (code := self._told()) is not None:
+            return code
+        why = _first_line(info.message)
+        raise LostError(f"The Ray cluster at {self._address} lost it ({why}): see that the cluster is whole, and resume it.")
 
     def _without_answer(self, error: Exception) -> int | None:
         """What can be told of it all the same."""
@@ -189,5 +198,5 @@ def _stop(client: Any, submission: str) -> None:
         time.sleep(0.2)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: Exception | str) -> str:
     return (str(error).strip().split("\n")[0] or type(error).__name__)[:200].rstrip(".")

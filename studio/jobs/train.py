@@ -138,7 +138,7 @@ def _keep(shell: Shell, left: str, what: str) -> str | None:
             shell.ws.path(path).parent.mkdir(exist_ok=True)
             found.rename(shell.ws.path(path))
             if known is not None:
-                known.deleted = None
+                known.deleted = known.deleted_by = None
             else:
                 job = shell.job(session)
                 job.kept.append(Checkpoint(name=name, path=path, parent_id=job.base_id))

@@ -27,7 +27,7 @@ CHANGES: tuple[tuple[str, str, Change], ...] = (
     ("Delete it", "delete", lambda path, table, row: calls.delete_row(table, row)),
 )
 # These may take minutes
-LONG: dict[str, Any] = shared.ACT | {"show_progress": "full"}
+LONG: dict[str, Any] = shared.ACT | shared.WAITED_FOR
 
 
 class CallPanel:
@@ -51,6 +51,9 @@ class CallPanel:
         cut = gr.Button("Cut", elem_id="data.cut")
         self.cut = gr.State(None)  # which recording's cut is shown
         with gr.Column(visible=False) as self.work:
+            self.left = gr.Dropdown(
+                [], label="Cuts you have left", info="Kept until you store or discard them.", elem_id="data.call_left"
+            )
             self.told = shared.block(elem_id="data.call_told")
             self.table = gr.Dataframe(
                 headers=list(calls.COLUMNS),
@@ -76,10 +79,13 @@ class CallPanel:
                 interactive=False, label="The row's sound", elem_id="data.call_audio", elem_classes="dst-player", buttons=[]
             )
             with gr.Row(elem_classes="dst-bar"):
-                self.name = gr.Textbox(label="Dialogue", elem_id="data.call_name")
+                self.name = gr.Textbox(label="Dialogue", max_lines=1, elem_id="data.call_name")
                 self.split = gr.Dropdown(list(SPLITS), value="train", label="Split", elem_id="data.call_split")
                 store = gr.Button("Store as a dialogue", variant="primary", elem_id="data.store")
-                discard = gr.Button("Discard the cut", scale=0, min_width=150, elem_id="data.call_discard")
+            with gr.Row(elem_classes="dst-bar"):
+                csv = gr.Button("Download the turns as CSV", size="sm", elem_id="data.call_csv")
+                discard = gr.Button("Discard the cut", size="sm", elem_id="data.call_discard")
+            self.file = gr.File(visible="hidden", elem_id="data.call_csv_file")
         self.notice = shared.block(elem_id="data.call_notice")
         form = [self.cut, self.table, self.name, self.split]
         chosen = [self.upload, self.path, kind, user, silence]
@@ -97,25 +103,30 @@ class CallPanel:
             button.click(self._changing(change), reached, redrawn, **shared.SAVE)
         store.click(self._store, [project, *form], self.parts, **shared.ACT)
         discard.click(self._discard, self.cut, self.parts, **shared.ACT)
+        self.left.input(self._open, self.left, self.parts, **shared.LIGHT)
+        written = csv.click(self._csv, form, [self.file, self.fault], **shared.ACT)
+        written.then(None, self.file, None, js="(file) => dstDownload(file)", **shared.LIGHT)
 
     @property
     def parts(self) -> list[Any]:
         """What is shown anew with another cut."""
-        return [self.cut, self.work, self.told, self.table, self.row, self.fault, self.audio, self.name, self.split, self.notice]
+        parts = [self.cut, self.work, self.left, self.told, self.table, self.row, self.fault, self.audio]
+        return [*parts, self.name, self.split, self.notice]
 
     def shown(self, author: str) -> dict[Any, Any]:
         """What somebody changed last and has not stored."""
         found = call_drafts.kept(self.ws, author)
-        return self._shown(found) | {self.notice: left(found) if found else ""}
+        return self._shown(found, author) | {self.notice: left(found) if found else ""}
 
-    def _shown(self, found: CallView | None) -> dict[Any, Any]:
+    def _shown(self, found: CallView | None, author: str) -> dict[Any, Any]:
         if found is None:
             return {self.cut: None, self.work: gr.update(visible=False), self.audio: None}
-        title = f"<b>{shared.escape(found.path.name)}</b>. {HOW}"
+        others = [(left_label(one), one.sha256) for one in call_drafts.all_kept(self.ws, author)]
         return {
             self.cut: found.sha256,
             self.work: gr.update(visible=True),
-            self.told: title,
+            self.left: gr.update(choices=others, value=found.sha256, visible=len(others) > 1),
+            self.told: f"<b>{shared.escape(found.path.name)}</b>{copy_size(found)}. {HOW}",
             self.table: found.rows,
             self.row: 1,
             self.fault: "",
@@ -152,7 +163,7 @@ class CallPanel:
             sha256 = call_drafts.recording_hash(path)
             there = call_drafts.kept(self.ws, by, sha256)
             if there is not None and there.sha256 != shown:
-                return self._shown(there) | {self.notice: left(there)}
+                return self._shown(there, by) | {self.notice: left(there)}
             rows = calls.cut(path, channels, quiet or calls.MIN_SILENCE, user_channel)
             found = call_drafts.begin(self.ws, by, path, rows, uploaded=path == uploaded)
         except StudioError as error:
@@ -160,7 +171,7 @@ class CallPanel:
         told = kept(rows)
         if rows[0][3] is None:
             told += " On one channel nobody can tell who speaks: speakers alternate until you correct them."
-        return self._shown(found) | {self.notice: told}
+        return self._shown(found, by) | {self.notice: told}
 
     def _hear(self, sha256: str | None, table: list[list[Any]], row: int | None, request: gr.Request) -> dict[Any, Any]:
         """Inputs: which cut, data.turns, data.call_row. Outputs: data.call_audio, data.call_fault."""
@@ -217,6 +228,25 @@ class CallPanel:
         return self.shown(by) | {self.notice: f"{shared.saved()}: <a href='correct'>open it on Correct</a>."}
 
     @shared.reported
+    def _open(self, sha256: str, request: gr.Request) -> dict[Any, Any]:
+        """Inputs: data.call_left. Outputs: the cut and data.call_notice."""
+        by = shared.author(request)
+        found = call_drafts.kept(self.ws, by, sha256)
+        if found is None:  # stored or discarded meanwhile
+            return self.shown(by)
+        return self._shown(found, by) | {self.notice: left(found)}
+
+    def _csv(self, sha256: str | None, table: list[list[Any]], name: str, split: str, request: gr.Request) -> dict[Any, Any]:
+        """Inputs: which cut and all of it. Outputs: the file to download, data.call_fault."""
+        try:
+            by = shared.allowed(self.ws, request)
+            if sha256:
+                call_drafts.keep(self.ws, by, sha256, table, name, split)
+            return {self.file: str(call_drafts.export_csv(self.ws, by, sha256)), self.fault: ""}
+        except StudioError as error:
+            return {self.file: None, self.fault: shared.alert(error)}
+
+    @shared.reported
     def _discard(self, sha256: str | None, request: gr.Request) -> dict[Any, Any]:
         """Inputs: which cut. Outputs: the cut and data.call_notice."""
         by = shared.allowed(self.ws, request)
@@ -238,6 +268,16 @@ def kept(table: list[list[Any]]) -> str:
 def left(found: CallView) -> str:
     """The notice when a cut comes back."""
     return f"Here is what you left of it, kept {shared.day_clock(found.updated)}. Press Cut to cut it anew."
+
+
+def left_label(found: CallView) -> str:
+    """A cut in the list of those that were left."""
+    return f"{found.path.name} · {shared.count(len(found.rows), 'turn')} · {shared.day_clock(found.updated)}{copy_size(found)}"
+
+
+def copy_size(found: CallView) -> str:
+    """How much of the disk the copy of an upload takes."""
+    return f" · {shared.size(found.path)} uploaded" if found.copied and found.path.is_file() else ""
 
 
 def sound(found: CallView, table: list[list[Any]], row: int) -> Any:

@@ -25,26 +25,28 @@ class ClaimBar:
             self.holder = shared.block(elem_id="correct.claim_holder", scale=4)
             self.take = shared.action("Take over", "y", "correct.take_over")
 
-    def wire(self, triggers: list[Any]) -> Any:
-        """``triggers``: another turn is shown, or something was saved. Returns the event of a dialogue that was taken over."""
-        outputs = [self.row, self.holder, self.take]
-        gr.on(triggers, self._claim, self.seen, outputs, **shared.LIGHT)
-        return self.take.click(self._take_over, self.seen, outputs, **shared.SAVE)
-
     @property
-    def _claim(self) -> Any:
-        @shared.reported
-        def claim(now: dict[str, Any], request: gr.Request) -> Any:
-            """Inputs: the turn. Outputs: correct.claim, correct.claim_holder, correct.take_over."""
-            turn_id = now.get("turn")
-            other = claims.claim(self.ws, turn_id, shared.author(request)) if turn_id is not None else None
-            if other is None:
-                blind = bool(now.get("layer"))
-                return {self.row: gr.update(visible=blind), self.holder: BLIND, self.take: gr.update(visible=False)}
-            text = f"<b>{shared.escape(other.holder)}</b> works on this dialogue until {other.until.astimezone():%H:%M}. {SAFE}"
-            return {self.row: gr.update(visible=True), self.holder: text, self.take: gr.update(visible=True)}
+    def parts(self) -> list[Any]:
+        """What a claim shows anew."""
+        return [self.row, self.holder, self.take]
 
-        return claim
+    def wire(self) -> Any:
+        """Returns the event of a dialogue that was taken over."""
+        return self.take.click(self._take_over, self.seen, self.parts, **shared.SAVE)
+
+    def claimed(self, now: dict[str, Any], author: str) -> dict[Any, Any]:
+        """Claim the dialogue of the turn that is seen, and the bar for it.
+
+        Raises:
+            StudioError: no such turn.
+        """
+        turn_id = now.get("turn")
+        other = claims.claim(self.ws, turn_id, author) if turn_id is not None else None
+        if other is None:
+            blind = bool(now.get("layer"))
+            return {self.row: gr.update(visible=blind), self.holder: BLIND, self.take: gr.update(visible=False)}
+        text = f"<b>{shared.escape(other.holder)}</b> works on this dialogue until {other.until.astimezone():%H:%M}. {SAFE}"
+        return {self.row: gr.update(visible=True), self.holder: text, self.take: gr.update(visible=True)}
 
     @property
     def _take_over(self) -> Any:
@@ -55,6 +57,6 @@ class ClaimBar:
             if turn_id is None:
                 return gr.skip()
             claims.take_over(self.ws, turn_id, shared.author(request))
-            return self._claim(now, request)
+            return self.claimed(now, shared.author(request))
 
         return take

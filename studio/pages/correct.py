@@ -17,7 +17,7 @@ from studio.pages.finder import DEFAULTS, Finder, address_of, filters_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
 from studio.pages.turn_saving import TurnSaving
-from studio.services import corrections, dialogues, double, following, ontology, search, splits, understanding, verdicts
+from studio.services import corrections, dialogues, double, following, ontology, search, understanding, verdicts
 from studio.workspace import Workspace
 
 PROGRESS = gr.Progress()
@@ -41,7 +41,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         with gr.Column(scale=2, min_width=260):
             finder = Finder(ws)
         with gr.Column(scale=5, min_width=340):
-            editor = TurnEditor(ws, finder.turn, finder.held_out)
+            editor = TurnEditor(ws, finder.turn, finder.split.held_out)
     by_address = gr.Button("by address", visible="hidden", elem_id="correct.by_address")
     here = gr.Textbox(visible="hidden", elem_id="correct.address")
     saving = TurnSaving(ws, editor)
@@ -154,19 +154,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return editor.opened(first_open(dialogue_id))
 
     @shared.reported
-    def hold_out(wanted: bool, now: Seen, request: gr.Request) -> Any:
-        """Inputs: correct.held_out, the turn. Outputs: correct.held_out, the held-out bar."""
-        dialogue_id = dialogue_of(now.get("turn"))
-        if dialogue_id is None:
-            return gr.skip()
-        try:
-            splits.move(ws, dialogue_id, "test" if wanted else "train", shared.author(request))
-        except StudioError as error:
-            gr.Warning(shared.escape(error), title="Not done")
-            return {finder.held_out: not wanted}
-        return editor.guard.shown(dialogues.get_dialogue(ws, dialogue_id))
-
-    @shared.reported
     def open_turn(turn_id: int) -> Any:
         """Inputs: correct.turn or correct.queue. Outputs: one turn."""
         return editor.opened(turn_id)
@@ -189,14 +176,18 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         """Inputs: the turn. Outputs: one turn."""
         return step(1, now)
 
+    def passed(before: list[int], now: Seen) -> list[int]:
+        """The turns met so far, the one that is left now last."""
+        left = now.get("turn")
+        return [*(id_ for id_ in before if id_ != left), *([left] if left is not None else [])]
+
     @shared.reported
     def go_doubtful(before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
         """Inputs: the turns met, correct.project, the turn, the filters.
 
         Outputs: the turns met, correct.queue, correct.dialogue, one turn.
         """
-        left = now.get("turn")
-        before = [*(id_ for id_ in before if id_ != left), *([left] if left is not None else [])]
+        before = passed(before, now)
         turn_id = next_in(project_id, wanted, before)
         if turn_id is None:
             gr.Info(NEVER, duration=4)
@@ -207,13 +198,16 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def accept_and_go(request: gr.Request, before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
         """Inputs: the turns met, correct.project, the turn, the filters. Outputs: the next turn, or what is refused."""
         try:
-            saving.carry_out(("accept",), now, request)
+            item = saving.carry_out(("accept",), now, request)
         except ConflictError as error:
             gr.Warning(shared.escape(error), title="Not done")
             return editor.opened(now["turn"])
-        gone = go_doubtful(before, project_id, now, *wanted)
-        shown = gone if met in gone else editor.opened(now["turn"])
-        return shown | {editor.notice: shared.saved()}
+        before = passed(before, now)
+        turn_id = next_in(project_id, wanted, before)
+        if turn_id is None:
+            gr.Info(NEVER, duration=4)
+        told = shared.saved() if item.head != now["any"] else shared.unchanged()
+        return editor.opened(turn_id or now["turn"]) | {met: before, editor.notice: told}  # upon which the lists come
 
     @shared.reported
     def follow(now: Seen, what: Watched | None, request: gr.Request) -> Any:
@@ -267,9 +261,20 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         waits = editor.waits(item, dialogues.get_dialogue(ws, item.dialogue_id, item.layer))
         return waits | {seen: seen_now, editor.heard: heard_html(item, verdicts.of_turn(ws, turn_id, item.layer))}
 
-    def leave(now: Seen, what: Watched | None) -> Any:
-        """What moved stays on view in its dialogue. Inputs: the turn, what followed. Outputs: correct.moved."""
-        return gr.skip() if what is not None and dialogue_of(now.get("turn")) == what.dialogue_id else ""
+    @shared.reported
+    def claim(now: Seen, what: Watched | None, request: gr.Request) -> Any:
+        """Claim the dialogue of the turn that is seen; what moved stays on view in its dialogue. Inputs: the turn, what followed.
+
+        Outputs: correct.moved, what a claim shows.
+        """
+        same = what is not None and dialogue_of(now.get("turn")) == what.dialogue_id
+        return editor.claim.claimed(now, shared.author(request)) | {editor.moved: gr.skip() if same else ""}
+
+    @shared.reported
+    def list_anew(project_id: int, now: Seen, *wanted: str) -> Any:
+        """Show what a save or an answer may have changed. Inputs: as `find`. Outputs: correct.queue, correct.dialogue."""
+        turn_id = now.get("turn")
+        return finder.list_all(project_id, turn_id, dialogue_of(turn_id), *wanted)
 
     @shared.reported
     def ask_model(now: Seen, progress: gr.Progress = PROGRESS) -> Any:
@@ -277,8 +282,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         dialogue_id = dialogue_of(now.get("turn"))
         if dialogue_id is None:
             return gr.skip()
-        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"))
-        following.ask(ws, now["turn"], now["layer"])
+        understanding.predict_dialogue(ws, dialogue_id, lambda done, total: progress((done, total), unit="turns"), now["layer"])
         return {editor.notice: shared.saved()}
 
     @shared.reported
@@ -315,17 +319,18 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     gr.on([editor.notice.change, seen.change], follow, *watched, trigger_mode="always_last", **shared.LIGHT)
     editor.again.click(try_again, *watched, **shared.LIGHT)
     followed.change(refresh, [seen, editor.transcript, followed], [*editor.turn_view, editor.moved], **shared.SAVE)
-    seen.change(leave, [seen, followed], editor.moved, **shared.LIGHT)
-    # Whatever was saved or understood may have changed the lists; nobody waits for them.
-    editor.notice.change(find, looked_for, finder.lists, trigger_mode="always_last", **shared.LIGHT)
+    seen.change(claim, [seen, followed], [editor.moved, *editor.claim.parts], **shared.LIGHT)
+    # Not "always_last" as `follow` is: of two such events of one component, Gradio's script starts each anew when the other
+    # one ends, without end.
+    editor.notice.change(list_anew, looked_for, finder.lists, **shared.LISTS)
     finder.dialogue.input(open_dialogue, finder.dialogue, editor.turn_view, **shared.SAVE)
-    finder.held_out.input(hold_out, [finder.held_out, seen], [finder.held_out, *editor.guard.parts], **shared.SAVE)
+    finder.split.wire(seen, editor.guard.shown, editor.guard.parts)
     for turns in (finder.turn, finder.queue):
         turns.input(open_turn, turns, editor.turn_view, **shared.SAVE)
     editor.back.click(go_back, seen, editor.turn_view, **shared.SAVE)
     editor.forward.click(go_forward, seen, editor.turn_view, **shared.SAVE)
     editor.doubtful.click(go_doubtful, [met, *looked_for], [met, *finder.lists, *editor.turn_view], **shared.SAVE)
-    editor.accept_and_go.click(accept_and_go, [met, *looked_for], [met, *finder.lists, *editor.turn_view], **shared.SAVE)
+    editor.accept_and_go.click(accept_and_go, [met, *looked_for], [met, *editor.turn_view], **shared.SAVE)
     saving.wire()
     finder.mine.wire(head.project)
     asked = editor.ask.click(ask_model, seen, editor.notice, show_progress_on=[editor.heard], **shared.MODEL)

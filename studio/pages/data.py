@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ from studio.pages.call_panel import LONG, CallPanel
 from studio.pages.import_panel import LOOK, ImportPanel, example_html
 from studio.pages.splits_panel import SplitsPanel
 from studio.services import exchange, exports, queueing
-from studio.workspace import Workspace
+from studio.workspace import DOWNLOADS, Workspace
 
 STATUSES = [("any", ""), ("corrected or further", "corrected"), ("reviewed or final", "reviewed"), ("final", "final")]
 ANSWER = "Every recorded turn that it has not answered yet; what is corrected stays."
@@ -30,9 +29,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         with gr.Column(scale=1, min_width=340):
             bringing = ImportPanel(ws, head.project)
             calling = CallPanel(ws, head.project)
-            gr.Markdown("### Answer recorded turns", elem_id="data.answer_title")
-            answer = gr.Button("Let the model answer all turns", elem_id="data.answer")
-            answer_notice = shared.block(ANSWER, elem_id="data.answer_notice", elem_classes="dst-hint")
         with gr.Column(scale=1, min_width=340):
             gr.Markdown("### Export", elem_id="data.export_title")
             outgoing = gr.Dropdown(
@@ -58,6 +54,9 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             with gr.Accordion("What the format looks like", open=False, elem_id="data.export_example"):
                 out_example = shared.block(example_html(exchange.MANIFEST), elem_id="data.export_example_text")
             moving = SplitsPanel(ws, head.project)
+            gr.Markdown("### Answer recorded turns", elem_id="data.answer_title")
+            answer = gr.Button("Let the model answer all turns", elem_id="data.answer")
+            answer_notice = shared.block(ANSWER, elem_id="data.answer_notice", elem_classes="dst-hint")
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
@@ -90,7 +89,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def export(project_id: int, fmt: str, wanted: list[str], least: str, words: str, request: gr.Request) -> Any:
         """Inputs: data.project and the export's form. Outputs: data.download, data.export_notice."""
-        place = ws.path("tmp/exports") / uuid4().hex  # nobody guesses the address of somebody else's download
+        place = ws.path(DOWNLOADS) / uuid4().hex  # nobody guesses the address of somebody else's download
         chosen = exports.Selection(tuple(wanted), least or None, words or "")
         try:
             shared.allowed(ws, request, "reviewer")  # it holds what blind annotators wrote
@@ -98,7 +97,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             archive, written = exports.export_archive(ws, project_id, target, fmt, chosen)
         except StudioError as error:
             return gr.update(value=None, interactive=False), shared.alert(error)
-        told = [f"<b>{shared.count(written.dialogues, 'dialogue')}</b> in {archive.name}, {size(archive)}"]
+        told = [f"<b>{shared.count(written.dialogues, 'dialogue')}</b> in {archive.name}, {shared.size(archive)}"]
         if written.held_out:
             told.append(f"{shared.count(written.held_out, 'held-out dialogue')} left out: choose test to have them")
         told += [shared.escape(finding) for finding in written.findings]
@@ -121,9 +120,3 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     outgoing.input(example_html, outgoing, out_example, **shared.LIGHT)
     pack.click(export, [head.project, outgoing, splits, status, text], [download, notice], **LONG)
     answer.click(have_answered, head.project, answer_notice, **shared.ACT)
-
-
-def size(path: Path) -> str:
-    """How large a file is."""
-    number = path.stat().st_size
-    return f"{number / 1e6:.1f} MB" if number > 1e5 else f"{number / 1e3:.1f} kB"

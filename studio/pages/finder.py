@@ -19,6 +19,7 @@ from db.repositories.queue import Filters
 from studio.pages import shared
 from studio.pages.mine_panel import MinePanel
 from studio.pages.slot_form import split_name
+from studio.pages.split_bar import SplitBar
 from studio.pages.turn_html import STATUS_TEXT, dialogue_label, entry_label
 from studio.services import ontology, review, search
 from studio.workspace import Workspace
@@ -63,7 +64,7 @@ class Finder:
         self.turn = gr.Radio(
             [], label="Turns of this dialogue", elem_id="correct.turn", elem_classes="dst-list", interactive=True
         )
-        self.held_out = gr.Checkbox(False, label="Held out: for testing, never trained on", elem_id="correct.held_out")
+        self.split = SplitBar(ws)
 
     @property
     def filters(self) -> list[Any]:

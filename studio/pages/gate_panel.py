@@ -7,8 +7,9 @@ from typing import Any
 import gradio as gr
 
 from studio.pages import shared
-from studio.services import gates, promotion
+from studio.services import deleting, gates, promotion
 from studio.services.checkpoints import CheckpointView
+from studio.services.deleting import Deletion
 from studio.services.gates import Verdict
 from studio.services.promotion import PromotionView
 from studio.workspace import Workspace
@@ -41,7 +42,7 @@ class GatePanel:
                 self.wer = gr.Number(label="Word error rate", minimum=0, elem_id="models.wer_rise", min_width=110)
                 self.slot = gr.Number(label="F1 of any slot", minimum=0, elem_id="models.slot_loss", min_width=110)
             self.keep = gr.Button("Keep these rules", size="sm", elem_id="models.keep_rules")
-        with gr.Accordion("What was in use when", open=False, elem_id="models.history_panel"):
+        with gr.Accordion("What was in use when, and what was deleted", open=False, elem_id="models.history_panel"):
             self.history = shared.block(elem_id="models.history")
 
     @property
@@ -68,7 +69,7 @@ class GatePanel:
             self.jga: kept.jga_loss,
             self.wer: kept.wer_rise,
             self.slot: kept.slot_loss,
-            self.history: history_html(promotion.history(self.ws)),
+            self.history: history_html(promotion.history(self.ws), deleting.deleted_checkpoints(self.ws)),
         }
 
 
@@ -82,7 +83,7 @@ def verdict_html(said: Verdict) -> str:
     for finding in sorted(said.findings, key=lambda finding: (finding.passed, finding.change)):
         kind = "better" if finding.passed else "worse"
         figures = [shared.percent(finding.before), shared.percent(finding.after)]
-        figures += [f"{finding.change:+.1f}", f"-{finding.limit:.1f}"]
+        figures += [f"{finding.change:+z.1f}", f"{-finding.limit:z.1f}"]
         answer = f"<span class='dst-{kind}'>{'kept' if finding.passed else 'broken'}</span>"
         rows.append([shared.escape(finding.title), *figures, answer])
     title = "Passes the gate" if said.passed else "Refused by the gate"
@@ -90,12 +91,17 @@ def verdict_html(said: Verdict) -> str:
     return table + (shared.alert(said.missing) if said.missing else "")
 
 
-def history_html(found: list[PromotionView]) -> str:
-    """Who put what in use when, and what the gate said."""
-    if not found:
-        return shared.empty("No change yet", "Every change of the checkpoint in use is kept here.")
+def history_html(found: list[PromotionView], gone: list[Deletion]) -> str:
+    """Who put what in use when, and what the gate said; and who deleted what."""
+    if not found and not gone:
+        return shared.empty("No change yet", "Every change of the checkpoint in use is kept here, and every deletion.")
     rows = []
-    for step in found:
+    steps: list[PromotionView | Deletion] = [*found, *gone]
+    for step in sorted(steps, key=lambda step: step.created, reverse=True):
+        if isinstance(step, Deletion):
+            what = f"<b>{shared.escape(step.checkpoint)}</b> deleted"
+            rows.append([shared.day_clock(step.created), what, "", shared.escape(step.author), ""])
+            continue
         gate = "" if step.verdict is None else "passed" if step.verdict["passed"] else "not passed"
         if step.verdict is not None and (names := step.verdict.get("unjudged")):
             gate += f", not judged on {', '.join(names)}"

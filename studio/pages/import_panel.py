@@ -15,7 +15,10 @@ from studio.services.import_jobs import ImportView
 from studio.workspace import Workspace
 
 UPLOADS = [".jsonl", ".json", ".csv", ".tsv", ".txt", ".zip", ".gz", ".tgz"]
-LOOK = "What would come in is told here before anything is changed. Large corpora take minutes: keep the page open meanwhile."
+LOOK = (
+    "What would come in is told here before anything is changed. Looking through a large corpus takes minutes: keep the page "
+    "open for it. The import itself goes on without the page."
+)
 PROGRESS = gr.Progress()  # Gradio gives each call its own in place of this one
 
 
@@ -57,7 +60,7 @@ class ImportPanel:
             example = shared.block(example_html(exchange.MANIFEST), elem_id="data.import_example_text")
         self.timer = gr.Timer(2, active=False)
         form = [project, incoming, upload, path, only, rename]
-        look.click(self._dry_run, form, self.plan, **(shared.ACT | {"show_progress": "full"}))
+        look.click(self._dry_run, form, self.plan, **(shared.ACT | shared.WAITED_FOR))
         bring.click(self._start, form, [self.plan, *self.parts], **shared.ACT)
         self.stop.click(self._stop, project, self.parts, **shared.ACT)
         self.resume.click(self._resume, project, self.parts, **shared.ACT)

@@ -47,7 +47,13 @@ class LivePanel:
             self.samples = shared.block(elem_id="train.samples")
         with gr.Accordion("Log", open=False, elem_id="train.log_panel") as log_panel:
             self.log = gr.Textbox(
-                show_label=False, lines=12, max_lines=12, interactive=False, elem_id="train.log", elem_classes="dst-log"
+                show_label=False,
+                placeholder="Nothing was written yet.",
+                lines=12,
+                max_lines=12,
+                interactive=False,
+                elem_id="train.log",
+                elem_classes="dst-log",
             )
         log_panel.expand(None, None, None, js=NEWEST, **shared.LIGHT)
         self.known = gr.State({})

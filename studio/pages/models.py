@@ -115,8 +115,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     @shared.reported
     def delete_checkpoint(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
         """Inputs: models.project, models.checkpoint. Outputs: models.notice and the view."""
-        shared.allowed(ws, request, "admin")
-        deleting.delete_checkpoint(ws, checkpoint_id)
+        deleting.delete_checkpoint(ws, checkpoint_id, shared.person(ws, request, "admin"))
         return {notice: f"{shared.saved()}: its files are gone."} | shown(None, project_id)
 
     @shared.reported

@@ -25,7 +25,7 @@ class RecipeForm:
         self.ws = ws
         with gr.Row(elem_classes="dst-proposal"):
             self.proposal = shared.block(elem_id="train.proposal", scale=4)
-            self.take = gr.Button("Take this over", elem_id="train.take_proposal", size="sm", scale=0, min_width=120)
+            self.take = gr.Button("Use this", elem_id="train.take_proposal", size="sm", scale=0, min_width=120)
         self.recipe = gr.Dropdown([], label="Recipe", elem_id="train.recipe", interactive=True)
         self.filled = gr.State(None)  # the recipe that the fields hold
         self.stages = gr.CheckboxGroup([], label="Stages", elem_id="train.stages", interactive=True)

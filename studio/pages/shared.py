@@ -6,9 +6,11 @@ import functools
 import html
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import gradio as gr
@@ -20,22 +22,29 @@ from studio.services import dialogues, people, projects, training
 from studio.services import labels as label_versions
 from studio.workspace import Workspace
 
+# Progress is hidden, and tracked on no component either: at each step of each event Gradio's script copies every component that
+# an event tracks it on, with all that is laid out in it.
+HIDDEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
+WAITED_FOR: dict[str, Any] = {"show_progress": "full", "show_progress_on": None}
 # Gradio makes every handler a public endpoint unless told otherwise, and lets one run at a time unless told otherwise.
-LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None, "show_progress": "hidden"}
+LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None} | HIDDEN
 # Saves and moves of the Correct page keep their order, whatever takes how long: a save ends before the next turn opens, and a
 # second save of the same person expects the first one's revision. None is skipped while another is on its way.
 SAVE: dict[str, Any] = LIGHT | {"concurrency_id": "save", "concurrency_limit": 1, "trigger_mode": "multiple"}
+# Lists that nobody waits for, in the order of what changed them.
+LISTS: dict[str, Any] = SAVE | {"concurrency_id": "lists"}
 # Recordings, projects and jobs: one after the other, a second click on the way counts as none.
 ACT: dict[str, Any] = LIGHT | {"concurrency_id": "act", "concurrency_limit": 1}
 # Putting a checkpoint in use loads it, which takes long: nobody's recording or job waits for that.
 SWITCH: dict[str, Any] = LIGHT | {"concurrency_id": "switch", "concurrency_limit": 1}
 # Copying and deleting what may be gigabytes.
-COPY: dict[str, Any] = LIGHT | {"concurrency_id": "copy", "concurrency_limit": 1, "show_progress": "full"}
+COPY: dict[str, Any] = LIGHT | WAITED_FOR | {"concurrency_id": "copy", "concurrency_limit": 1}
 # Whatever runs the model shares one place; everything else passes by.
 MODEL: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "model", "concurrency_limit": 1}
 
 
 _NUMBERS = itertools.count(1)
+_FIGURE = re.compile(r"[+-]?\d[\d.,]*( ?%)?")
 NOBODY = "annotator"  # who edits where nobody logs in
 
 
@@ -71,7 +80,15 @@ def head(page: str) -> Head:
     gr.Navbar(main_page_name="Talk", elem_id=f"{page}.navigation")
     remembered = gr.BrowserState(None, storage_key="dst-studio-project", secret="not a secret: a project's number")
     with gr.Row(elem_classes="dst-head"):
-        project = gr.Dropdown([], label="Project", elem_id=f"{page}.project", scale=1, min_width=220, interactive=True)
+        project = gr.Dropdown(
+            [],
+            label="Project",
+            elem_id=f"{page}.project",
+            elem_classes="dst-inline",
+            scale=1,
+            min_width=220,
+            interactive=True,
+        )
         hint = block(elem_id=f"{page}.hint", elem_classes="dst-hint", scale=4)
     return Head(project, hint, remembered)
 
@@ -202,6 +219,11 @@ def saved() -> str:
     return f"<span class='dst-saved' role='status' data-number='{next(_NUMBERS)}'>saved {clock()}</span>"
 
 
+def unchanged() -> str:
+    """The notice after nothing had to be written, as all of it stood so."""
+    return f"<span class='dst-muted' role='status' data-number='{next(_NUMBERS)}'>nothing changed: all of it stood so</span>"
+
+
 def duration(seconds: float | None) -> str:
     """``3.2 s``, ``4 min 5 s``, ``1 h 2 min``."""
     if seconds is None:
@@ -210,6 +232,12 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(path: Path) -> str:
+    """How large a file is."""
+    number = path.stat().st_size
+    return f"{number / 1e6:.1f} MB" if number > 1e5 else f"{number / 1e3:.1f} kB"
 
 
 def value_html(value: Value) -> str:
@@ -267,14 +295,17 @@ def alert(sentence: object) -> str:
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]], caption: str = "", marks: Iterable[str] = ()) -> str:
-    """Cells of HTML as a table; ``marks`` are the classes of the rows."""
+    """Cells of HTML as a table; ``marks`` are the classes of the rows. A figure stays on one line."""
     head = "".join(f"<th>{name}</th>" for name in heads)
     body = "".join(
-        f"<tr class='{mark or ''}'>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>"
-        for row, mark in itertools.zip_longest(rows, marks)
+        f"<tr class='{mark or ''}'>{''.join(map(_cell, row))}</tr>" for row, mark in itertools.zip_longest(rows, marks)
     )
     title = f"<caption>{caption}</caption>" if caption else ""
     return f"<table class='dst-table'>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    return f"<td{' class=dst-number' if _FIGURE.fullmatch(text) else ''}>{text}</td>"
 
 
 def empty(title: str, text: str) -> str:

@@ -16,10 +16,11 @@ from engine.dialogue import DONTCARE, Ontology, Value, accepted, iterate_slots
 from studio.pages import shared
 from studio.services.drafts import Kept
 from studio.services.postprocessing import Processed
-from studio.services.suggestions import suggest
+from studio.services.suggestions import missing, suggest
 from studio.services.views import TurnView
 
 CHIPS = 4  # values offered to be chosen by one key
+SAID_KEYS = "89"  # of slots without a value whose value may have been said
 EMPTY = "<div class='dst-form'></div>"
 Place = tuple[str, str]  # domain and slot
 
@@ -44,17 +45,18 @@ def draft_of(place: Place) -> str:
     return f"slot {'-'.join(place)}"
 
 
-def drafts_in(kept: Mapping[str, Kept]) -> dict[Place, str]:
+def drafts_in(kept: Mapping[str, Kept]) -> dict[Place, Kept]:
     """What was typed into slots and never entered, of the drafts of a turn."""
-    named = ((*field.partition(" "), draft.text) for field, draft in kept.items())
-    return {split_name(name): text for kind, _, name, text in named if kind == "slot"}
+    named = ((*field.partition(" "), draft) for field, draft in kept.items())
+    return {split_name(name): draft for kind, _, name, draft in named if kind == "slot"}
 
 
 def form_html(
     turn: TurnView,
     known: Ontology,
     processed: Mapping[Place, Processed],
-    typed: Mapping[Place, str],
+    typed: Mapping[Place, Kept],
+    overtaken: Mapping[Place, Value | None],
     number: int,
     after: Place | None = None,
 ) -> str:
@@ -65,11 +67,16 @@ def form_html(
         known: the project's slots and values.
         processed: what post-processing makes of the model's values.
         typed: what the reader has typed and not entered; it stands in the fields again.
+        overtaken: the slots of these that hold another value by now than the one they were typed on, which that was.
         number: another one for every form, so that a form is drawn anew even if it is the same.
         after: the slot that was decided or passed over last: the next one is in focus; without, the most doubtful one.
     """
     focus = in_focus(turn, after)
-    rows = [_row(turn, place, value, place == focus, processed, typed.get(place)) for place, value in _rows(turn)]
+    told = {place: _draft_html(turn, place, overtaken) for place in typed}
+    texts = {place: draft.text for place, draft in typed.items()}
+    rows = [
+        _row(turn, place, value, place == focus, processed, texts.get(place), told.get(place, "")) for place, value in _rows(turn)
+    ]
     of_no_row = next((place for place in typed if place not in dict(_rows(turn))), None)
     if focus is not None:
         index = next(number for number, (place, _) in enumerate(_rows(turn)) if place == focus)
@@ -78,7 +85,8 @@ def form_html(
         rows.append(_ALL_DECIDED)
     if not rows:
         rows.append("<p class='dst-muted'>No slot has a value yet. Add one below.</p>")
-    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, typed)}</div>"
+    rows.append(_said(turn, known))
+    return f"<div data-turn='{turn.id}' data-number='{number}'>{''.join(rows)}{_add(of_no_row, texts, told)}</div>"
 
 
 def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
@@ -124,7 +132,13 @@ def _rows(turn: TurnView) -> Iterator[tuple[Place, Value | None]]:
 
 
 def _row(
-    turn: TurnView, place: Place, value: Value | None, focus: bool, processed: Mapping[Place, Processed], draft: str | None
+    turn: TurnView,
+    place: Place,
+    value: Value | None,
+    focus: bool,
+    processed: Mapping[Place, Processed],
+    draft: str | None,
+    told: str,
 ) -> str:
     name = shared.escape("-".join(place))
     label = shared.escape(" ".join(place))
@@ -135,16 +149,23 @@ def _row(
         f"<div class='dst-slot{look}' role='group' aria-label='{label}'>"
         f"<div class='dst-slot-name'>{_name_html(turn, place)}</div>"
         f"<div class='dst-combo' id='correct.slot.{name}'>{field}</div>"
-        f"<div class='dst-slot-model'>{_draft_html(value) if draft else ''}{_model_html(turn, place, processed)}</div>"
+        f"<div class='dst-slot-model'>{told}{_model_html(turn, place, processed)}</div>"
         f"<button class='dst-drop' id='correct.remove.{name}' data-act='remove' data-slot='{name}' "
         f"title='No value' aria-label='no value: {label}'{' disabled' if value is None else ''}>✕</button></div>"
     )
 
 
-def _draft_html(value: Value | None) -> str:
-    """That a field holds a draft, and what stands meanwhile."""
-    stands = "no value" if value is None else shared.value_html(value)
-    return f"{_DRAFT}<span class='dst-muted'> · saved: {stands}</span>"
+def _draft_html(turn: TurnView, place: Place, overtaken: Mapping[Place, Value | None]) -> str:
+    """That a field holds a draft, what stands meanwhile, and what stood when it was begun if that is another value."""
+
+    def said(value: Value | None) -> str:
+        return "no value" if value is None else shared.value_html(value)
+
+    now = said((turn.state or {}).get(place[0], {}).get(place[1]))
+    if place not in overtaken:
+        return f"{_DRAFT}<span class='dst-muted'> · saved: {now}</span>"
+    changed = f"changed since you began to type: <del>{said(overtaken[place])}</del> <ins>{now}</ins>"
+    return f"{_DRAFT}<div class='dst-alert' role='alert'>{changed}. Entering yours shows both.</div>"
 
 
 def _field(name: str, label: str, text: str, hint: str = "", classes: str = "", draft: str | None = None) -> str:
@@ -160,14 +181,14 @@ _ALL_DECIDED = "<p class='dst-all-decided'>All slots are decided. If the words a
 _DRAFT = "<span class='dst-muted'>your draft, not saved yet</span>"
 
 
-def _add(place: Place | None, typed: Mapping[Place, str]) -> str:
+def _add(place: Place | None, typed: Mapping[Place, str], told: Mapping[Place, str]) -> str:
     """The row that adds a slot; ``place`` is one whose value was typed and not entered."""
     slot, value = ("-".join(place), typed[place]) if place else (None, None)
     return (
         "<div class='dst-slot dst-slot-add'>"
         "<label class='dst-combo' id='correct.add_slot'><span>Add a slot <kbd>L</kbd></span>"
         f"{_field('', 'Add a slot', '', 'choose, or type domain-slot', 'key-l', slot)}</label>"
-        f"<label class='dst-combo' id='correct.add_value'><span>Value {_DRAFT if place else ''}</span>"
+        f"<label class='dst-combo' id='correct.add_value'><span>Value {told[place] if place else ''}</span>"
         f"{_field('', 'Value of the new slot', '', 'saved with Enter', draft=value)}</label></div>"
         "<p class='dst-muted dst-help'>Enter saves a value. Several accepted forms: <code>8 pm | 20:00</code>, the canonical one "
         "first. <code>dontcare</code>: the user does not mind. ✕, no value: the user said nothing of it. "
@@ -193,12 +214,27 @@ def _chips(turn: TurnView, place: Place, known: Ontology, processed: Mapping[Pla
         ("Type", "e", f"correct.type.{name}", "type", ""),
         ("Later", "j", f"correct.later.{name}", "pass", ""),
     ]
-    buttons = (
-        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{name}' "
-        f"data-value='{shared.escape(chosen)}'>{shared.escape(text)} ({key.upper()})</button>"
-        for text, key, elem_id, act, chosen in chips
+    return f"<div class='dst-chips'>{''.join(_chip(place, *chip) for chip in chips)}</div>"
+
+
+def _said(turn: TurnView, known: Ontology) -> str:
+    """The keys of slots without a value: of each one what was as good as said. Nothing where nothing comes close."""
+    if turn.status == "final":
+        return ""
+    found = missing(turn.transcript or "", turn.state or {}, turn.previous_state, known, len(SAID_KEYS))
+    chips = [
+        _chip(place, f"{' '.join(place)}: {value}", key, f"correct.said.{key}", "set", value)
+        for key, (place, value) in zip(SAID_KEYS, found, strict=False)
+    ]
+    lead = "<span class='dst-muted'>Said, and in no slot?</span>"
+    return f"<div class='dst-chips'>{lead}{''.join(chips)}</div>" if chips else ""
+
+
+def _chip(place: Place, text: str, key: str, elem_id: str, act: str, value: str) -> str:
+    return (
+        f"<button class='dst-key key-{key}' id='{elem_id}' data-act='{act}' data-slot='{shared.escape('-'.join(place))}' "
+        f"data-value='{shared.escape(value)}'>{shared.escape(text)} ({key.upper()})</button>"
     )
-    return f"<div class='dst-chips'>{''.join(buttons)}</div>"
 
 
 def _name_html(turn: TurnView, place: Place) -> str:
@@ -242,9 +278,9 @@ def _processed_html(value: Value, processed: Processed | None) -> str:
 
 
 def event_of(data: Any) -> tuple[int | None, str, Place, str]:
-    """What the form's script sent: turn, act (``set``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text.
+    """What the form's script sent: turn, act (``set``, ``enter``, ``confirm``, ``remove``, ``pass``, ``draft``), slot and text.
 
-    What is confirmed comes with the value that was shown.
+    What is chosen by a key is ``set``, what a field was given is ``enter``. What is confirmed comes with what was shown.
     """
     found = data if isinstance(data, dict) else {}
     turn = found.get("turn")

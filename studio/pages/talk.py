@@ -10,12 +10,13 @@ from db.repositories.queue import Filters
 from studio.errors import StudioError
 from studio.pages import shared, talk_html
 from studio.pages.turn_html import SPLITS
-from studio.services import dialogues, doubt, placement, prepared, projects, search, understanding
+from studio.services import dialogues, doubt, lease, placement, prepared, projects, search, understanding
 from studio.services.dialogues import DialogueRow, DialogueView
 from studio.services.prepared import Playing
 from studio.workspace import Workspace
 
 LISTED = 50
+GPU_SECONDS = 5.0  # after which it is seen that a job took the GPU, or gave it back
 
 
 def page(ws: Workspace, demo: gr.Blocks) -> None:
@@ -57,6 +58,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             label="Agent turn",
             placeholder="Type what the agent answers and press Enter",
             elem_id="talk.agent_text",
+            elem_classes="dst-inline",
             scale=4,
         )
         agent_add = gr.Button("Add", elem_id="talk.agent_add", scale=0, min_width=80, size="sm")
@@ -79,6 +81,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             project_add = gr.Button("Create project", elem_id="talk.project_add")
     waiting = gr.State(None)
     playing = gr.State(None)
+    timer = gr.Timer(GPU_SECONDS, active=lease.has_gpu())
     view = [conversation, state, raw, retry, step, send, gpu, head.hint]
 
     def shown(
@@ -87,7 +90,6 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         found = dialogues.get_dialogue(ws, dialogue_id) if dialogue_id is not None else None
         turns = found.turns if found else ()
         last = next((turn for turn in reversed(turns) if turn.state is not None), None)
-        taken = placement.live_sentence(ws)
         return {
             conversation: talk_html.conversation_html(found, thinking),
             state: talk_html.state_html(last),
@@ -95,9 +97,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             retry: gr.update(visible=not thinking and any(turn.waits_for_model for turn in turns)),
             step: gr.update(interactive=not (played and played.dialogue_id == dialogue_id and played.over)),
             send: gr.update(interactive=bool(found and found.demo and turns)),
-            gpu: gr.update(value=talk_html.gpu_html(taken), visible=bool(taken)),
+            gpu: whose_gpu(),
             head.hint: shared.hint(ws, project_id),
         }
+
+    def whose_gpu() -> Any:
+        taken = placement.live_sentence(ws)
+        return gr.update(value=talk_html.gpu_html(taken), visible=bool(taken))
 
     def offered(project_id: int | None, shown: int | None, words: str = "") -> tuple[list[DialogueRow], str]:
         """The newest dialogues that hold the words and the one shown, with the list's label."""
@@ -233,6 +239,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shared.saved() + f" · understood in {shared.duration(answered.turns[-1].compute_seconds)}"
 
     @shared.reported
+    def follow_gpu(told: str | None) -> Any:
+        """Inputs: talk.gpu. Outputs: talk.gpu, where that changed."""
+        found = whose_gpu()
+        return gr.skip() if found["value"] == (told or "") else found
+
+    @shared.reported
     def send_to_annotation(dialogue_id: int, request: gr.Request) -> Any:
         """Inputs: talk.dialogue. Outputs: talk.send, talk.notice."""
         shared.allowed(ws, request)
@@ -249,6 +261,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     here = [dialogue, head.project, playing]
     demo.load(load, head.remembered, everything, **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
     head.on_switch(lambda project_id: opened(project_id, None), [dialogue, notice, *view])
+    timer.tick(follow_gpu, gpu, gpu, trigger_mode="once", **shared.LIGHT)
     gr.on([project_add.click, project_name.submit], add_project, project_name, [*everything, project_name], **shared.ACT)
     dialogue.input(choose_dialogue, here, [notice, *view], **shared.LIGHT).then(None, js="() => dstTalk.ready()", **shared.LIGHT)
     find.submit(find_dialogues, [find, dialogue, head.project], [dialogue, notice], **shared.LIGHT)
@@ -266,7 +279,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         **shared.ACT,
     )
     # A second event: the turn is saved before the model is asked, and only the model is waited for.
-    model = shared.MODEL | {"show_progress": "hidden", "trigger_mode": "multiple"}
+    model = shared.MODEL | shared.HIDDEN | {"trigger_mode": "multiple"}
     for event in (heard, played):
         event.then(None, js="() => dstTalk.said()", **shared.LIGHT)
         answered = event.then(understand, waiting, notice, **model)

@@ -153,7 +153,9 @@ class TurnEditor:
             return {}
         processed = postprocessing.process(item.predicted_state or {}, known)
         typed = slot_form.drafts_in(drafts.kept(self.ws, item.id, shared.reader()) | dict(refused or {}))
-        return {self.slots: gr.update(value=slot_form.form_html(item, known, processed, typed, next(self._numbers), after))}
+        overtaken = drafts.overtaken(self.ws, item, typed)
+        shown = slot_form.form_html(item, known, processed, typed, overtaken, next(self._numbers), after)
+        return {self.slots: gr.update(value=shown)}
 
     def after_save(self, item: TurnView, changed: bool, after: Place | None = None) -> dict[Any, Any]:
         """Everything but the transcript's field, and but a conflict one has not decided yet.
@@ -161,7 +163,9 @@ class TurnEditor:
         ``after`` is the slot that was decided, ``changed`` says that something was saved: the notice of an earlier save has
         to stay otherwise.
         """
-        around = dialogues.get_dialogue(self.ws, item.dialogue_id, item.layer)
+        return self._shown(item, dialogues.get_dialogue(self.ws, item.dialogue_id, item.layer), changed, after)
+
+    def _shown(self, item: TurnView, around: DialogueView, changed: bool, after: Place | None = None) -> dict[Any, Any]:
         known = ontology.get_ontology(self.ws, around.project_id)
         changes = corrections.history(self.ws, item.id, item.layer)
         shown: dict[Any, Any] = self.form(item, known, after) | {
@@ -206,11 +210,13 @@ class TurnEditor:
                 self.nothing: gr.update(value=NOTHING, visible=True),
                 self.editor: gr.update(visible=False),
             }
-        item = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.reader()))
+        dialogue_id = dialogues.dialogue_of(self.ws, turn_id)
+        around = dialogues.get_dialogue(self.ws, dialogue_id, double.layer_of(self.ws, dialogue_id, shared.reader()))
+        item = next(turn for turn in around.turns if turn.id == turn_id)
         raw = self.raw_draft(item.id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         return (
-            self.after_save(item, changed=False)
+            self._shown(item, around, changed=False)
             | self.review.draft(item.id)
             | {
                 self.seen: sight(item),

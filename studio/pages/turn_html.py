@@ -68,7 +68,12 @@ def unfollowed_html(waiting: Waiting) -> str:
 
 
 def heard_html(turn: TurnView, verdicts: list[Verdict]) -> str:
-    """What the model heard, or could as well have heard, why slots were wrong, and its raw output where that was no state."""
+    """What the model heard, or could as well have heard, why slots were wrong, and its raw output where that was no state.
+
+    Nothing of an agent's turn that is text: there is nothing to hear.
+    """
+    if turn.speaker == "agent" and turn.audio is None:
+        return ""
     text = shared.escape(turn.model_transcript) if turn.model_transcript else "<i>nothing yet</i>"
     other = doubt.second_reading(turn)
     second = f"<small>or</small><p class='dst-muted'>{shared.escape(other)}</p>" if other else ""
@@ -129,7 +134,7 @@ def history_html(revisions: list[RevisionView], runs: dict[int, list[int]]) -> s
         ]
         for item in revisions
     ]
-    return shared.table(("Time", "Who", "Source", "Change", "Trained on in"), rows)
+    return shared.table(("Time", "Who", "Source", "Change", "Learnt by"), rows)
 
 
 def version_label(revision: RevisionView) -> str:
@@ -192,7 +197,7 @@ def raw_draft_html(turn: TurnView, draft: Kept | None) -> str:
     """That the raw state is a draft, and whether another state stands by now than the one it was typed on."""
     if draft is None:
         return ""
-    if draft.based_on == turn.state_head and (turn.corrected_state is not None or draft.prediction == turn.prediction_id):
+    if draft.is_on(turn):
         return "<span class='dst-muted'>your draft, not saved yet</span>"
     said = "Your draft, not saved yet. The state was changed or answered anew since you began to type: saving shows you both."
     return shared.alert(said)

@@ -69,7 +69,7 @@ class TurnSaving:
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
         mine.then(self.stands, seen, transcript, **shared.SAVE)
         editor.keep_theirs.click(self.reopen, [editor.refused, seen], shown, **shared.SAVE)
-        taken_over = editor.claim.wire([editor.seen.change, editor.notice.change])
+        taken_over = editor.claim.wire()
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
         editor.guard.wire(lambda item: editor.after_save(item, changed=True), saved)
         editor.carry.wire(lambda item: editor.after_save(item, changed=True), saved)
@@ -98,9 +98,10 @@ class TurnSaving:
             news = without_words(news, now)
         looked = {name: news[name] for name in LOOKS.get(action[0], news)}
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
-        changed = item.head != now["any"] or action[0] in ("mark", "accept")
+        changed = item.head != now["any"]
         drawn = dict.fromkeys(self.editor.raw_parts, shared.pretty(item.state)) if action[0] == "state" else {}
-        return self.editor.after_save(item, changed, after) | drawn | {self.editor.seen: now | looked}
+        told = {} if changed or action[0] not in ("mark", "accept") else {self.editor.notice: shared.unchanged()}
+        return self.editor.after_save(item, changed, after) | told | drawn | {self.editor.seen: now | looked}
 
     @shared.reported
     def slot_event(self, event: gr.EventData, now: Seen, request: gr.Request) -> Any:
@@ -112,19 +113,43 @@ class TurnSaving:
         if act == "pass":
             return self.pass_on(now, place) if turn_id == now.get("turn") else gr.skip()
         if act == "draft":
-            drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), text or None)
+            seen = now if turn_id == now.get("turn") else self.sight_of(turn_id, request)
+            on = (seen["state"], seen["prediction"])
+            drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), slot_form.draft_of(place), text or None, *on)
             return gr.skip()
-        value = value_of(text) if act in ("set", "confirm") else None
+        value = value_of(text) if act in ("set", "enter", "confirm") else None
         action: Action = ("mark" if act == "confirm" else "slot", *place, value)
-        if turn_id != now.get("turn"):
-            return self.save_elsewhere(action, turn_id, request)
-        shown = self.save(action, now, request, after=place)
+        here = turn_id == now.get("turn")
+        overtaken = self.overtaken(action, now if here else self.sight_of(turn_id, request), request) if act == "enter" else None
+        if not here:
+            return self.save_elsewhere(action, turn_id, overtaken, request)
+        shown = self.save(action, now, request, after=place) if overtaken is None else self.both(action, overtaken)
         if self.editor.seen in shown:
             return shown
         # refused: what was typed stands in its field as a draft, not as if it were saved
         field, typed = typed_in(action)
-        kept = {field: drafts.Kept(typed, now["state"], None)} if typed else {}
+        kept = {field: drafts.Kept(typed, now["state"], now["prediction"])} if typed and overtaken is None else {}
         return self.pass_on(now, refused=kept) | (shown if self.editor.refused in shown else {})
+
+    def overtaken(self, action: Action, now: Seen, request: gr.Request) -> ConflictError | None:
+        """Both versions, where a slot holds another value by now than the one that a draft of this change was begun on; the draft
+        is kept with what was entered."""
+        _, domain, slot, value = action
+        author, (field, text) = shared.allowed(self.ws, request), typed_in(action)
+        draft = drafts.kept(self.ws, now["turn"], author).get(field)
+        item = dialogues.get_turn(self.ws, now["turn"], now["layer"])
+        if draft is None or not drafts.overtaken(self.ws, item, {(domain, slot): draft}):
+            return None
+        drafts.keep(self.ws, item.id, author, field, text)
+        changes = corrections.history(self.ws, item.id, item.layer) if item.corrected_state is not None else []
+        by = next((change.author for change in changes if change.id == item.state_head), "The model")
+        theirs = item.state or {}
+        mine = theirs | {domain: theirs.get(domain, {}) | {slot: value}}
+        return ConflictError(mine, theirs, by, item, "{} changed this slot since you began to type; compare both versions.")
+
+    def sight_of(self, turn_id: int, request: gr.Request) -> Seen:
+        """What is seen of a turn as it stands, by who asks."""
+        return sight(dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, shared.author(request))))
 
     def carry_out(self, action: Action, now: Seen, request: gr.Request) -> TurnView:
         """Ask for one change of a turn; a text that is refused is kept as a draft, and forgotten once it is saved."""
@@ -135,7 +160,7 @@ class TurnSaving:
         except StudioError:
             if field and text:
                 with suppress(StudioError):  # the database is busy or its disk full, as the refusal says: it stays in its field
-                    drafts.keep(self.ws, now["turn"], author, field, text, now[LOOKS[action[0]][0]])
+                    drafts.keep(self.ws, now["turn"], author, field, text, now[LOOKS[action[0]][0]], now["prediction"])
             raise
         if field:
             with suppress(StudioError):  # it is saved, whatever becomes of the draft
@@ -143,11 +168,11 @@ class TurnSaving:
         return item
 
     @shared.reported
-    def save_elsewhere(self, action: Action, turn_id: int, request: gr.Request) -> Any:
+    def save_elsewhere(self, action: Action, turn_id: int, overtaken: ConflictError | None, request: gr.Request) -> Any:
         """Carry out a change of a turn that was left while the change was on its way: it counts for the turn it was made in."""
-        author = shared.author(request)
-        left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
-        self.carry_out(action, sight(left), request)
+        if overtaken is not None:
+            raise overtaken
+        self.carry_out(action, self.sight_of(turn_id, request), request)
         gr.Info("Saved in the turn that you had just left.", duration=4)
         return {self.editor.notice: shared.saved()}
 

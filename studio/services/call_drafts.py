@@ -25,7 +25,7 @@ from db.models import CallDraft
 from db.models.base import utc_now
 from studio.errors import StudioError
 from studio.services import calls
-from studio.workspace import Workspace, disk_errors
+from studio.workspace import DOWNLOADS, Workspace, disk_errors
 
 FOLDER = "calls"
 
@@ -40,6 +40,7 @@ class CallView:
     name: str
     split: str
     updated: datetime
+    copied: bool  # the workspace holds a copy of the recording, an upload
 
 
 def recording_hash(path: str | Path) -> str:
@@ -88,10 +89,14 @@ def keep(ws: Workspace, author: str, sha256: str, rows: Sequence[Sequence[Any]],
 
 def kept(ws: Workspace, author: str, sha256: str | None = None) -> CallView | None:
     """Somebody's cut of a recording, or the one they changed last; ``None`` where there is none."""
+    return next((found for found in all_kept(ws, author) if sha256 in (None, found.sha256)), None)
+
+
+def all_kept(ws: Workspace, author: str) -> list[CallView]:
+    """All that somebody has cut and neither stored nor discarded, the one they changed last first."""
     with ws.read() as session:
         mine = select(CallDraft).where(CallDraft.author == author).order_by(CallDraft.updated.desc())
-        draft = session.scalars(mine if sha256 is None else mine.where(CallDraft.sha256 == sha256)).first()
-        return _view(ws, draft) if draft is not None else None
+        return [_view(ws, draft) for draft in session.scalars(mine)]
 
 
 def require(ws: Workspace, author: str, sha256: str | None) -> CallView:
@@ -121,6 +126,20 @@ def store(ws: Workspace, project_id: int, author: str, sha256: str | None) -> No
     discard(ws, author, found.sha256)
 
 
+def export_csv(ws: Workspace, author: str, sha256: str | None) -> Path:
+    """A cut as it is kept, as a CSV file that browsers may download and ``calls.read_table`` reads; named after the recording.
+
+    Raises:
+        StudioError: as ``require``, or the file cannot be written.
+    """
+    found = require(ws, author, sha256)
+    target = ws.path(DOWNLOADS) / uuid4().hex / f"{found.path.stem}.csv"
+    with disk_errors(ws.home):
+        target.parent.mkdir(parents=True)
+    calls.write_table(target, found.rows)
+    return target
+
+
 def discard(ws: Workspace, author: str, sha256: str) -> None:
     """Keep a cut no longer, nor the copy of its recording."""
     with ws.write() as session:
@@ -140,7 +159,8 @@ def _fill(draft: CallDraft, rows: Sequence[Sequence[Any]]) -> None:
 
 def _view(ws: Workspace, draft: CallDraft) -> CallView:
     rows = [list(row) for row in draft.rows]
-    return CallView(draft.sha256, ws.path(draft.path), rows, draft.name, draft.split, draft.updated)
+    copied = not Path(draft.path).is_absolute()
+    return CallView(draft.sha256, ws.path(draft.path), rows, draft.name, draft.split, draft.updated, copied)
 
 
 def _copied(ws: Workspace, path: Path) -> str:

@@ -117,6 +117,8 @@ def get(session: Session, checkpoint_id: int) -> Checkpoint:
         StudioError: no such checkpoint.
     """
     checkpoint = session.get(Checkpoint, checkpoint_id)
+    if checkpoint is not None and (by := checkpoint.deleted_by):
+        raise StudioError(f"{checkpoint.name} does not exist any more: {by} deleted it. Choose another checkpoint.")
     if checkpoint is None or checkpoint.deleted is not None:
         raise StudioError("This checkpoint does not exist any more: choose another one.")
     return checkpoint

@@ -307,5 +307,5 @@ def _editing(ws: Workspace, turn_id: int, layer: str, deciding: bool = False) ->
         edit.view = turn_view(ws, session, turn, layer)
         if layer == LABELS:
             search.index(turn, edit.view)
-        if edit.changed and not deciding:  # a decision tells whoever still annotates blind nothing about the next turn
+        if edit.changed:
             follows.ask(session, turn_id, edit.view.layer)

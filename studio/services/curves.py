@@ -102,7 +102,7 @@ class Curve:
         for key, name in MEASURES.items():
             if values.get(key) is not None:
                 turns = values.get(f"{key}_turns")
-                of = f" ({turns} turns)" if turns else ""
+                of = f" ({turns} turn{'s' if turns > 1 else ''})" if turns else ""
                 self._measured.append(Measured(values["step"], name + of, values[key]))
         for key in BESIDE & values.keys():
             self._beside[values["stage"]] = self._beside.get(values["stage"], 0.0) + values[key]

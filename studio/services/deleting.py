@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -16,8 +18,17 @@ from studio.services.job_views import find_job
 from studio.workspace import Workspace, disk_errors
 
 
-def delete_checkpoint(ws: Workspace, checkpoint_id: int) -> None:
-    """Delete a checkpoint. What it scored stays.
+@dataclass(frozen=True)
+class Deletion:
+    """A checkpoint that was deleted; ``author`` is empty where nobody logged in or that was not kept."""
+
+    checkpoint: str
+    author: str
+    created: datetime
+
+
+def delete_checkpoint(ws: Workspace, checkpoint_id: int, by: str = "") -> None:
+    """Delete a checkpoint. What it scored stays, and who deleted it.
 
     Raises:
         StudioError: no such checkpoint, it is the demo or in use, or something goes back to it or starts from it.
@@ -28,7 +39,7 @@ def delete_checkpoint(ws: Workspace, checkpoint_id: int) -> None:
             raise StudioError(f"{checkpoint.name} cannot be deleted: job {job.id} needs it; delete that first, or let it finish.")
         _refuse_needed(session, checkpoint)
         folder = checkpoints.folder(ws, checkpoint)
-        checkpoint.deleted = utc_now()
+        checkpoint.deleted, checkpoint.deleted_by = utc_now(), by
     _remove(folder)
 
 
@@ -46,12 +57,18 @@ def delete_job(ws: Workspace, job_id: int, by: str = "") -> None:
             if (other := jobs.in_need_of(session, checkpoint.id, besides=job.id)) is not None:
                 raise StudioError(f"{checkpoint.name} cannot be deleted: job {other.id} needs it; delete that first.")
             _refuse_needed(session, checkpoint)
-            checkpoint.deleted = utc_now()
+            checkpoint.deleted, checkpoint.deleted_by = utc_now(), by
         checkpoint_rows.forget_answers(session, job.folder)
         job.deleted = utc_now()
         jobs.note(job, JobEventKind.DELETED, by)
         folder = ws.path(job.folder)
     _remove(folder)
+
+
+def deleted_checkpoints(ws: Workspace) -> list[Deletion]:
+    """Every checkpoint that was deleted, newest deletion first."""
+    with ws.read() as session:
+        return [Deletion(row.name, row.deleted_by or "", row.deleted) for row in checkpoint_rows.deleted(session) if row.deleted]
 
 
 def _refuse_needed(session: Session, checkpoint: Checkpoint) -> None:

@@ -16,8 +16,10 @@ from db.repositories import doubles
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
 from studio.services import people
+from studio.services.exchange import in_parts
 from studio.workspace import Workspace
 
+PART = 500  # dialogues of a transaction: it takes a quarter of a second at most, for which others' saves wait
 NEWCOMER = "\n"  # nobody's name: the layer of whoever has not begun yet
 
 
@@ -47,7 +49,7 @@ def set_share(ws: Workspace, project_id: int, share: float, author: str) -> Prog
 
     Only dialogues that nobody has begun are drawn or given back, so that nothing is lost and nobody's work stops being blind.
     Later dialogues are drawn when they are first opened. The same name has the same lot, whatever the share: a larger one
-    keeps those of a smaller one.
+    keeps those of a smaller one. It is done in parts, so nobody's save waits; one that broke off is finished by the next.
 
     Raises:
         StudioError: no share between 0 and 1, fewer than two people may log in, or the author is no reviewer.
@@ -59,8 +61,14 @@ def set_share(ws: Workspace, project_id: int, share: float, author: str) -> Prog
         raise StudioError("Annotating twice takes two people who log in: add them on the Team page first.")
     with ws.write() as session:
         session.get_one(Project, project_id).double_share = share
-        for dialogue in doubles.untouched(session, project_id):
-            dialogue.double = lot(dialogue.name) < share
+    with ws.read() as session:
+        ids = [dialogue.id for dialogue in doubles.untouched(session, project_id)]
+    for part in in_parts(ids, PART):
+        with ws.write() as session:  # somebody may have set another share meanwhile, or begun one of them
+            share = session.get_one(Project, project_id).double_share
+            for dialogue in doubles.untouched(session, project_id, part):
+                dialogue.double = lot(dialogue.name) < share
+        ws.give_way()
     return progress(ws, project_id)
 
 
@@ -110,7 +118,7 @@ def _draw(ws: Workspace, dialogue_id: int) -> bool:
     with ws.write() as session:
         dialogue = session.get_one(Dialogue, dialogue_id, with_for_update=True)
         if dialogue.double is None:
-            free = doubles.untouched(session, dialogue.project_id, dialogue.id)
+            free = doubles.untouched(session, dialogue.project_id, [dialogue.id])
             dialogue.double = bool(free) and lot(dialogue.name) < _share(session, dialogue)
         return dialogue.double
 

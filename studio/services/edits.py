@@ -81,6 +81,8 @@ class Edit:
         revisions.append(self.session, self.turn, kind, old, new, author, source, self.layer, before)
         for (domain, slot), value in decided.items():
             self._mark(domain, slot, {"value": value, "author": author})
+        if kind == RevisionKind.STATE and self.layer == LABELS:
+            ontology.recall(self.session, self.turn.dialogue, new or {}, author)
         self.changed = True
 
     def confirm(self, slots: Slots, author: str, source: RevisionSource = RevisionSource.USER) -> None:

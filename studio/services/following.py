@@ -1,9 +1,10 @@
 """What was changed is followed by the rest of its dialogue, whatever becomes of the page or of the studio meanwhile.
 
 The transaction that changes a turn leaves a mark (`db.models.Follow`). The mark goes once everything that follows is stored:
-later turns decoded again (`studio.services.propagation`) and why the model was wrong (`studio.services.verdicts`). Both come of
-what stands, so that what was broken off is simply done once more. The studio works the marks off, from its start on;
-a page that shows the dialogue waits for its own. One at a time does: nothing is decoded twice, however many look on.
+later turns decoded again (`studio.services.propagation`), why the model was wrong (`studio.services.verdicts`), and the ontology
+without what no label holds any more (`studio.services.unused`). All come of what stands, so that what was broken off is simply
+done once more. The studio works the marks off, from its start on; a page that shows the dialogue waits for its own. One at a time
+does, of however many studios on one database: nothing is decoded twice (`studio.services.follow_claims`).
 """
 
 from __future__ import annotations
@@ -21,12 +22,15 @@ from db.models import Follow, Speaker, Turn
 from db.repositories import follows
 from db.repositories.revisions import LABELS
 from studio.errors import StudioError
-from studio.services import propagation
+from studio.services import follow_claims, propagation, unused
+from studio.services.dialogues import get_dialogue
 from studio.services.propagation import Moved
+from studio.services.views import DialogueView
 from studio.workspace import Workspace
 
 LOOK_SECONDS = 2.0
 RETRY_SECONDS = 300.0  # how often what failed is tried again by itself: a job may have had the GPU, or a file was missing
+POLL_SECONDS = 0.5  # how often a page asks whether another studio is done
 REMEMBERED = 200
 
 
@@ -56,6 +60,15 @@ class Followed:
         return self.moved.get(layer, self.moved[LABELS] if self.of_agent else None)
 
 
+@dataclass(frozen=True)
+class _Elsewhere:
+    """A change that another process follows, and the dialogue before it has."""
+
+    follow: Follow
+    turn: Turn
+    before: DialogueView
+
+
 _one = threading.Lock()  # held by whoever follows
 _numbers = itertools.count(1)
 _followed: deque[Followed] = deque(maxlen=REMEMBERED)  # of this process, to be told on the pages that are open
@@ -69,31 +82,40 @@ def waiting(ws: Workspace, dialogue_id: int, layer: str = LABELS) -> Waiting:
     return Waiting(tuple(sorted({turn.turn_id for _, turn in mine})), problem)
 
 
-def ask(ws: Workspace, turn_id: int, layer: str = LABELS) -> None:
-    """Have the rest of a dialogue follow a turn as it stands."""
-    with ws.write() as session:
-        follows.ask(session, turn_id, layer)
-
-
 def catch_up(ws: Workspace, dialogue_id: int | None = None, again: bool = False) -> None:
     """Follow everything that waits in a dialogue, or in all; what cannot be done says so in `waiting`.
 
-    What failed before is tried ``again``, and as soon as something else succeeds. Seconds on a CPU for each.
+    What failed before is tried ``again``, and as soon as something else succeeds. What another studio sees to is left to it, and
+    in a dialogue waited for. Seconds on a CPU for each.
     """
     tried: set[tuple[object, ...]] = set()
+    elsewhere: dict[tuple[object, ...], _Elsewhere] = {}
 
     def left() -> list[tuple[Follow, Turn]]:
         with ws.read() as session:
             found = follows.waiting(session, dialogue_id)
         return [pair for pair in found if _key(pair[0]) not in tried and (again or pair[0].problem is None)]
 
-    while left():
+    while found := left():
+        if all(follow_claims.is_taken(follow) for follow, _ in found):
+            if dialogue_id is None:
+                return
+            for follow, turn in found:
+                if _key(follow) not in elsewhere:
+                    elsewhere[_key(follow)] = _Elsewhere(follow, turn, get_dialogue(ws, dialogue_id, follow.layer))
+            time.sleep(POLL_SECONDS)
+            continue
         with _one:
-            for follow, turn in left()[:1]:  # somebody else may have done it meanwhile
-                tried.add(_key(follow))
-                if _follow(ws, follow, turn):
-                    again = True
-                    tried.clear()
+            for follow, turn in left():  # somebody else may have done it meanwhile
+                if _take(ws, follow):
+                    tried.add(_key(follow))
+                    elsewhere.pop(_key(follow), None)
+                    if _follow(ws, follow, turn):
+                        again = True
+                        tried.clear()
+                    break
+    for one in elsewhere.values():
+        _tell(ws, one)
 
 
 def newest() -> int:
@@ -117,10 +139,29 @@ def keep_following(ws: Workspace) -> NoReturn:
         time.sleep(LOOK_SECONDS)
 
 
+def _take(ws: Workspace, follow: Follow) -> bool:
+    with ws.write() as session:
+        return follow_claims.take(session, follow)
+
+
+def _tell(ws: Workspace, one: _Elsewhere) -> None:
+    """Tell the pages of this process what moved while another process followed a change."""
+    after = get_dialogue(ws, one.turn.dialogue_id, one.follow.layer)
+    pairs = zip(one.before.turns, after.turns, strict=False)  # a turn may have come
+    moved = [move for old, new in pairs if new.turn_id > one.turn.turn_id for move in propagation.moved(old, new)]
+    _note(one.turn, {one.follow.layer: moved})
+
+
+def _note(turn: Turn, moved: dict[str, list[Moved]]) -> None:
+    _followed.append(Followed(next(_numbers), turn.dialogue_id, turn.turn_id, _of_agent(turn), moved))
+
+
 def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
     """Follow one change; whether that was possible."""
     try:
         moved = propagation.propagate(ws, turn.id, follow.layer)
+        if follow.layer == LABELS:
+            unused.forget(ws, turn.id)
     except Exception as error:  # whatever it is, the change stays marked, and the next one is not held up
         if not isinstance(error, StudioError):
             logging.getLogger(__name__).exception("turn %s could not be followed", turn.id)
@@ -129,7 +170,7 @@ def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
         return False
     with ws.write() as session:
         follows.settle(session, follow)
-    _followed.append(Followed(next(_numbers), turn.dialogue_id, turn.turn_id, _of_agent(turn), moved))
+    _note(turn, moved)
     return True
 
 

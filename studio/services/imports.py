@@ -2,7 +2,7 @@
 
 An import is written in small parts into a project that nobody sees (`Project.staged_for`), so nobody's save waits for it; what
 makes it visible is one short transaction at the end. One that was stopped or killed goes on where it was when it is started
-again, for what is staged is known by its content. What never goes on stays there unseen.
+again, for what is staged is known by its content. What nobody goes on with, `studio.services.staging` removes.
 """
 
 from __future__ import annotations

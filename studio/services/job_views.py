@@ -294,7 +294,10 @@ def _made(job: Job) -> str | None:
     """The checkpoint that came of it, by name."""
     if job.checkpoint is None:
         return None
-    return f"{job.checkpoint.name} (deleted)" if job.checkpoint.deleted is not None else job.checkpoint.name
+    if job.checkpoint.deleted is None:
+        return job.checkpoint.name
+    by = f" by {job.checkpoint.deleted_by}" if job.checkpoint.deleted_by else ""
+    return f"{job.checkpoint.name} (deleted{by})"
 
 
 def _title(job: Job) -> str:

@@ -1,11 +1,13 @@
 """Slots and their known values, as the slot editor offers them. Every change makes a new version; old ones stay.
 
 `studio.services.ontology_changes` changes them on purpose; here they grow by what people write and what is imported.
+`studio.services.unused` takes out again what was written and no label holds any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -94,7 +96,8 @@ def value_counts(ws: Workspace, project_id: int, domain: str, slot: str) -> dict
 def remember(session: Session, dialogue: DialogueRow, state: State, author: str) -> None:
     """Have the values of a state that somebody wrote offered from now on, with their domains and slots.
 
-    A value that is a known one in another spelling ("Curry Garden", "curry garden", a synonym) is no new one.
+    A value that is a known one in another spelling ("Curry Garden", "curry garden", a synonym) is no new one. What is new is
+    offered for as long as a label holds it (`studio.services.unused`).
 
     The ontology then says that it holds values of the dialogue's split too.
     """
@@ -103,25 +106,36 @@ def remember(session: Session, dialogue: DialogueRow, state: State, author: str)
     new = unknown(known, iterate_slots(state))
     if new:
         merged = known.merged(Ontology(new, BUILT_FROM[dialogue.split]))
-        add_version(session, dialogue.project_id, merged, author, f"{told(new)}{_written_in(dialogue)}")
+        came = places(merged.values) - places(known.values)
+        written = copy.deepcopy(row.written)
+        for domain, slot, value in came:
+            written.setdefault(domain, {}).setdefault(slot, {})[value] = dialogue.name
+        add_version(session, dialogue.project_id, merged, author, f"{told(new)}, written in {dialogue.name}", written=written)
 
 
-def _written_in(dialogue: DialogueRow) -> str:
-    """How the change of a version ends that came of labels."""
-    return f", written in {dialogue.name}"
+def recall(session: Session, dialogue: DialogueRow, state: State, author: str) -> None:
+    """As `remember`, of a state that stands again: what went out of the ontology with its last label comes back with it."""
+    written = newest(session, dialogue.project_id).written
+    back: State = {}
+    for domain, slot, value in iterate_slots(state):
+        if any(form in written.get(domain, {}).get(slot, {}) for form in accepted(value)):
+            back.setdefault(domain, {})[slot] = value
+    if back:
+        remember(session, dialogue, back, author)
 
 
 def introduced(session: Session, dialogue: DialogueRow) -> dict[tuple[str, str], set[str]]:
     """The values that came into the ontology because somebody wrote them in a dialogue, by domain and slot."""
     new: dict[tuple[str, str], set[str]] = {}
-    for row in projects.ontologies_changed(session, dialogue.project_id, _written_in(dialogue)):
-        before = projects.ontology_of(session, dialogue.project_id, row.version - 1)
-        known = before.values if before is not None else {}
-        for domain, slots in row.values.items():
-            for slot, values in slots.items():
-                if found := set(values) - set(known.get(domain, {}).get(slot, ())):
-                    new.setdefault((domain, slot), set()).update(found)
+    for domain, slot, found in iterate_slots(newest(session, dialogue.project_id).written):
+        if mine := {value for value, name in found.items() if value and name == dialogue.name}:
+            new[domain, slot] = mine
     return new
+
+
+def places(values: Mapping[str, Mapping[str, Iterable[str]]]) -> set[tuple[str, str, str]]:
+    """Domain, slot and value of all that an ontology has; "" stands for the slot itself."""
+    return {(domain, slot, value) for domain, slots in values.items() for slot, known in slots.items() for value in ("", *known)}
 
 
 def unknown(known: Ontology, slots: Iterable[tuple[str, str, Value]]) -> dict[str, dict[str, list[str]]]:
@@ -175,15 +189,25 @@ def told(values: dict[str, dict[str, list[str]]], most: int = 5) -> str:
 
 
 def add_version(
-    session: Session, project_id: int, ontology: Ontology, author: str, change: str, entities: dict[str, Any] | None = None
+    session: Session,
+    project_id: int,
+    ontology: Ontology,
+    author: str,
+    change: str,
+    entities: dict[str, Any] | None = None,
+    written: dict[str, Any] | None = None,
 ) -> OntologyRow:
     """Make an ontology the project's newest.
 
     Args:
         change: what is new, in words.
         entities: the ids of its entity tables by domain; those of the version before if ``None``.
+        written: which values came in by labels (`db.models.Ontology`). If ``None``, those of the version before: but for what
+            is changed here, which is meant to be there, or not to be, whatever labels hold.
     """
     last = projects.newest_ontology(session, project_id)
+    if written is None:
+        written = _not_meant(last.written, places(last.values) ^ places(ontology.values)) if last else {}
     row = OntologyRow(
         project_id=project_id,
         version=last.version + 1 if last else 1,
@@ -193,12 +217,24 @@ def add_version(
         types=ontology.types,
         synonyms=ontology.synonyms,
         entities=entities if entities is not None else dict(last.entities) if last else {},
+        written=written,
         author=author,
         change=change,
     )
     session.add(row)
     session.flush()
     return row
+
+
+def _not_meant(written: dict[str, Any], meant: set[tuple[str, str, str]]) -> dict[str, Any]:
+    """The values of ``written`` that are not among the ``meant``."""
+    return {
+        domain: {
+            slot: {value: name for value, name in found.items() if (domain, slot, value) not in meant}
+            for slot, found in slots.items()
+        }
+        for domain, slots in written.items()
+    }
 
 
 def newest(session: Session, project_id: int) -> OntologyRow:

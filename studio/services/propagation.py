@@ -45,24 +45,28 @@ def propagate(ws: Workspace, turn_id: int, layer: str = LABELS) -> dict[str, lis
     """Decode the later turns of a corrected turn's dialogue again, and find out why it was wrong; what moved, by layer.
 
     ``layer`` is whose corrections count and whose labels move; what the agent said is the same for all layers, so each follows
-    with the values that are settled in it.
+    with the values that are settled in it. A reviewer's decision on what was annotated blind moves nothing: it would tell whoever
+    still annotates the next turn, and later decisions are whole states of their own.
 
     Seconds on a CPU. What calls it, and does so once more where it was broken off, is `studio.services.following`.
 
     Raises:
         StudioError: no such turn, or the model cannot be loaded or run.
     """
+    if layer == LABELS and _just_decided(ws, turn_id):
+        verdicts.find(ws, turn_id)
+        return {LABELS: []}
     turn = get_turn(ws, turn_id)
     if turn.speaker == "user" or not (blind := _blind_layers(ws, turn.dialogue_id)):
         return {layer: _propagate(ws, turn_id, layer, layer)}
     # the project's answers are what people see who have not begun, so nothing that was decided meanwhile may tell in them
-    moved = {LABELS: _propagate(ws, turn_id, LABELS, double.NEWCOMER)}
-    return moved | {name: _propagate(ws, turn_id, name, name) for name in blind}
+    project = {LABELS: _propagate(ws, turn_id, LABELS, double.NEWCOMER)}
+    return project | {name: _propagate(ws, turn_id, name, name) for name in blind}
 
 
 def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Moved]:
     """Let one layer follow, as somebody sees the dialogue; what was decided while the model computed is asked for anew."""
-    moved: list[Moved] = []
+    found: list[Moved] = []
     open_ = _questions(ws, turn_id, layer, seen_by)
     while open_:
         checkpoint_id, answers = understanding.ask(ws, [question for question, _ in open_.values()], seen_by)
@@ -80,11 +84,11 @@ def _propagate(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> list[Mo
                 understanding.keep(ws, session, row, checkpoint_id, answer, heard, question.pinned, layer)
                 _follow(ws, session, row, seen_by)
                 session.flush()
-                moved += _moved(before, turn_view(ws, session, row, seen_by))
+                found += moved(before, turn_view(ws, session, row, seen_by))
         now = _questions(ws, turn_id, layer, seen_by) if passed else {}
         open_ = {id_: now[id_] for id_ in passed if id_ in now}
     verdicts.find(ws, turn_id, layer)
-    return moved
+    return found
 
 
 def _questions(ws: Workspace, turn_id: int, layer: str, seen_by: str) -> dict[int, tuple[Question, Decided]]:
@@ -126,6 +130,13 @@ def _blind_layers(ws: Workspace, dialogue_id: int) -> Sequence[str]:
     with ws.read() as session:
         blind = session.get_one(Dialogue, dialogue_id).double and doubles.undecided(session, dialogue_id)
         return doubles.layers(session, dialogue_id) if blind else []
+
+
+def _just_decided(ws: Workspace, turn_id: int) -> bool:
+    """Whether a reviewer's decision is the newest change of the turn's labels."""
+    with ws.read() as session:
+        newest = revisions.newest(session.get_one(Turn, turn_id))
+        return newest is not None and newest.source == RevisionSource.ADJUDICATED
 
 
 def _settled(turns: Sequence[TurnView]) -> Iterator[tuple[TurnView, Pins]]:
@@ -179,7 +190,8 @@ def _follow(ws: Workspace, session: Session, row: Turn, layer: str) -> None:
             index(row, turn_view(ws, session, row))
 
 
-def _moved(before: TurnView, after: TurnView) -> list[Moved]:
+def moved(before: TurnView, after: TurnView) -> list[Moved]:
+    """The slots of a turn that are others now."""
     old, new = before.state or {}, after.state or {}
     places = dict.fromkeys((domain, slot) for state in (old, new) for domain, slot, _ in iterate_slots(state))
     values = [(domain, slot, old.get(domain, {}).get(slot), new.get(domain, {}).get(slot)) for domain, slot in places]

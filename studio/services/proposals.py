@@ -24,8 +24,8 @@ def propose(errors: Mapping[tuple[str, str], tuple[int, int]]) -> Proposal:
     total = misheard + misunderstood
     if not total:
         why = (
-            "No correction of what the checkpoint in use answered was judged yet, in dialogues to train on, so both words and "
-            "states are taught in one stage, adapt."
+            "No wrong answer of the checkpoint in use is known yet in the dialogues to train on, so one stage, adapt, teaches "
+            "both words and states."
         )
         return Proposal((UNDERSTAND,), why)
     few = f" Only {total} of its errors were judged yet: few to choose by." if total < FEW else ""

@@ -33,8 +33,8 @@ class MoveView:
     created: datetime
 
 
-def move(ws: Workspace, dialogue_id: int, split: str, author: str, why: str = "") -> bool:
-    """Move a dialogue to another split; whether it moved, which it does not if it is there already.
+def check(ws: Workspace, dialogue_id: int, split: str, author: str, why: str = "") -> None:
+    """Refuse a move that `move` would refuse; nothing is written.
 
     Raises:
         StudioError: a run was trained on what is to be held out; what was once held out is to be trained on and the author
@@ -45,22 +45,26 @@ def move(ws: Workspace, dialogue_id: int, split: str, author: str, why: str = ""
     if split not in tuple(Split):
         raise StudioError(f"There is no split {split!r}; choose of {', '.join(Split)}.")
     with ws.read() as session:
-        freed = split != Split.TEST and _once_held_out(session, dialogues.by_id(session, dialogue_id))
+        row = dialogues.by_id(session, dialogue_id)
+        freed = split != Split.TEST and _once_held_out(session, row)
     if freed and not people.may(ws, author, "admin"):
         raise StudioError("This dialogue was held out: only an admin may have it trained on, ask one.")
+    with ws.read() as session:
+        _check_runs(session, dialogues.by_id(session, dialogue_id), split, why)
+
+
+def move(ws: Workspace, dialogue_id: int, split: str, author: str, why: str = "") -> bool:
+    """Move a dialogue to another split; whether it moved, which it does not if it is there already.
+
+    Raises:
+        StudioError: as `check`.
+    """
+    check(ws, dialogue_id, split, author, why)
     with ws.write() as session:
-        row = dialogues.by_id(session, dialogue_id)
-        if row is None:
-            raise StudioError("This dialogue does not exist any more: choose another one.")
+        row = _check_runs(session, dialogues.by_id(session, dialogue_id), split, why)
         if row.split == split:
             return False
-        if split == Split.TEST and jobs.trained_on(session, row.project_id, row.name):
-            raise StudioError("A run was trained on this dialogue: hold out one that no run has seen.")
         scored = jobs.scored_on(session, row.project_id, row.name)
-        if split == Split.TRAIN and scored and not why.strip():
-            raise StudioError(
-                "Runs were scored on this dialogue: it stays held out, unless an admin says on the Data page why it is moved."
-            )
         session.add(
             SplitMove(
                 dialogue_id=row.id, old=row.split, new=Split(split), scored=scored, why=" ".join(why.split()), author=author
@@ -87,6 +91,21 @@ def refusal(session: Session, project_id: int, names: Iterable[str]) -> str | No
         return None
     listed = ", ".join(repr(name) for name in found[:3]) + (", ..." if len(found) > 3 else "")
     return f"Runs were scored on {listed}: an admin has to move what was held out to train on the Data page, and say why."
+
+
+def _check_runs(session: Session, row: Dialogue | None, split: str, why: str) -> Dialogue:
+    """The dialogue, if what runs were trained and scored on lets it move."""
+    if row is None:
+        raise StudioError("This dialogue does not exist any more: choose another one.")
+    if row.split == split:
+        return row
+    if split == Split.TEST and jobs.trained_on(session, row.project_id, row.name):
+        raise StudioError("A run was trained on this dialogue: hold out one that no run has seen.")
+    if split == Split.TRAIN and not why.strip() and jobs.scored_on(session, row.project_id, row.name):
+        raise StudioError(
+            "Runs were scored on this dialogue: it stays held out, unless an admin says on the Data page why it is moved."
+        )
+    return row
 
 
 def _once_held_out(session: Session, row: Dialogue | None) -> bool:

@@ -9,14 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import jellyfish
 import numpy as np
 from rapidfuzz import fuzz, process
 
+from engine.dialogue import DONTCARE, Ontology, State, accepted, iterate_slots
 from engine.postprocess.normalise import normalise_value, slot_type
 
+Place = tuple[str, str]  # domain, slot
 CLOSE = 60.0  # what sounds and looks less alike is no suggestion
+SAID = 90.0  # as alike, in spelling or in sound, has to be what is offered where the model heard nothing
+_LOOKS = 75.0  # and at least as alike in spelling: many short words sound the same
+_SHORTEST = 4  # letters: "yes" and "5" are said of much
+_LONGEST = 5  # words
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,55 @@ def suggest(said: Sequence[str], values: Sequence[str] | Mapping[str, str], slot
     return [suggestion for suggestion in close if best_of[suggestion.value] is suggestion][:limit]
 
 
+def missing(said: str, state: State, previous: State, known: Ontology, limit: int = 2) -> list[tuple[Place, str]]:
+    """Slots without a value, each with a known one that was as good as said and stands in no slot; the closest first.
+
+    Names and other words only: numbers and times fit too many slots. A value of several domains is offered for those that the
+    dialogue is about, if any.
+
+    Args:
+        said: the turn's words.
+        state: what stands after the turn.
+        previous: what stood before it.
+    """
+    stretches = [stretch for stretch in dict.fromkeys(_stretches(normalise_value(said), _LONGEST)) if len(stretch) >= _SHORTEST]
+    places = _without_value(state, known) if stretches else {}
+    if not places:
+        return []
+    forms = list(places)
+    close: dict[str, Any] = {"scorer": fuzz.ratio, "score_cutoff": SAID}
+    spelling = process.cdist(forms, stretches, **close)
+    sound = process.cdist([_sound(form) for form in forms], [_sound(stretch) for stretch in stretches], **close)
+    best = (spelling + sound).argmax(1)
+    found: list[tuple[float, bool, Place, str]] = []
+    for row in np.flatnonzero((spelling.max(1) > 0) | (sound.max(1) > 0)):
+        looks = fuzz.ratio(forms[row], stretches[best[row]])
+        if looks < _LOOKS:
+            continue
+        score = looks + float(max(spelling[row, best[row]], sound[row, best[row]]))
+        here = {place: value for place, value in places[forms[row]].items() if place[0] in state or place[0] in previous}
+        found += [(score, bool(here), place, value) for place, value in (here or places[forms[row]]).items()]
+    found.sort(key=lambda one: one[:2], reverse=True)
+    best_of: dict[Place, str] = {}
+    for _, _, place, value in found:
+        best_of.setdefault(place, value)
+    return list(best_of.items())[:limit]
+
+
+def _without_value(state: State, known: Ontology) -> dict[str, dict[Place, str]]:
+    """Normal forms of known values that stand in no slot, each with the slots without a value that it may be of."""
+    taken = {normalise_value(form, slot) for _, slot, value in iterate_slots(state) for form in accepted(value)} | {DONTCARE}
+    found: dict[str, dict[Place, str]] = {}
+    for domain, slot, _ in iterate_slots(known.values):
+        if slot in state.get(domain, {}) or slot_type(slot) != "text":
+            continue
+        for form, value in known.spellings(domain, slot).items():
+            normal = normalise_value(form, slot)
+            if len(normal) >= _SHORTEST and normal not in taken:
+                found.setdefault(normal, {}).setdefault((domain, slot), value)
+    return found
+
+
 def _stretches(text: str, longest: int) -> list[str]:
     words = text.split()
     return [
@@ -77,6 +134,7 @@ def _stretches(text: str, longest: int) -> list[str]:
     ]
 
 
+@lru_cache(maxsize=1 << 16)
 def _sound(text: str) -> str:
     """How the words sound. Blanks are left out: where a word ends is not heard; "th" (0) is often heard as "t"."""
     return jellyfish.metaphone(text).replace(" ", "").replace("0", "T")

@@ -119,7 +119,7 @@ def _leave_gpu() -> None:
     with computing, _loading:
         if _device != "cpu":
             _answering = _next = None
-            _empty()
+        _empty()  # where `_move` let go of them already, too: the turn that was under way held on to one
 
 
 def _empty() -> None:

@@ -13,7 +13,7 @@ from db.repositories import dialogues, revisions
 from db.repositories.revisions import LABELS
 from engine.dialogue import State, Value
 from studio.errors import StudioError
-from studio.services import search, trackers
+from studio.services import follow_claims, search, trackers
 from studio.services.dialogues import get_dialogue, get_turn
 from studio.services.exchange import in_parts
 from studio.services.views import DialogueView, TurnView, dialogue_view, locked_turn, turn_view
@@ -60,13 +60,31 @@ def waiting(ws: Workspace, project_id: int, chosen: Sequence[int] | None = None)
 
 
 def predict_dialogue(
-    ws: Workspace, dialogue_id: int, progress: Callable[[int, int], None] = lambda done, total: None
+    ws: Workspace,
+    dialogue_id: int,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    followed_in: str | None = None,
 ) -> DialogueView:
-    """Predict every turn that waits for the model, in order; ``progress(done, total)`` after each."""
-    turns = [turn for turn in get_dialogue(ws, dialogue_id).turns if turn.waits_for_model]
-    for done, turn in enumerate(turns, 1):
-        _predict(ws, turn)
-        progress(done, len(turns))
+    """Predict every turn that waits for the model, in order; ``progress(done, total)`` after each.
+
+    What is answered, though it be broken off, the rest of the dialogue then follows in the layer ``followed_in``: what people
+    settled in earlier turns (`studio.services.following`). Without, nothing follows.
+    """
+    dialogue = get_dialogue(ws, dialogue_id)
+    turns = [turn for turn in dialogue.turns if turn.waits_for_model]
+    mark = None
+    if turns and followed_in is not None:  # from the turn before on: what is settled there is told to the first of these, too
+        before = [turn for turn in dialogue.turns if turn.speaker == "user" and turn.turn_id < turns[0].turn_id]
+        first = before[-1] if before else turns[0]
+        mark = first.id, followed_in if first.speaker == "user" else LABELS
+    try:
+        for done, turn in enumerate(turns, 1):
+            _predict(ws, turn, mark)
+            progress(done, len(turns))
+    finally:
+        if mark is not None:
+            with ws.write() as session:
+                follow_claims.give_back(session, *mark)
     return get_dialogue(ws, dialogue_id)
 
 
@@ -135,23 +153,25 @@ def keep(
         search.index(row, turn_view(ws, session, row))
 
 
-def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction) -> None:
-    """Keep what a checkpoint answered to a turn.
+def store(ws: Workspace, turn_id: int, checkpoint_id: int, answer: TurnPrediction, mark: tuple[int, str] | None = None) -> None:
+    """Keep what a checkpoint answered to a turn; ``mark`` is from which turn on its dialogue has to follow then, in which layer.
 
     Raises:
         StudioError: no such turn.
     """
     with ws.write() as session:
         keep(ws, session, locked_turn(session, turn_id), checkpoint_id, answer)
+        if mark is not None:
+            follow_claims.ask(session, *mark)
 
 
-def _predict(ws: Workspace, turn: TurnView) -> None:
+def _predict(ws: Workspace, turn: TurnView, mark: tuple[int, str] | None = None) -> None:
     with trackers.computing:
         checkpoint_id, tracker = trackers.answering(ws)
         # read behind the lock: the turn before may have been answered while this one waited
         history, previous = _before(ws, turn)
         answer = _answered(lambda: tracker.turn(str(turn.audio), history=history, previous=previous))
-        store(ws, turn.id, checkpoint_id, answer)
+        store(ws, turn.id, checkpoint_id, answer, mark)
 
 
 def _before(ws: Workspace, turn: TurnView) -> tuple[list[HistoryTurn], State]:

@@ -184,7 +184,7 @@ def dialogue_view(ws: Workspace, dialogue: Dialogue, layer: str = LABELS) -> Dia
     turns: list[TurnView] = []
     state: State = {}
     for turn in dialogue.turns:
-        view = _turn_view(ws, turn, state, layer if turn.speaker == Speaker.USER else LABELS)
+        view = _turn_view(ws, turn, state, layer)
         turns.append(view)
         state = view.state if view.state is not None else state
     split = cast(Split, str(dialogue.split))
@@ -205,6 +205,7 @@ def revision_view(revision: Revision) -> RevisionView:
 
 
 def _turn_view(ws: Workspace, turn: Turn, previous: State, layer: str) -> TurnView:
+    layer = layer if turn.speaker == Speaker.USER else LABELS
     prediction = predictions.newest(turn, layer)
     heard, other = predictions.listened(turn, layer), predictions.of_another(turn, layer)
     recording = turn.recording
@@ -256,7 +257,8 @@ def turn_view(ws: Workspace, session: Session, turn: Turn, layer: str = LABELS) 
     """A turn in its dialogue: what stood before it belongs to the view."""
     dialogue = dialogues.load(session, turn.dialogue_id)
     assert dialogue is not None  # a turn cannot outlive its dialogue
-    return next(view for view in dialogue_view(ws, dialogue, layer).turns if view.id == turn.id)
+    before = (_turn_view(ws, one, {}, layer).state for one in reversed(dialogue.turns[: dialogue.turns.index(turn)]))
+    return _turn_view(ws, turn, next((state for state in before if state is not None), {}), layer)
 
 
 def locked_turn(session: Session, turn_id: int) -> Turn:

@@ -12,7 +12,7 @@ import soundfile
 from playwright import sync_api
 
 from engine.dialogue import read_manifest
-from studio.services import exchange
+from studio.services import calls, exchange
 from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
@@ -147,6 +147,10 @@ def test_a_call_is_cut_heard_put_right_and_stored(studio: Studio, open_view: Cal
     view.says("data.call_notice", "Here is what you left of it")
     view.says("data.call_told", "my call.wav")
     assert table(view) == left
+    with view.page.expect_download() as download:
+        view.element("data.call_csv").click()
+    assert download.value.suggested_filename == "my call.csv"
+    assert [row[0] for row in calls.read_table(download.value.path())] == ["user", "agent", "agent"]
     view.field("data.call_row").fill("2")
     view.field("data.call_row").blur()
     view.element("data.call_row_merge").click()
@@ -186,10 +190,14 @@ def test_a_call_of_this_machine_is_cut_where_it_lies_and_what_was_left_of_it_com
     view.element("data.cut").click()
     view.says("data.call_notice", "2 turns")
     sync_api.expect(view.element("data.turns").locator("[data-index]")).to_have_count(2)
-    for name in ("another.wav", ""):
+    view.field("data.call_left").click()  # the other is on the list
+    view.page.get_by_role("option", name="another.wav · 2 turns").click()
+    view.says("data.call_told", "another.wav")
+    for name in ("here.wav", ""):
         view.element("data.call_discard").click()
         if name:
             view.says("data.call_told", name)
+            sync_api.expect(view.element("data.call_left")).to_be_hidden()
     sync_api.expect(view.element("data.turns")).to_be_hidden()
     view.clean()
 

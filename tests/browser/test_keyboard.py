@@ -61,10 +61,10 @@ def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: 
 
     press("t")
     press("Control+a")
-    type_("in the south nnpp")  # keys sleep while somebody types
+    type_("indien in the south nnpp")  # keys sleep while somebody types
     ben.says("correct.title", "Turn 2")
     press("Enter")
-    ben.says("correct.turn", "in the south nnpp")
+    ben.says("correct.turn", "indien in the south nnpp")
     press("Escape")
     press("e")  # the least sure slot: another value, typed until the list has it
     type_("expen")
@@ -79,17 +79,29 @@ def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: 
         sync_api.expect(ben.element(f"correct.{button}")).to_be_enabled()
         press(key)
         ben.has("correct.slot.restaurant-area", value)
+    ben.says("correct.said.8", "restaurant food: indian (8)")
+    ben.picture("keyboard-said")
+    press("8")  # the model heard nothing of it
+    ben.has("correct.slot.restaurant-food", "indian")
     press("l")
-    type_("food")
+    type_("name")
     press("ArrowDown")
     press("Enter")
-    type_("indian")
+    type_("curry garden")
     press("Enter")
-    ben.has("correct.slot.restaurant-food", "indian")
+    ben.has("correct.slot.restaurant-name", "curry garden")
+    tab_to(ben, '[id="correct.held_out"] input')
+    press(" ")
+    ben.says("correct.move_text", "It leaves the training data")
+    ben.picture("keyboard-hold-out")
+    tab_to(ben, '[id="correct.move_no"]')
+    press("Enter")
+    sync_api.expect(ben.element("correct.move_bar")).to_be_hidden()
+    sync_api.expect(ben.element("correct.held_out").get_by_role("checkbox")).not_to_be_checked()
     for key, turn in (("p", "Turn 1"), ("n", "Turn 2")):
         press(key)
         ben.says("correct.title", turn)
-    ben.has("correct.slot.restaurant-food", "indian")
+    ben.has("correct.slot.restaurant-name", "curry garden")
     press("k")
     type_("is it <b>indian</b>?")
     press("Escape")
@@ -108,9 +120,9 @@ def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: 
     press("Escape")
     press("d")
     rita.says("correct.title", "Turn 2")
-    rita.has("correct.slot.restaurant-food", "indian")
+    rita.has("correct.slot.restaurant-name", "curry garden")
     press("u")  # takes back what ben did last
-    rita.has("correct.slot.restaurant-food", "")
+    sync_api.expect(rita.element("correct.slot.restaurant-name")).to_have_count(0)
     press("v")
     rita.says("correct.events", "reviewed")
     for view in (ben, rita):
@@ -126,14 +138,14 @@ def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: 
         {("restaurant", "pricerange")},
         {"restaurant": {"pricerange": "cheap"}},
     )
-    assert (second.status, second.transcript) == ("reviewed", "in the south nnpp")
-    assert second.state == {"restaurant": {"pricerange": "expensive", "area": "south"}}
+    assert (second.status, second.transcript) == ("reviewed", "indien in the south nnpp")
+    assert second.state == {"restaurant": {"pricerange": "expensive", "area": "south", "food": "indian"}}
     changes = [(one.author, one.source) for one in reversed(corrections.history(ws, second.id))]
     assert changes == [
         *[("ben", "user")] * 3,  # the words, the price, the area
         ("ben", "undo"),
         ("ben", "redo"),
-        ("ben", "user"),  # the food
+        *[("ben", "user")] * 2,  # the food, the name
         ("rita", "undo"),
     ]
     steps = [(one.author, one.kind, one.text) for one in reversed(review.events(ws, second.id))]

@@ -12,7 +12,7 @@ from engine.config import RecipeError, load_recipe
 from engine.data.batching import DataError, Sampler, build_examples, build_row
 from engine.data.frames import FrameCache
 from engine.model import SpeechLLM
-from engine.training import TrainingError, train
+from engine.training import TrainingError, saving, train
 from engine.training import loop as loop_module
 from engine.training.feed import Feed
 from engine.training.folder import RunFolder, RunFolderError
@@ -88,7 +88,7 @@ def test_a_run_that_finds_no_room_for_a_checkpoint_stops_all_the_same(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(RunFolder, "log", log_then_stop)
-    monkeypatch.setattr(loop_module, "save_checkpoint", full)
+    monkeypatch.setattr(saving, "save_checkpoint", full)
     assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
     assert "stopped without a checkpoint: the checkpoint of step 1 could not be written" in capsys.readouterr().err
     assert RunFolder(tmp_path).read_state()["done"] == 1
@@ -117,7 +117,7 @@ def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straig
         train(recipe, dialogues, straight, cache=cache)
     assert (straight / "result.json").read_text() == before
     assert train(recipe, dialogues, straight, resume=True, cache=cache)["steps"] == 6  # there is nothing left to do
-    RunFolder(tmp_path).save_state({"identity": loop_module._identity(recipe, dialogues, None)})
+    RunFolder(tmp_path).save_state({"identity": saving.identity_of(recipe, dialogues, None)})
     with pytest.raises(RunFolderError, match="add --resume"):
         train(recipe, dialogues, tmp_path, cache=cache)
     with pytest.raises(RunFolderError, match="its recipe changed"):
@@ -132,7 +132,7 @@ def test_moving_the_audio_does_not_make_another_run_of_it(recipe, dialogues):
         for d in dialogues
     ]
     assert moved != dialogues
-    assert loop_module._identity(recipe, moved, None) == loop_module._identity(recipe, dialogues, None)
+    assert saving.identity_of(recipe, moved, None) == saving.identity_of(recipe, dialogues, None)
 
 
 def test_steps_logged_after_the_last_resume_point_are_not_counted_twice(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from studio import cli
 from studio.errors import StudioError
 from studio.services import call_drafts, calls, dialogues
-from studio.workspace import Workspace, open_workspace
+from studio.workspace import DOWNLOADS, Workspace, open_workspace
 
 NAN = float("nan")
 
@@ -158,6 +158,34 @@ def test_a_cut_made_anew_stands_in_the_place_of_the_one_before(ws: Workspace, ca
     again = call_drafts.begin(ws, "anna", call, [["user", 1, 3, 0]], uploaded=True)
     assert (again.path, again.rows, again.name) == (first.path, [["user", 1, 3, 0]], "renamed")
     assert len(list(ws.path("calls").iterdir())) == 1
+
+
+def test_every_cut_that_was_left_is_listed_and_its_upload_lies_there_until_it_is_discarded(ws: Workspace, call: Path) -> None:
+    first = call_drafts.begin(ws, "anna", call, [["user", 1, 2, 0]], uploaded=True)
+    other = call.with_name("other.wav")
+    soundfile.write(other, np.zeros((8_000 * 8, 2)), 8_000)
+    second = call_drafts.begin(ws, "anna", other, [["user", 1, 3, 0]], uploaded=False)
+    call_drafts.begin(ws, "ben", other, [], uploaded=True)
+    found = [(one.path.name, one.copied) for one in call_drafts.all_kept(ws, "anna")]
+    assert found == [("other.wav", False), ("my call.wav", True)]
+    call_drafts.keep(ws, "anna", first.sha256, [["agent", 1, 2, 0]], "renamed", "dev")
+    assert [one.name for one in call_drafts.all_kept(ws, "anna")] == ["renamed", "other"]
+    call_drafts.discard(ws, "anna", first.sha256)
+    assert [one.sha256 for one in call_drafts.all_kept(ws, "anna")] == [second.sha256]
+    assert not first.path.parent.exists()
+    assert other.is_file()  # it is not the studio's to remove
+    assert len(list(ws.path("calls").iterdir())) == 1  # ben's
+
+
+def test_a_cut_goes_out_as_csv_as_it_stands_and_is_read_again(ws: Workspace, call: Path) -> None:
+    rows = [["user", 1, 2.5, 0], ["agnt", NAN, None, None]]  # as bad as it may be meanwhile
+    begun = call_drafts.begin(ws, "anna", call, rows, uploaded=True)
+    written = call_drafts.export_csv(ws, "anna", begun.sha256)
+    assert (written.name, written.is_relative_to(ws.path(DOWNLOADS))) == ("my call.csv", True)
+    assert written.read_text() == "speaker,start,end,channel\nuser,1,2.5,0\nagnt,,,\n"
+    assert calls.read_table(written)[0] == ["user", "1", "2.5", "0"]
+    with pytest.raises(StudioError, match="nothing cut here any more"):
+        call_drafts.export_csv(ws, "ben", begun.sha256)
 
 
 def test_the_command_line_prints_writes_takes_back_and_stores_the_turns(tmp_path: Path, call: Path) -> None:

@@ -10,6 +10,7 @@ from db.models import Checkpoint, Evaluation, Job, JobStatus, Snapshot, utc_now
 from db.repositories import snapshots
 from studio import cli
 from studio.errors import StudioError
+from studio.pages.gate_panel import history_html
 from studio.services import checkpoints, deleting, promotion, training
 from studio.workspace import Workspace
 
@@ -134,6 +135,23 @@ def test_what_a_job_still_needs_is_not_deleted(
             deleting.delete_job(ws, 2)
 
 
+def test_who_deleted_a_checkpoint_is_kept_and_told(ws: Workspace, run) -> None:
+    first, _, third = run(), run(), run()
+    promotion.promote(ws, third, "root", "because", from_shell=True)
+    promotion.rollback(ws, "root", from_shell=True)
+    deleting.delete_checkpoint(ws, first, "ada")
+    deleting.delete_job(ws, 2, "tom")
+    deleting.delete_checkpoint(ws, third)
+    gone = deleting.deleted_checkpoints(ws)
+    assert [(step.checkpoint, step.author) for step in gone] == [("run-3", ""), ("run-2", "tom"), ("run-1", "ada")]
+    assert training.job_view(ws, 1).checkpoint == "run-1 (deleted by ada)"
+    with pytest.raises(StudioError, match="run-1 does not exist any more: ada deleted it"):
+        promotion.promote(ws, first, "anna")
+    page = history_html(promotion.history(ws), gone)
+    assert page.index("run-3</b> deleted") < page.index("run-1</b> deleted") < page.index("put back in use")
+    assert page.index("run-1</b> deleted") < page.index("ada") < page.index("put back in use")
+
+
 def test_the_shell_deletes(ws: Workspace, run) -> None:
     def call(*options: str):
         return CliRunner().invoke(cli.app, [*options, "--home", str(ws.home)])
@@ -143,5 +161,6 @@ def test_the_shell_deletes(ws: Workspace, run) -> None:
     assert call("checkpoints", "delete", "run-2").stdout == "==> run-2 is deleted\n"
     assert call("jobs", "delete", "1").stdout == "==> Job 1 is deleted\n"
     assert names(ws) == ["demo"]
+    assert [step.author.endswith(" (shell)") for step in deleting.deleted_checkpoints(ws)] == [True, True]
     refused = call("checkpoints", "delete", "demo")
     assert (refused.exit_code, refused.stderr) == (2, "demo cannot be deleted: it comes with the program.\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db.models import ErrorKind
+from db.models import Dialogue, ErrorKind
 from studio.errors import ConflictError, StudioError
 from studio.services import (
     adjudication,
@@ -56,6 +56,32 @@ def test_the_lot_is_drawn_by_name_and_a_larger_share_keeps_a_smaller_one(
     late = dialogues.create_dialogue(ws, project, next(f"late {n}" for n in range(99) if double.lot(f"late {n}") < 0.1))
     dialogues.add_user_turn(ws, late.id, sound())
     assert double.layer_of(ws, late.id, "ben") == "ben", "what comes later is drawn when it is opened"
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.usefixtures("team")
+def test_dialogues_are_drawn_in_parts_between_which_others_work(
+    ws: Workspace, project: int, sound: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [dialogues.create_dialogue(ws, project, name) for name in NAMES[:4]]
+    turns = [dialogues.add_user_turn(ws, dialogue.id, sound()) for dialogue in made]
+    parts = 0
+
+    def others(ws: Workspace) -> None:
+        nonlocal parts
+        parts += 1
+        if parts == 1:  # the last one is begun, and another reviewer wants none
+            corrections.save_transcript(ws, turns[3].id, "hello", "cleo", None)
+            monkeypatch.setattr(double, "PART", 9)
+            double.set_share(ws, project, 0, "rita")
+
+    monkeypatch.setattr(double, "PART", 2)
+    monkeypatch.setattr(Workspace, "give_way", others)
+    assert double.set_share(ws, project, 1, "rita").dialogues == 0
+    assert parts == 3
+    with ws.read() as session:
+        drawn = [session.get_one(Dialogue, dialogue.id).double for dialogue in made]
+    assert drawn == [False, False, False, None]
 
 
 def test_what_somebody_has_begun_keeps_its_lot(

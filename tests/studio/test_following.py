@@ -1,13 +1,34 @@
 """What was changed is followed sooner or later, and once: whatever closed, died or failed meanwhile."""
 
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from db.models import Follow, utc_now
+from db.repositories import follows
 from studio.errors import StudioError
-from studio.services import adjudication, corrections, dialogues, double, following, review, understanding, verdicts
+from studio.services import (
+    adjudication,
+    corrections,
+    dialogues,
+    double,
+    follow_claims,
+    following,
+    propagation,
+    review,
+    runs,
+    understanding,
+    verdicts,
+)
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
@@ -144,6 +165,129 @@ def test_blind_layers_follow_each_its_own_and_tell_nothing_of_the_other(
     annotate(first, "cleo", "area", "west")
     following.catch_up(ws)
     adjudication.decide(ws, first.id, "words", {"restaurant": {"area": "east"}}, "rita")
-    assert waits(ws, first) == (), "a decision must not tell in the next turn"
+    assert waits(ws, first) == (first.turn_id,), "why the model was wrong"
+    following.catch_up(ws)
+    review.take_step(ws, first.id, "reviewed", "rita")
+    following.catch_up(ws)
+    assert waits(ws, first) == () and following.followed(first.dialogue_id, 0)[-1].moved == {"": []}
     assert double.layer_of(ws, first.dialogue_id, "dan") == "dan"
-    assert dialogues.get_turn(ws, last.id, "dan").state["restaurant"]["area"] == "north"
+    assert dialogues.get_turn(ws, last.id, "dan").state["restaurant"]["area"] == "north", (
+        "a decision must not tell in the next turn"
+    )
+
+
+@contextmanager
+def another_studio(ws: Workspace, turn: TurnView) -> Iterator[psutil.Process]:
+    """Another process that has claimed what follows from a turn."""
+    process = psutil.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with ws.write() as session:
+        mark = session.get_one(Follow, (turn.id, ""))
+        assert follow_claims.take(session, mark)
+        mark.pid, mark.pid_started = process.pid, runs.started_at(process)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.databases("sqlite")
+def test_what_another_studio_follows_is_left_to_it_until_it_dies(
+    ws: Workspace, turns: list[TurnView], tracker: FakeTracker
+) -> None:
+    correct(ws, turns[0], "south")
+    asked = len(tracker.asked)
+    with another_studio(ws, turns[0]):
+        following.catch_up(ws)
+        assert waits(ws, turns[0]) == (0,) and len(tracker.asked) == asked
+    following.catch_up(ws)
+    assert (waits(ws, turns[0]), area(ws, turns[1])) == ((), "south")
+
+
+@pytest.mark.databases("sqlite")
+def test_what_hangs_on_another_machine_is_taken_over_in_the_end(ws: Workspace, turns: list[TurnView]) -> None:
+    correct(ws, turns[0], "south")
+    for since, left in ((utc_now(), (0,)), (utc_now() - follow_claims.CLAIMED_FOR - timedelta(seconds=1), ())):
+        with ws.write() as session:
+            mark = session.get_one(Follow, (turns[0].id, ""))
+            mark.host, mark.pid, mark.pid_started, mark.claimed = "elsewhere", 1, 0.0, since
+        following.catch_up(ws)
+        assert waits(ws, turns[0]) == left
+
+
+@pytest.mark.databases("sqlite")
+def test_a_page_waits_for_another_studio_and_shows_what_moved(
+    ws: Workspace, turns: list[TurnView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
+    correct(ws, turns[0], "south")
+    before = following.newest()
+    with another_studio(ws, turns[0]):
+        page = threading.Thread(target=following.catch_up, args=(ws, turns[0].dialogue_id))
+        page.start()
+        time.sleep(0.3)
+        assert page.is_alive()
+        with ws.read() as session:
+            ((mark, _),) = follows.waiting(session)
+        propagation.propagate(ws, turns[0].id)  # as the other one does
+        with ws.write() as session:
+            follows.settle(session, mark)
+        page.join(20)
+    (done,) = following.followed(turns[0].dialogue_id, before)
+    assert [(move.turn_id, move.old, move.new) for move in done.seen_in("") or []] == [(turns[1].id, "north", "south")]
+
+
+@pytest.mark.databases("sqlite")
+def test_two_studios_on_one_database_follow_a_change_once(
+    ws: Workspace, turns: list[TurnView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    correct(ws, turns[0], "south")
+    real, calls = following.propagation.propagate, []
+
+    def meanwhile(workspace: Workspace, turn_id: int, layer: str) -> dict:
+        calls.append(turn_id)
+        other = threading.Thread(target=following.catch_up, args=(ws,), daemon=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(following, "_one", threading.Lock())  # which another process does not share
+            other.start()
+            other.join(10)
+        assert not other.is_alive()
+        return real(workspace, turn_id, layer)
+
+    monkeypatch.setattr(following.propagation, "propagate", meanwhile)
+    following.catch_up(ws)
+    assert calls == [turns[0].id] and (waits(ws, turns[0]), area(ws, turns[1])) == ((), "south")
+
+
+@pytest.mark.databases("sqlite")
+def test_what_the_model_answered_before_it_was_killed_is_followed(
+    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d1")
+    first, _, third, _ = [dialogues.add_user_turn(ws, dialogue.id, sound(number)) for number in range(4)]
+    corrections.save_slot(ws, first.id, "restaurant", "food", "thai", "anna", None)
+    following.catch_up(ws)
+    real = FakeTracker.turn
+
+    def killed(self: FakeTracker, *arguments: Any, **options: Any) -> object:
+        if len(tracker.asked) == 2:
+            following.catch_up(ws)  # what is answered yet has to wait for the rest
+            assert waits(ws, first) == (0,)
+            raise KeyboardInterrupt
+        return real(self, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeTracker, "turn", killed)
+        patch.setattr(follow_claims, "give_back", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            understanding.predict_dialogue(ws, dialogue.id, followed_in="")
+    assert dialogues.get_turn(ws, third.id).state == {"restaurant": {"area": "north"}}
+    with ws.write() as session:
+        ((mark, _),) = follows.waiting(session)
+        mark.pid_started = 0.0  # whose process is gone
+    following.catch_up(ws)
+    assert waits(ws, first) == ()
+    assert dialogues.get_turn(ws, third.id).state["restaurant"] == {"area": "north", "food": "thai"}
+    understanding.predict_dialogue(ws, dialogue.id, followed_in="")
+    following.catch_up(ws)
+    assert [turn.state["restaurant"]["food"] for turn in dialogues.get_dialogue(ws, dialogue.id).turns] == ["thai"] * 4

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from socket import gethostname
 
@@ -14,7 +15,7 @@ from db.repositories import jobs
 from studio import backends
 from studio.errors import StudioError
 from studio.jobs import shell, train
-from studio.services import dialogues, lease, placement, room, runs, training, understanding
+from studio.services import dialogues, lease, placement, room, runs, trackers, training, understanding
 from studio.workspace import Workspace
 
 PRELUDE = """
@@ -224,3 +225,32 @@ def test_who_talks_to_the_live_model_is_told_that_a_job_has_the_gpu(ws: Workspac
     )
     monkeypatch.setattr(lease, "has_gpu", lambda: False)
     assert placement.live_sentence(ws) is None
+
+
+@pytest.mark.databases("sqlite")
+def test_a_reply_under_way_is_not_cut_off_and_then_the_gpus_memory_is_given_back(
+    ws: Workspace, corrected, sound, tracker, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes: the job has the GPU before, and the live model has been loaded on the CPU meanwhile."""
+    turn = dialogues.add_user_turn(ws, corrected(), sound(9))
+    begun, go_on, emptied = threading.Event(), threading.Event(), threading.Event()
+    answer = tracker.turn
+
+    def slow(*asked, **known):
+        begun.set()
+        go_on.wait(60)
+        return answer(*asked, **known)
+
+    monkeypatch.setattr(tracker, "turn", slow)
+    monkeypatch.setattr(trackers, "_empty", lambda: emptied.set() if go_on.is_set() else None)
+    reply = threading.Thread(target=understanding.predict_turn, args=(ws, turn.id))
+    reply.start()
+    assert begun.wait(60)
+    job = run("lease.PATIENCE = 0.2; " + JOB)
+    assert job.stdout.readline() == "taken\n"
+    trackers.prepare(ws, 1, ws.home)  # as the studio does every other second
+    assert tracker.devices == ["auto", "cpu"]
+    go_on.set()
+    reply.join(60)
+    assert dialogues.get_turn(ws, turn.id).transcript == "a place in the north"
+    assert emptied.wait(10)

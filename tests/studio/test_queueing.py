@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from db.models import Checkpoint, FailureKind, Job, JobStatus
+from db.models import Checkpoint, FailureKind, Job, JobStatus, Project
 from db.repositories import jobs, settings
 from engine.dialogue import Dialogue, Turn, write_manifest
 from studio.errors import StudioError
@@ -25,7 +25,7 @@ from studio.services import (
     training,
     understanding,
 )
-from studio.workspace import Workspace
+from studio.workspace import Workspace, attach
 from tests.studio.job_runs import wait
 from tests.studio.tiny_runs import TinyRuns, tiny_models  # noqa: F401
 
@@ -85,6 +85,23 @@ def test_a_checkpoint_is_scored_on_its_own_beside_the_one_in_use_so_that_the_gat
     assert checkpoints.in_use(ws).name == "demo"
     again = wait(ws, queueing.start_evaluation(ws, project, 2).id)
     assert again.status == "finished" and not (again.folder / "scores-2.json").exists(), "on the same dialogues it is known"
+
+
+@pytest.mark.usefixtures("asleep")
+def test_nobodys_save_waits_while_it_is_looked_which_turns_wait_for_the_model(
+    ws: Workspace, project: int, spoken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = queueing.dialogues.with_unasked
+    seen: list[int] = []
+
+    def looking(session, project_id):
+        with attach(ws.home, patience=1).write() as other:  # somebody saves
+            seen.append(other.get_one(Project, project_id).id)
+        return look(session, project_id)
+
+    monkeypatch.setattr(queueing.dialogues, "with_unasked", looking)
+    assert queueing.start_prediction(ws, project).status == "queued"
+    assert seen == [project]
 
 
 @BOTH

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from db.repositories import jobs
-from studio import worker
+from studio import backends, worker
 from studio.backends import LostError, ray
 from studio.backends.local import MARK
 from studio.services import scheduling, training
@@ -32,6 +32,7 @@ class Cluster:
         self.server: ThreadingHTTPServer | None = None
         self.port = 0
         self.submitted: dict[str, subprocess.Popen] = {}
+        self.lost: str | None = None  # what it says once the node is gone that ran what was submitted
         self.start()
 
     @property
@@ -68,6 +69,9 @@ class Cluster:
         if submission not in self.submitted:
             raise RuntimeError(f"Request failed with status code 404: Job {submission} does not exist.")
         code = self.submitted[submission].poll()
+        if self.lost is not None:
+            failed = SimpleNamespace(value="FAILED", is_terminal=lambda: True)
+            return SimpleNamespace(status=failed, driver_exit_code=None, message=self.lost)
         status = SimpleNamespace(value="SUCCEEDED" if code == 0 else "FAILED", is_terminal=lambda: code is not None)
         return SimpleNamespace(status=status, driver_exit_code=code)
 
@@ -208,6 +212,44 @@ def test_a_running_job_is_interrupted_once_its_cluster_was_started_anew(
     assert (found.status, found.can_resume) == ("interrupted", True)
     assert found.error is not None and "was started again while it ran" in found.error
     process.join(timeout=60)
+
+
+def test_a_running_job_is_interrupted_when_its_node_dies(
+    ws: Workspace, queue, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_STEP", "0.1")
+    job = queue(600)
+    process = process_of(ws, job, monkeypatch)
+    wait(ws, job.id, lambda job: job.step >= 2)
+    for submitted in cluster.submitted.values():
+        submitted.kill()
+        submitted.wait()
+    cluster.lost = "Job supervisor actor died: The actor died because its node has died.\nNode Id: 5ba7"
+    found = wait(ws, job.id, lambda job: not job.active)
+    process.join(timeout=60)
+    assert (found.status, found.failure, found.can_resume) == ("interrupted", None, True)
+    why = "Job supervisor actor died: The actor died because its node has died"
+    told = f"The Ray cluster at {cluster.address} lost it ({why}): see that the cluster is whole, and resume it."
+    assert found.error == told
+
+
+@pytest.mark.parametrize(("word", "status"), [("finished", "finished"), ("failed", "failed")])
+def test_where_ray_lost_a_job_that_had_ended_its_word_counts(tmp_path: Path, cluster: Cluster, word: str, status: str) -> None:
+    cluster.lost = "Unexpected error occurred: failed to get job supervisor."
+    cluster.submitted["lost"] = subprocess.Popen(["true"])
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "result.json").write_text(json.dumps({"status": word}))
+    running = ray.RayJob(cluster.address, cluster, "lost", tmp_path)
+    while (code := running.poll()) is None:
+        time.sleep(0.05)
+    assert code == backends.CODES[status]
+
+
+def test_an_engine_that_fails_on_a_cluster_has_failed(ws: Workspace, queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_ENGINE", "fail")
+    job = queue()
+    process_of(ws, job, monkeypatch).join(timeout=60)
+    assert training.job_view(ws, job.id).status == "failed"
 
 
 def test_an_engine_counts_as_dead_when_neither_cluster_nor_folder_gave_a_sign_for_long(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from studio.services.suggestions import suggest
+from engine.dialogue import Ontology, State
+from studio.services.suggestions import missing, suggest
 
 FOODS = ["chinese", "indian", "italian", "thai", "gastropub", "modern european", "british", "corsica"]
 NAMES = ["wagamama", "pizza hut fen ditton", "pizza hut city centre", "the golden house", "curry garden"]
@@ -40,3 +41,36 @@ def test_digits_are_compared_as_they_are_written() -> None:
 
 def test_the_ontologys_spelling_comes_back() -> None:
     assert suggest(["kettles yard"], ["Kettle's Yard"], "name")[0].value == "Kettle's Yard"
+
+
+KNOWN = Ontology(
+    {
+        "hotel": {"area": ["north", "south"], "name": ["acorn guest house"], "parking": ["yes", "no"], "stars": ["4"]},
+        "restaurant": {"area": ["north", "south"], "name": ["curry garden"], "food": ["thai", "chinese"]},
+    },
+    synonyms={"hotel": {"name": {"acorn guest house": ["the acorn"]}}},
+)
+IN_THE_NORTH: State = {"restaurant": {"area": "north"}}
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "offered"),
+    [
+        ("the curie garden in the north", IN_THE_NORTH, [(("restaurant", "name"), "curry garden")]),
+        ("is the acorn free", {}, [(("hotel", "name"), "acorn guest house")]),
+        ("and in the south", {"restaurant": {"food": "thai"}}, [(("restaurant", "area"), "south")]),
+        ("in the north", {}, [(("hotel", "area"), "north"), (("restaurant", "area"), "north")]),
+        ("in the north", IN_THE_NORTH, []),
+        ("yes 4 please thank you good bye", IN_THE_NORTH, []),
+        ("", {}, []),
+    ],
+)
+def test_a_slot_without_a_value_is_offered_what_was_said_and_stands_in_no_slot(
+    said: str, state: State, offered: list[tuple[tuple[str, str], str]]
+) -> None:
+    assert missing(said, state, {}, KNOWN) == offered
+
+
+def test_what_stood_before_and_was_said_again_is_offered_if_it_went() -> None:
+    assert missing("in the north i said", {}, IN_THE_NORTH, KNOWN) == [(("restaurant", "area"), "north")]
+    assert len(missing("thai or chinese in curry garden or acorn guest house north", {}, {}, KNOWN, 2)) == 2

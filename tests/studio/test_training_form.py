@@ -30,7 +30,7 @@ def test_what_can_be_set_comes_from_the_schema_and_what_is_set_from_the_recipe()
 @pytest.mark.parametrize(
     ("errors", "stages", "why"),
     [
-        ({}, ("adapt",), "No correction of what the checkpoint in use answered was judged"),
+        ({}, ("adapt",), "No wrong answer of the checkpoint in use is known yet"),
         (
             {("hotel", "name"): (5, 0), ("hotel", "area"): (0, 1)},
             ("hear",),

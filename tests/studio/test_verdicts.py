@@ -12,6 +12,7 @@ from studio.services import (
     corrections,
     dialogues,
     double,
+    following,
     ontology_changes,
     propagation,
     review,
@@ -224,5 +225,5 @@ def test_a_decision_that_nobody_had_gets_a_verdict_of_its_own(
     Hands(ws, twice[0], "cleo").slot("area", "east")
     adjudication.decide(ws, twice[0].id, "in the south", {"restaurant": {"area": "south"}}, "rita")
     assert verdicts.counts(ws, project) == {}, "neither annotator's verdict speaks of it"
-    verdicts.find(ws, twice[0].id)
+    following.catch_up(ws)  # as the studio does
     assert verdicts.counts(ws, project) == {AREA: MISHEARD}

@@ -12,15 +12,20 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from studio import app
+from db.models import Job, JobStatus
+from db.repositories import jobs
+from studio import app, backends
 from studio.errors import StudioError
 from studio.pages import shared
 from studio.pages.actions import perform, sight
+from studio.pages.gate_panel import verdict_html
 from studio.pages.ontology_sources import LABELS
 from studio.pages.slot_form import split_name
 from studio.pages.talk_html import conversation_html
-from studio.pages.turn_html import history_html, json_problem
-from studio.services import corrections, dialogues, people
+from studio.pages.turn_html import heard_html, history_html, json_problem
+from studio.pages.where_panel import WherePanel
+from studio.services import corrections, dialogues, lease, people
+from studio.services.gates import Finding, Verdict
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace
 
@@ -53,6 +58,7 @@ def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
     handlers = [fn for fn in app.build(ws).fns.values() if fn.fn and fn.concurrency_limit is not None]
     assert {fn.concurrency_id: fn.concurrency_limit for fn in handlers} == {
         "save": 1,
+        "lists": 1,
         "act": 1,
         "model": 1,
         "switch": 1,
@@ -62,9 +68,63 @@ def test_only_the_model_and_saving_make_anybody_wait(ws: Workspace) -> None:
     assert switching == {"put_in_use", "put_in_use_all_the_same", "go_back"}
 
 
+def test_talk_follows_who_has_the_gpu_by_itself(ws: Workspace, project: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def timer() -> dict[str, Any]:
+        config = app.build(ws).config
+        (ticks,) = (event for event in config["dependencies"] if event["api_name"] == "follow_gpu")
+        (found,) = (item for item in config["components"] if item["id"] == ticks["targets"][0][0])
+        return found["props"]
+
+    assert not timer()["active"], "without a GPU nothing is asked for"
+    monkeypatch.setattr(lease, "has_gpu", lambda: True)
+    assert timer()["active"]
+    (follow,) = (fn for fn in app.build(ws).fns.values() if fn.name == "follow_gpu")
+    assert follow.fn(None) == gr.skip()
+    with ws.write() as session:
+        session.add(Job(project_id=project))
+    told = follow.fn("")
+    assert told["visible"] and "Job 1 has the GPU" in told["value"]
+    assert follow.fn(told["value"]) == gr.skip()
+    with ws.write() as session:
+        jobs.end(session.get_one(Job, 1), JobStatus.STOPPED)
+    assert follow.fn(told["value"]) == gr.update(value="", visible=False)
+
+
+def test_what_the_live_model_does_while_a_job_has_the_gpu_is_chosen_and_kept(ws: Workspace, monkeypatch) -> None:
+    monkeypatch.setattr(backends, "gpus", lambda: 1)
+    with gr.Blocks():
+        panel = WherePanel(ws)
+    shown = panel.opened()
+    assert shown[panel.meanwhile] == gr.update(value="cpu", visible=True) and "answers on the CPU" in shown[panel.where]
+    panel.kept("local", None, None, False, "wait")
+    shown = panel.opened()
+    assert shown[panel.meanwhile] == gr.update(value="wait", visible=True) and "does not answer" in shown[panel.where]
+
+
+def test_no_events_of_one_component_start_each_other_again(config: dict[str, Any]) -> None:
+    """Of two that run "always_last" upon the same event, each that ends starts the other again: once both had to wait, the
+    Correct page asked its server the same thing for as long as it was open.
+    """
+    states = {item["id"] for item in config["components"] if item["type"] == "state"}  # whose events are started one by one
+    waiting = [
+        tuple(target)
+        for event in config["dependencies"]
+        if event["backend_fn"] and event["trigger_mode"] == "always_last"
+        for target in event["targets"]
+        if target[0] not in states
+    ]
+    assert waiting and len(set(waiting)) == len(waiting)
+
+
+def test_what_shows_no_progress_tracks_none(config: dict[str, Any]) -> None:
+    """Or each step of each event has the browser copy what any event shows: it took seconds after a key of the Correct page."""
+    hidden = [event for event in config["dependencies"] if event["show_progress"] == "hidden" and event["api_name"] != "apply"]
+    assert {event["api_name"]: event["show_progress_on"] for event in hidden if event["show_progress_on"] != []} == {}
+
+
 def test_handlers_say_what_they_read_and_write(ws: Workspace) -> None:
-    documented = [fn.fn.__doc__ or "" for fn in app.build(ws).fns.values() if fn.fn and fn.name != "apply"]
-    assert all("Inputs:" in text and "Outputs:" in text for text in documented), documented
+    said = {(fn.fn.__module__, fn.name): fn.fn.__doc__ or "" for fn in app.build(ws).fns.values() if fn.fn and fn.name != "apply"}
+    assert [name for name, text in said.items() if not ("Inputs:" in text and "Outputs:" in text)] == []
 
 
 def test_what_people_say_is_never_html(ws: Workspace, project: int) -> None:
@@ -90,6 +150,21 @@ def test_scores_say_whether_more_is_better() -> None:
     assert "-5.0 (better)" in shown and "-5.0 (worse)" in shown and shown.count("60.0 %") == 2
     assert "3 held-out dialogues" in shown and "profile strict" in shown
     assert "Not scored yet" in shared.scores_html(before, None)
+
+
+def test_figures_of_a_table_stay_on_one_line_and_none_is_minus_zero() -> None:
+    said = Verdict(1, (Finding("Sample", "Word error rate", 50.0, 50.0, -0.0, 0.0, True),))
+    shown = verdict_html(said)
+    assert shown.count("<td class=dst-number>50.0 %</td>") == 2
+    assert "<td>Word error rate on Sample</td>" in shown
+    assert "-0.0" not in shown
+
+
+def test_of_an_agents_text_nothing_was_heard(ws: Workspace, project: int, sound: Callable[..., Path]) -> None:
+    dialogue = dialogues.create_dialogue(ws, project, "d")
+    assert "nothing yet" in heard_html(dialogues.add_user_turn(ws, dialogue.id, sound()), [])
+    assert heard_html(dialogues.add_agent_turn(ws, dialogue.id, "which area"), []) == ""
+    assert "nothing yet" in heard_html(dialogues.add_agent_turn(ws, dialogue.id, audio=sound()), [])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +209,7 @@ def test_a_refusal_is_a_message_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # Handlers that wait in line only to show something in its turn.
-SHOWS = {"look", "stands", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
+SHOWS = {"look", "stands", "list_anew", "reopen", "refresh", "answered", "cut_call", "open_dialogue", "open_turn"}
 SHOWS |= {"find", "find_typed", "go_back_in_browser", "go_forward", "go_doubtful", "shared.switched", "correct.go_back"}
 # The model's own answers are nobody's labels: what a save moves, and a question that anybody may ask.
 SHOWS |= {"follow", "try_again", "restore_draft", "ask_model"}
@@ -170,7 +245,7 @@ def test_every_change_on_every_page_takes_a_role(
     given |= {"domain_name": "restaurant", "slot_name": "area", "chosen": "north", "of_kind": "text", "version": 1}
     given |= {"change": Change("add", "hotel"), "what": "add", "to": "domain", "name": "hotel", "file": str(table)}
     given |= {"source": LABELS, "splits": ["train"], "columns": [], "domain": "restaurant", "wanted": [], "split": "test"}
-    given |= {"who": "user", "played": None, "progress": None}
+    given |= {"who": "user", "played": None, "progress": None, "asked": (dialogue.id, "test")}
     told: list[str] = []
     monkeypatch.setattr(gr, "Warning", lambda text, title="": told.append(text))
     monkeypatch.setattr(type(ws), "write", lambda ws: pytest.fail("something was written"))

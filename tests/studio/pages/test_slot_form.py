@@ -23,7 +23,7 @@ def turn(ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeT
 
 
 def form(ws: Workspace, project: int, turn: TurnView) -> str:
-    return form_html(turn, ontology.get_ontology(ws, project), {}, {}, 1)
+    return form_html(turn, ontology.get_ontology(ws, project), {}, {}, {}, 1)
 
 
 def test_a_turn_whose_every_slot_was_confirmed_says_what_remains(ws: Workspace, project: int, turn: TurnView) -> None:
@@ -46,3 +46,10 @@ def test_that_any_value_will_do_is_always_the_same_key(ws: Workspace, project: i
     assert ">dontcare (5)<" in form(ws, project, turn)
     does_not_mind = replace(turn, corrected_state={"restaurant": {"area": "dontcare"}})
     assert "dontcare (" not in form(ws, project, does_not_mind)
+
+
+def test_a_slot_without_a_value_has_keys_where_its_value_was_as_good_as_said(ws: Workspace, project: int, turn: TurnView) -> None:
+    assert "Said, and in no slot?" not in form(ws, project, turn), "the north stands in its slot"
+    shown = form(ws, project, replace(turn, corrected_transcript="a chineese place in the north"))
+    assert "key-8' id='correct.said.8' data-act='set' data-slot='restaurant-food' data-value='chinese'" in shown
+    assert ">restaurant food: chinese (8)<" in shown

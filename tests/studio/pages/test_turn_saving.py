@@ -44,7 +44,8 @@ def saving(ws: Workspace) -> TurnSaving:
 
 def handlers(ws: Workspace) -> dict[str, Any]:
     built = app.build(ws).fns.values()
-    return {fn.name: fn.fn for fn in built if getattr(fn.fn, "__module__", "").endswith((".correct", ".turn_saving"))}
+    modules = (".correct", ".turn_saving", ".split_bar")
+    return {fn.name: fn.fn for fn in built if getattr(fn.fn, "__module__", "").endswith(modules)}
 
 
 def watched(shown: dict[Any, Any]) -> Any:
@@ -134,8 +135,8 @@ def test_each_save_is_followed_whatever_is_open_by_then(
     shown = page["refresh"](opened, "a place", what)
     assert "value='south'" in shown[editor.slots]["value"] and shown[editor.seen] == now(ws, last)
     assert "later turns wait" not in shown[editor.title]
-    assert page["leave"](opened, what) == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
-    assert page["leave"]({"turn": None}, what) == ""
+    assert page["claim"](opened, what, ANNA)[editor.moved] == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
+    assert page["claim"]({"turn": None}, what, ANNA)[editor.moved] == ""
 
 
 def test_what_the_model_failed_to_follow_says_so_and_is_tried_again(
@@ -225,3 +226,87 @@ def test_a_raw_state_that_is_typed_is_a_draft_until_it_is_saved(ws: Workspace, t
     page.keep_raw("{}", now(ws, turn), ANNA)
     page.keep_raw(saved[editor.raw_standing], now(ws, turn), ANNA)
     assert kept(ws, turn) == {}, "given up"
+
+
+def test_a_slot_typed_on_another_value_than_stands_by_now_is_shown_beside_it(
+    ws: Workspace, turn: TurnView, tracker: FakeTracker
+) -> None:
+    page = saving(ws)
+    editor = page.editor
+    page.slot_event(typed(turn, "draft", value="tha"), now(ws, turn), ANNA)
+    corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "ben", None)
+    shown = editor.opened(turn.id)[editor.slots]["value"]
+    assert "data-draft='tha'" in shown and "since you began" not in shown, "another slot was changed"
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", now(ws, turn)["state"])
+    page.slot_event(typed(turn, "draft", value="thai f"), now(ws, turn), ANNA)  # who types on has not seen it for that
+    assert "since you began to type: <del>no value</del> <ins>chinese</ins>" in editor.opened(turn.id)[editor.slots]["value"]
+    shown = page.slot_event(typed(turn, "enter", value="thai food"), now(ws, turn), ANNA)
+    assert all(word in shown[editor.versions] for word in ("thai food", "chinese", "ben"))
+    assert "data-draft='thai food'" in shown[editor.slots]["value"] and kept(ws, turn) == {"slot restaurant-food": "thai food"}
+    assert dialogues.get_turn(ws, turn.id).state["restaurant"]["food"] == "chinese"
+    page.save_refused(shown[editor.refused], now(ws, turn), ANNA)
+    assert (dialogues.get_turn(ws, turn.id).state["restaurant"]["food"], kept(ws, turn)) == ("thai food", {})
+    page.slot_event(typed(turn, "draft", value="th"), now(ws, turn), ANNA)
+    page.slot_event(typed(turn, "enter", value="thai"), now(ws, turn), ANNA)
+    assert dialogues.get_turn(ws, turn.id).state["restaurant"]["food"] == "thai", "nothing else stood by then"
+    page.slot_event(typed(turn, "draft", value="ind"), now(ws, turn), ANNA)
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", now(ws, turn)["state"])
+    page.slot_event(typed(turn, "enter", value="indian"), {"turn": None}, ANNA)
+    assert kept(ws, turn) == {"slot restaurant-food": "indian"}, "nor in a turn that was left"
+    page.slot_event(typed(turn, "set", value="italian"), now(ws, turn), ANNA)
+    assert (dialogues.get_turn(ws, turn.id).state["restaurant"]["food"], kept(ws, turn)) == ("italian", {}), "chosen by a key"
+
+
+def test_a_slot_typed_on_an_answer_is_shown_beside_a_newer_one(ws: Workspace, turn: TurnView, tracker: FakeTracker) -> None:
+    page = saving(ws)
+    for area, told in (("north", False), ("north", False), ("south", True)):
+        tracker.understood = {"restaurant": {"area": area}}
+        understanding.predict_turn(ws, turn.id)
+        page.slot_event(typed(turn, "draft", "restaurant-area", "wes"), now(ws, turn), ANNA)
+        assert ("<del>north</del> <ins>south</ins>" in page.editor.opened(turn.id)[page.editor.slots]["value"]) == told
+    shown = page.slot_event(typed(turn, "enter", "restaurant-area", "west"), now(ws, turn), ANNA)
+    assert "The model" in shown[page.editor.versions]
+
+
+def test_what_is_accepted_twice_says_that_nothing_changed(ws: Workspace, turn: TurnView, tracker: FakeTracker) -> None:
+    understanding.predict_turn(ws, turn.id)
+    page = handlers(ws)
+    correct = page["keep_draft"].__self__
+    notice = correct.editor.notice
+    assert "saved" in correct.save_accept(now(ws, turn), ANNA)[notice]
+    assert "nothing changed" in correct.save_accept(now(ws, turn), ANNA)[notice]
+    confirm = typed(turn, "confirm", "restaurant-area", "north")
+    assert "nothing changed" in correct.slot_event(confirm, now(ws, turn), ANNA)[notice]
+    assert "nothing changed" in page["accept_and_go"](ANNA, [], None, now(ws, turn), "", "to do", "", "user", "")[notice]
+
+
+def test_holding_out_asks_first_and_only_an_admin_has_it_trained_on(
+    ws: Workspace, turn: TurnView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(gr, "Warning", lambda text, **_: told.append(text))
+    page = handlers(ws)
+
+    def split() -> str:
+        return dialogues.get_dialogue(ws, turn.dialogue_id).split
+
+    def asked(shown: dict[Any, Any]) -> Any:
+        return next((value for value in shown.values() if isinstance(value, tuple)), None)
+
+    shown = page["ask"](True, now(ws, turn), ANNA)
+    assert split() == "train" and asked(shown) == (turn.dialogue_id, "test")
+    assert any("Hold <b>d</b> out?" in str(value) for value in shown.values())
+    assert page["leave_asked"](asked(shown), now(ws, turn)) == gr.skip()
+    assert page["leave_asked"](asked(shown), {"turn": None}) != gr.skip(), "another one is open"
+    page["move"](asked(shown), ANNA)
+    assert split() == "test"
+    monkeypatch.setattr("studio.services.people.may", lambda ws, author, role: author == "ada")
+    shown = page["ask"](False, now(ws, turn), ANNA)
+    assert asked(shown) is None and "only an admin" in told[-1]
+    ada: Any = SimpleNamespace(username="ada", session_hash="tab")
+    shown = page["ask"](False, now(ws, turn), ada)
+    assert split() == "test" and asked(shown) == (turn.dialogue_id, "train")
+    page["move"](asked(shown), ANNA)
+    assert split() == "test", "who says it the second time has to be one, too"
+    page["move"](asked(shown), ada)
+    assert split() == "train"
