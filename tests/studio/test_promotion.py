@@ -134,7 +134,7 @@ def test_what_was_not_scored_on_a_project_of_the_one_in_use_is_not_put_in_use_by
     promotion.promote(ws, new, "anna")  # a person may
     (kept,) = promotion.history(ws)
     assert kept.verdict is not None and kept.verdict["unjudged"] == ["Taxis"]
-    assert "passed, not judged on Taxis" in history_html([kept])
+    assert "passed, not judged on Taxis" in history_html([kept], [])
     promotion.rollback(ws, "anna")
     everywhere = scored(ws, "everywhere")
     with ws.write() as session:
