@@ -2,6 +2,7 @@
 
 metrics.jsonl              one object a step
 pulse.json                 what it does now, and what is usual for that; written at each sign it gives (`pulse.py`)
+base_models.json           the hashes of the files that the base models were loaded from
 samples.json               what the model answered to a few turns when it was last evaluated or watched
 resume/state.safetensors   everything an exact resume needs, replaced atomically; what is no tensor is JSON in its header
 resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
@@ -27,7 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.base_models import fsync
+from engine.base_models import fsync, other_files
 from engine.data.batching import DataError
 
 LOCK_SECONDS = 30.0  # what another process gets to leave the folder
@@ -46,6 +47,7 @@ class RunFolder:
         self.last_good = path / "last_good"
         self.stopped = path / "stopped"
         self.metrics = path / "metrics.jsonl"
+        self.base_models = path / "base_models.json"
         self.samples = path / "samples.json"
         self.pulse = path / "pulse.json"
         self.result = path / "result.json"
@@ -113,6 +115,19 @@ class RunFolder:
     def leave(self) -> None:
         """Let other processes write here."""
         self._lock.release(force=True)
+
+    def note_base_models(self, hashes: dict[str, dict[str, str]], resumed: bool) -> None:
+        """Keep the hashes of the base models' files, by ``encoder`` and ``llm``.
+
+        Raises:
+            RunFolderError: the run that is resumed began with other ones.
+        """
+        before = json.loads(self.base_models.read_text(encoding="utf-8")) if resumed and self.base_models.exists() else {}
+        for part, name in other_files(before, hashes).items():
+            raise RunFolderError(
+                f"{self.path} cannot be resumed: {name} of its {part} changed since; put it back, or start a new run"
+            )
+        _replace(self.base_models, json.dumps(hashes, indent=1))
 
     def log(self, **values: Any) -> None:
         """Append one step's figures."""

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from db.models import Checkpoint, JobStatus
+from db.models import Checkpoint, FailureKind, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from studio import backends
 from studio.backends import Running
@@ -27,6 +28,10 @@ SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it
 
 def run(shell: Shell) -> Ended:
     """Take the job from running to its end."""
+    with shell.ws.read() as session:
+        before = shell.job(session).options.get(runs.KEEP)
+    if before is not None:
+        return _keep_last_save(shell, before)
     if not (shell.folder / CHECKPOINT).is_dir():  # else it was killed after training
         if (leaked := evaluate.refused(shell, trains=True)) is not None:
             return leaked
@@ -64,14 +69,27 @@ def run(shell: Shell) -> Ended:
     return Ended(JobStatus.FINISHED)
 
 
-def _train(shell: Shell) -> int:
-    """Run the engine's training; returns its exit code."""
+def _keep_last_save(shell: Shell, before: dict[str, Any]) -> Ended:
+    """Have a checkpoint made of the last save; the job ends as it had ended ``before``."""
+    code = _train(shell, keep=True)
+    name = _keep(shell, "stopped", "step") if code == STOPPED else None
+    why = None if name else shell.why(runs.result(shell.folder / "train"), code)[0]
+    with shell.ws.write() as session:
+        job = shell.job(session)
+        job.options = {key: value for key, value in job.options.items() if key != runs.KEEP}
+    told = f"{name} has the weights of the last save." if name else f"No checkpoint could be made of the last save: {why}"
+    failure = FailureKind(before["failure"]) if before["failure"] is not None else None
+    return Ended(JobStatus(before["status"]), " ".join(filter(None, (before["error"], told))), failure)
+
+
+def _train(shell: Shell, keep: bool = False) -> int:
+    """Run the engine's training, or have it only ``keep`` its last save as a checkpoint; returns its exit code."""
     out = shell.folder / "train"
     with shell.ws.write() as session:
         job = shell.job(session)
-        job.phase = "training"
+        job.phase = "keeping the last save" if keep else "training"
         command = ["train", *provenance.recipe_arguments(shell.folder, job)]
-        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--resume"]
+        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--resume", *(["--keep"] if keep else [])]
         if job.base is not None:
             command += ["--base", str(checkpoints.folder(shell.ws, job.base))]
         if (shell.folder / HELD_OUT).is_file():
@@ -165,4 +183,5 @@ def _register(shell: Shell) -> tuple[int, int | None]:
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)
             session.flush()
+        provenance.add_base_models(shell.folder, job)
         return job.checkpoint.id, job.base_id

@@ -31,6 +31,7 @@ HEARTBEAT, CLOCK, STOP, LOG = "heartbeat", "clock", "stop", "log.txt"
 RESULT, PROGRESS, IMPORT = "result.json", "progress.json", "import.json"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
 REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first run
+KEEP = "keep"  # in a job's options: it is only to make a checkpoint of its last save; how it had ended
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # another one after each start of the machine
 _BOOTS, _BOOT_SECONDS = 9973, 1e9  # how many starts are told apart, each by so many seconds: more than any machine runs
@@ -51,6 +52,11 @@ def newest_metrics(folder: Path) -> list[dict[str, Any]]:
     """The newest lines of ``metrics.jsonl``, some ten of them, oldest first."""
     lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
     return [found for line in lines if line.startswith("{") and line.endswith("\n") and (found := curves.parse(line))]
+
+
+def has_save(folder: Path) -> bool:
+    """Whether a training left a resume point."""
+    return any(file.suffix != ".partial" for file in (folder / "train" / "resume").glob("*"))
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:

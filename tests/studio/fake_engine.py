@@ -29,6 +29,9 @@ def train(arguments: argparse.Namespace) -> int:
     resume = out / "resume" / "step"
     out.mkdir(parents=True, exist_ok=True)
     (out / "stop").unlink(missing_ok=True)
+    if arguments.keep:
+        checkpoint(arguments, "stopped")
+        return finish(out, "stopped", int(resume.read_text()), None, 3)
     for left in ("last_good", "stopped"):
         shutil.rmtree(out / left, ignore_errors=True)
     done = int(resume.read_text()) if arguments.resume and resume.exists() else 0
@@ -148,6 +151,7 @@ def main() -> int:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--base", type=Path)
     command.add_argument("--resume", action="store_true")
+    command.add_argument("--keep", action="store_true")
     command.add_argument("--watch", type=Path)
     command.add_argument("--set", action="append", default=[])
     command.set_defaults(run=train)

@@ -49,6 +49,36 @@ def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start)
     assert "RuntimeError" in job.log_tail
 
 
+def test_the_last_save_of_a_job_that_ended_is_made_a_checkpoint_on_request(ws: Workspace, start, monkeypatch) -> None:
+    crashed = wait(ws, start(FAKE_ENGINE="crash").id)
+    assert (crashed.can_keep, crashed.kept) == (True, {})
+    kept = wait(ws, training.keep_last_save(ws, crashed.id, "anna").id)
+    assert (kept.status, kept.failure, list(kept.kept)) == ("failed", "gpu memory", ["run-1-step-2"])
+    assert kept.error == f"{crashed.error} run-1-step-2 has the weights of the last save."
+    assert (kept.can_keep, kept.can_take_less_memory) == (False, True), "it stands as it did"
+    with pytest.raises(StudioError, match="Job 1 has no save to make a checkpoint of: it is failed, has saved nothing, or has"):
+        training.keep_last_save(ws, crashed.id)
+    scored = wait(ws, queueing.start_evaluation(ws, 1, kept.kept["run-1-step-2"]).id)
+    assert scored.status == "finished", scored.error
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    ended = wait(ws, training.resume_job(ws, crashed.id).id)
+    assert (ended.status, ended.step, ended.checkpoint) == ("finished", 5, "run-1")
+
+
+def test_a_save_that_cannot_be_made_a_checkpoint_says_why_and_the_job_is_resumed_all_the_same(
+    ws: Workspace, start, monkeypatch
+) -> None:
+    crashed = wait(ws, start(FAKE_ENGINE="crash").id)
+    saved = crashed.folder / "train" / "resume" / "step"
+    saved.write_text("damaged")
+    tried = wait(ws, training.keep_last_save(ws, crashed.id).id)
+    assert (tried.status, tried.failure, tried.kept) == ("failed", "gpu memory", {})
+    assert (tried.error or "").startswith(f"{crashed.error} No checkpoint could be made of the last save: ")
+    saved.write_text("2")
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    assert wait(ws, training.resume_job(ws, crashed.id).id).status == "finished"
+
+
 def test_a_job_that_found_too_little_memory_goes_on_with_less(ws: Workspace, start, monkeypatch) -> None:
     job = wait(ws, start(FAKE_ENGINE="crash").id)
     assert (job.can_take_less_memory, job.error) == (
