@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ from filelock import FileLock, Timeout
 Progress = Callable[[str], None]
 
 MARKER = "complete.json"
+LOADED = (".safetensors", ".bin", ".gguf", ".json", ".jinja", ".txt", ".model")  # what a model and its tokenizer are read from
+SHA256 = re.compile("[0-9a-f]{64}")
 CONVERSION = 1  # raise it when the conversion changes: folders made by an older one are then made anew
 
 
@@ -100,6 +103,58 @@ def is_ready(model: EmbeddedModel) -> bool:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+def file_hashes(name_or_path: str) -> dict[str, str]:
+    """The sha256 of each file that a base model is loaded from, by its name; nothing of a model that is not on this machine.
+
+    What was noted when a file was fetched is believed as long as the file is not newer; any other file is read.
+    """
+    folder = _folder(name_or_path)
+    files = (
+        sorted(path for path in folder.iterdir() if path.suffix in LOADED and path.name != MARKER) if folder is not None else []
+    )
+    return {path.name: _noted_hash(path) or _sha256(path) for path in files}
+
+
+def other_files(before: dict[str, dict[str, str]], now: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The parts (``encoder``, ``llm``) of which a file is not what it was, each with such a file's name.
+
+    Both are `file_hashes` by part; what is not known is not compared.
+    """
+    changed = {
+        part: [name for name, digest in files.items() if now[part].get(name) != digest]
+        for part, files in before.items()
+        if now.get(part)
+    }
+    return {part: names[0] for part, names in changed.items() if names}
+
+
+def _folder(name: str) -> Path | None:
+    """Where a model lies on this machine, whether embedded, in the hub's cache or in a folder of its own."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(name).is_dir():
+        return Path(name)
+    if name in EMBEDDED:
+        return EMBEDDED[name].folder if EMBEDDED[name].folder.is_dir() else None
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except HFValidationError:  # a folder that is gone
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _noted_hash(file: Path) -> str | None:
+    """The hash that was noted when a file was fetched: by the marker beside it, or in the name that the hub's cache gave it."""
+    changed, marker = file.stat().st_mtime_ns, file.with_name(MARKER)
+    if file.is_symlink():
+        content = file.resolve().name
+        return content if SHA256.fullmatch(content) and changed <= file.lstat().st_mtime_ns else None
+    if marker.is_file() and changed <= marker.stat().st_mtime_ns:
+        return json.loads(marker.read_text(encoding="utf-8"))["files"].get(file.name, {}).get("sha256")
+    return None
 
 
 def ensure(name: str, progress: Progress = lambda message: None) -> Path:

@@ -155,6 +155,15 @@ def resume(
 
 
 @jobs.command()
+def keep(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
+    """Have a checkpoint made of what a stopped, failed or interrupted training saved last."""
+    from studio.services import training
+
+    with sentences():
+        _show(training.keep_last_save(open_workspace(home), job, who()), as_json)
+
+
+@jobs.command()
 def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     """Run a finished job again from its frozen snapshot; jobs log then says whether it came to the same."""
     from studio.services import training
@@ -164,13 +173,16 @@ def rerun(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 
 
 @jobs.command()
-def delete(job: JobId, home: Home = None) -> None:
+def delete(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
     """Delete a job that has ended for good, with its folder and checkpoint."""
     from studio.services import deleting
 
     with sentences():
         deleting.delete_job(open_workspace(home), job, who())
-        say(f"Job {job} is deleted")
+        if as_json:
+            print_json({"id": job, "deleted": True})
+        else:
+            say(f"Job {job} is deleted")
 
 
 @jobs.command()
@@ -196,6 +208,9 @@ def log(job: JobId, as_json: AsJson = False, home: Home = None) -> None:
 def compare(
     baseline: CheckpointName,
     checkpoint: CheckpointName,
+    project: Annotated[
+        str | None, typer.Option(help="The project whose held-out dialogues count; the newest of any if not given.")
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Also write the HTML page of the turns; its path.")] = False,
     as_json: AsJson = False,
     home: Home = None,
@@ -206,11 +221,13 @@ def compare(
     with sentences():
         ws = open_workspace(home)
         pair = checkpoint_named(ws, baseline), checkpoint_named(ws, checkpoint)
-        found = comparison.compare(ws, *pair)
-        page = comparison.report(ws, *pair) if report else None
+        project_id = project_named(ws, project) if project is not None else None
+        found = comparison.compare(ws, *pair, project_id)
+        page = comparison.report(ws, *pair, project_id) if report else None
         if as_json:
             print_json(found.to_json() | ({"report": page} if page is not None else {}))
             return
+        print(f"on held-out dialogues of {found.project}")
         for name, score in found.figures["scores"].items():
             print(
                 f"{name:14} {score['baseline']:.2f} % -> {score['system']:.2f} %, {score['difference']:+.2f}"

@@ -21,7 +21,7 @@ from studio.backends import LostError, SilentError
 from studio.backends.local import MARK, mark
 from studio.errors import StudioError
 from studio.jobs import evaluate, own, train, waiting
-from studio.jobs.shell import PATIENCE, Ended, Shell
+from studio.jobs.shell import PATIENCE, Ended, GivenUpError, Shell
 from studio.services import deaths, failures, lease, runs, training
 from studio.workspace import attach
 
@@ -48,11 +48,26 @@ def main() -> int:
     if job is None:
         training.start_next(ws)  # the one it waited for may have been stopped
         return 0
-    shell = Shell(ws, arguments.job_id)
+    try:
+        shell = Shell(ws, arguments.job_id)
+        with shell.alive():
+            _carry_out(shell, KINDS[job.kind])
+    except GivenUpError as error:
+        print(error, flush=True)
+    finally:
+        lease.release(ws)
+        training.start_next(ws)
+    return 0
+
+
+def _carry_out(shell: Shell, run: Callable[[Shell], Ended]) -> None:
+    """Have it done, and write down how it ended."""
     shell.reserve()
     deaths.note_kills(shell.folder)
     try:
-        shell.end(KINDS[job.kind](shell))
+        shell.end(run(shell))
+    except GivenUpError:
+        raise
     except SilentError:
         if (ended := shell.put_back()) is not None:
             shell.end(ended)
@@ -62,10 +77,6 @@ def main() -> int:
         shell.end(Ended(JobStatus.FAILED, *failures.of(error)))
         if not isinstance(error, StudioError):
             raise
-    finally:
-        lease.release(ws)
-        training.start_next(ws)
-    return 0
 
 
 if __name__ == "__main__":

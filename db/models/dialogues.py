@@ -182,7 +182,10 @@ def _of_its_project(_mapper: Any, connection: Connection, turn: Turn) -> None:
 
 
 class TurnSlot(Base):
-    """One slot of the state that stands after a turn, for filters and search; ``value`` is its canonical form in lower case."""
+    """One slot of the state that stands after a turn, for filters and search.
+
+    ``value`` is in lower case; of several accepted forms each is a line, the canonical one first.
+    """
 
     __tablename__ = "turn_slots"
     __table_args__ = (Index("ix_turn_slots_domain_slot_value", "domain", "slot", "value"),)

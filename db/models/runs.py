@@ -108,9 +108,9 @@ class SnapshotRevision(Base):
 
 
 class Job(Base):
-    """A job. Its process is known by ``host``, ``pid`` and ``pid_started`` (seconds after the machine's start) together:
-    process ids are used again. ``called`` is when a process was last started for it, ``calls`` how often one came to nothing.
-    ``backend`` is where its engine runs.
+    """A job. Its process is known by ``host``, ``pid`` and ``pid_started`` (which start of the machine, and the seconds after it)
+    together: process ids are used again. ``called`` is when a process was last started for it, ``calls`` how often one came to
+    nothing. ``backend`` is where its engine runs.
 
     ``phase`` says in plain words what it is doing, ``error`` in a sentence why it failed and ``failure`` of what kind that is.
     Of a training ``checkpoint_id`` is the result, ``base_id`` what it started from (``None``: the base models alone), ``gate``

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation, Job, JobKind, Project, Snapshot
+from db.models import Checkpoint, Dialogue, Evaluation, Job, JobKind, Project, Snapshot, Split
 
 Both = tuple[dict[str, Any] | None, dict[str, Any] | None]
 
@@ -74,12 +74,17 @@ def newest_evaluations(session: Session, limit: int) -> Sequence[tuple[Checkpoin
     return [(checkpoint, evaluation) for checkpoint, evaluation in session.execute(query)]
 
 
-def common(session: Session, first_id: int, second_id: int, answered: bool = False) -> tuple[Evaluation, Evaluation] | None:
+def common(
+    session: Session, first_id: int, second_id: int, answered: bool = False, project_id: int | None = None
+) -> tuple[Evaluation, Evaluation] | None:
     """Evaluations of two checkpoints on the newest manifest that both were scored on; newest by the second's.
 
-    With ``answered`` only those whose answers were kept.
+    With ``answered`` only those whose answers were kept, with ``project_id`` only on that project's dialogues.
     """
     of_second = select(Evaluation).where(Evaluation.checkpoint_id == second_id).order_by(Evaluation.id.desc())
+    if project_id is not None:
+        of_project = select(Snapshot.held_out_sha256).where(Snapshot.project_id == project_id)
+        of_second = of_second.where(Evaluation.manifest_sha256.in_(of_project))
     for found in session.scalars(of_second):
         other = evaluation(session, first_id, found.manifest_sha256)
         if other is not None and not (answered and None in (other.predictions, found.predictions)):
@@ -101,6 +106,14 @@ def common_by_project(session: Session, first_id: int, second_id: int) -> list[t
             for name in session.scalars(of_manifest).all() or [""]:
                 found.setdefault(name, (name, before, after))
     return sorted(found.values(), key=lambda pair: pair[0])
+
+
+def projects_scored_on(session: Session, checkpoint_id: int) -> Sequence[Project]:
+    """The projects on whose held-out dialogues the checkpoint was ever scored and that have some today, by name."""
+    scored = select(Snapshot.project_id).join(Evaluation, Evaluation.manifest_sha256 == Snapshot.held_out_sha256)
+    held_out = select(Dialogue.project_id).where(Dialogue.split == Split.TEST)
+    query = select(Project).where(Project.id.in_(scored.where(Evaluation.checkpoint_id == checkpoint_id)))
+    return session.scalars(query.where(Project.id.in_(held_out)).order_by(Project.name)).all()
 
 
 def compare(session: Session, checkpoint: Checkpoint) -> Both:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from db.models import FailureKind, Job, JobEvent, JobEventKind, JobKind, JobStatus, Snapshot, utc_now
@@ -66,7 +66,15 @@ def to_start(session: Session) -> list[Job]:
 
 
 def _first(session: Session, line: Sequence[JobKind]) -> Job | None:
-    return session.scalar(select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line)).order_by(Job.id).limit(1))
+    return session.scalar(_queued(line).limit(1))
+
+
+def _queued(line: Sequence[JobKind]) -> Select[Job]:
+    """The jobs of a line that wait, by when they were queued: one that is resumed goes behind those that have waited."""
+    queueing = JobEvent.kind.in_((JobEventKind.STARTED, JobEventKind.RESUMED))
+    since = select(func.max(JobEvent.created)).where(JobEvent.job_id == Job.id, queueing).scalar_subquery()
+    waiting = select(Job).where(Job.status == JobStatus.QUEUED, Job.kind.in_(line))
+    return waiting.order_by(func.coalesce(since, Job.created), Job.id)
 
 
 def _running(session: Session, line: Sequence[JobKind]) -> Job | None:
@@ -81,8 +89,7 @@ def queue_position(session: Session, job: Job) -> int | None:
     """1 for the next of its line to start."""
     if job.status != JobStatus.QUEUED:
         return None
-    waiting = select(func.count(Job.id)).where(Job.status == JobStatus.QUEUED, Job.kind.in_(_line_of(job)))
-    return session.scalar(waiting.where(Job.id <= job.id))
+    return session.scalars(_queued(_line_of(job))).all().index(job) + 1
 
 
 def in_need_of(session: Session, checkpoint_id: int, besides: int | None = None) -> Job | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVarTuple
 
-from sqlalchemy import Row, Select, String, cast, exists, func, select
+from sqlalchemy import Select, String, cast, exists, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db.models import (
@@ -45,11 +45,12 @@ def event_since(session: Session, dialogue_id: int, kind: EventKind, author: str
     return bool(session.scalar(select(happened)))
 
 
-def holding(session: Session, project_id: int, domain: str, slot: str = "") -> Sequence[Row[int, str, str]]:
-    """Turn id, slot and value (in lower case) of every labelled turn whose state has the domain, or one slot of it."""
+def holding(session: Session, project_id: int, domain: str, slot: str = "") -> list[tuple[int, str, list[str]]]:
+    """Turn id, slot and the value's forms (lower case) of every labelled turn whose state has the domain, or one slot of it."""
     query = _labelled_slots(select(TurnSlot.turn_id, TurnSlot.slot, TurnSlot.value), project_id)
     query = query.where(TurnSlot.domain == domain).order_by(Dialogue.id, Turn.turn_id)
-    return session.execute(query.where(TurnSlot.slot == slot) if slot else query).all()
+    rows = session.execute(query.where(TurnSlot.slot == slot) if slot else query)
+    return [(turn, name, value.split("\n")) for turn, name, value in rows]
 
 
 def ever_held(session: Session, project_id: int, domain: str, slot: str, value: str) -> Sequence[int]:
@@ -86,10 +87,13 @@ def slot_counts(session: Session, project_id: int) -> dict[tuple[str, str], int]
 
 
 def value_counts(session: Session, project_id: int, domain: str, slot: str) -> dict[str, int]:
-    """How many labelled turns hold each value of a slot, by the value in lower case."""
+    """How many labelled turns hold each value of a slot, as whichever of the accepted forms, by the form in lower case."""
     query = _labelled_slots(select(TurnSlot.value, func.count()), project_id)
-    rows = session.execute(query.where(TurnSlot.domain == domain, TurnSlot.slot == slot).group_by(TurnSlot.value))
-    return dict(rows.all())
+    counts: dict[str, int] = {}
+    for value, number in session.execute(query.where(TurnSlot.domain == domain, TurnSlot.slot == slot).group_by(TurnSlot.value)):
+        for form in value.split("\n"):
+            counts[form] = counts.get(form, 0) + number
+    return counts
 
 
 def _labelled_slots(query: Select[*Columns], project_id: int) -> Select[*Columns]:

@@ -15,6 +15,12 @@ def load_many(session: Session) -> Sequence[Promotion]:
     return session.scalars(select(Promotion).order_by(Promotion.id.desc())).all()
 
 
+def ever(session: Session, checkpoint_id: int) -> bool:
+    """Whether a checkpoint was ever promoted, taken back or not."""
+    found = select(Promotion.id).where(Promotion.to_id == checkpoint_id, Promotion.kind == PromotionKind.PROMOTE)
+    return session.scalar(found.limit(1)) is not None
+
+
 def standing(session: Session) -> Promotion | None:
     """The newest promotion that no rollback has taken back."""
     stack = all_standing(session)

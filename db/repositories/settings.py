@@ -12,7 +12,7 @@ CLAIM_MINUTES = "claim_minutes"  # how long a claim on a dialogue lasts without 
 CHECKPOINT_IN_USE = "checkpoint_in_use"  # the id of the checkpoint that answers
 TRAINING_BACKEND = "training_backend"  # where jobs run that name no backend; see studio.backends
 LIVE_WHILE_TRAINING = "live_while_training"  # what the live model does while a job has the GPU; see studio.services.lease
-INDEXED = "indexed"  # the dialogue up to which turns of older databases are indexed for search; -1: all are
+INDEXED = "indexed"  # the dialogue up to which turns of older databases are indexed for search; below 0: all are
 GATE = "gate"  # the rules a checkpoint has to pass before it is put in use
 
 

@@ -23,10 +23,12 @@ def revision_ids(session: Session, snapshot_id: int) -> Sequence[int]:
     return session.scalars(select(SnapshotRevision.revision_id).where(SnapshotRevision.snapshot_id == snapshot_id)).all()
 
 
-def held_out(session: Session, manifest_sha256: str) -> Snapshot | None:
-    """The newest snapshot whose held-out dialogues are that manifest; not of a deleted job, whose files are gone."""
+def held_out(session: Session, manifest_sha256: str, project_id: int | None = None) -> Snapshot | None:
+    """The newest snapshot (of a project) whose held-out dialogues are that manifest; of a deleted job the files are gone."""
     gone = select(Job.snapshot_id).where(Job.snapshot_id == Snapshot.id, Job.deleted.is_not(None)).exists()
     query = select(Snapshot).where(Snapshot.held_out_sha256 == manifest_sha256, ~gone).order_by(Snapshot.id.desc())
+    if project_id is not None:
+        query = query.where(Snapshot.project_id == project_id)
     return session.scalars(query.limit(1)).first()
 
 

@@ -27,6 +27,10 @@ def train(
         typer.Option(help="Manifest of held-out dialogues: a few turns are answered now and then, for you to see."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on from the run's last resume point.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="With --resume: only make a checkpoint of the resume point, in the run's folder stopped."),
+    ] = False,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="key=value, for instance stage2.steps=20")] = None,
     stages: Annotated[list[str] | None, typer.Option("--stage", help="Run only these stages of the recipe.")] = None,
     device: Device = "auto",
@@ -63,7 +67,7 @@ def train(
         try:
             if is_big(based.model) and os.environ.get("RANK", "0") == "0":
                 show_plan(based)
-            result = run(loaded, dialogues, out, base=base, resume=resume, device=device, shard=fsdp, watched=watched)
+            result = run(loaded, dialogues, out, base=base, resume=resume, device=device, shard=fsdp, watched=watched, keep=keep)
         except RunFolderError:
             raise  # the folder is another run's: leave its result alone
         except Exception as error:

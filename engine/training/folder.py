@@ -2,6 +2,7 @@
 
 metrics.jsonl              one object a step
 pulse.json                 what it does now, and what is usual for that; written at each sign it gives (`pulse.py`)
+base_models.json           the hashes of the files that the base models were loaded from
 samples.json               what the model answered to a few turns when it was last evaluated or watched
 resume/state.safetensors   everything an exact resume needs, replaced atomically; what is no tensor is JSON in its header
 resume/best-*.safetensors  the weights of a stage's best evaluation, written before the state that names them
@@ -10,6 +11,7 @@ last_good/                 the weights before a step that failed
 stopped/                   the weights where it was stopped; gone when it goes on
 result.json                how the run ended
 stop                       made by whoever wants it to save and end
+lock                       locked by the process that writes here
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from engine.base_models import fsync
+from engine.base_models import fsync, other_files
 from engine.data.batching import DataError
+
+LOCK_SECONDS = 30.0  # what another process gets to leave the folder
 
 
 class RunFolderError(DataError):
@@ -42,11 +47,13 @@ class RunFolder:
         self.last_good = path / "last_good"
         self.stopped = path / "stopped"
         self.metrics = path / "metrics.jsonl"
+        self.base_models = path / "base_models.json"
         self.samples = path / "samples.json"
         self.pulse = path / "pulse.json"
         self.result = path / "result.json"
         self.stop = path / "stop"
         self._state = path / "resume" / "state.safetensors"
+        self._lock = FileLock(path / "lock", LOCK_SECONDS, is_singleton=True, fallback_to_soft=False)
 
     def check(self, resume: bool) -> None:
         """Refuse to begin over an earlier run.
@@ -75,13 +82,14 @@ class RunFolder:
         Steps logged after the resume point are dropped: they run again. So are broken lines, which a power cut may leave.
 
         Raises:
-            RunFolderError: the unfinished run has another recipe, base or training data, or its resume point is damaged.
+            RunFolderError: another process writes here, the unfinished run has another recipe, base or training data, or its
+                resume point is damaged.
         """
+        self._keep_others_out()
         state = _read(self._state, tensors=False) if self._state.exists() else None
         for what, mine in identity.items():
             if state is not None and state["identity"].get(what) != mine:
                 raise RunFolderError(f"{self.path} cannot be resumed: its {what} changed since; put it back, or start a new run")
-        self.path.mkdir(parents=True, exist_ok=True)
         self.stop.unlink(missing_ok=True)
         self.result.unlink(missing_ok=True)
         for left in (self.last_good, self.stopped):
@@ -93,6 +101,33 @@ class RunFolder:
         if len(lines) < done:
             print(f"the figures of {done - len(lines)} of {done} steps are lost from {self.metrics}", file=sys.stderr, flush=True)
         _replace(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+    def _keep_others_out(self) -> None:
+        """Lock the folder until `leave`, or as long as this process lives, on whatever machine the others are."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise RunFolderError(f"another process writes to {self.path}: end it, or wait until it has ended") from error
+        except (NotImplementedError, OSError):  # not every disk has locks; a full one is told by what is written next
+            print(f"{self.path} cannot be locked: let no other process write there", file=sys.stderr, flush=True)
+
+    def leave(self) -> None:
+        """Let other processes write here."""
+        self._lock.release(force=True)
+
+    def note_base_models(self, hashes: dict[str, dict[str, str]], resumed: bool) -> None:
+        """Keep the hashes of the base models' files, by ``encoder`` and ``llm``.
+
+        Raises:
+            RunFolderError: the run that is resumed began with other ones.
+        """
+        before = json.loads(self.base_models.read_text(encoding="utf-8")) if resumed and self.base_models.exists() else {}
+        for part, name in other_files(before, hashes).items():
+            raise RunFolderError(
+                f"{self.path} cannot be resumed: {name} of its {part} changed since; put it back, or start a new run"
+            )
+        _replace(self.base_models, json.dumps(hashes, indent=1))
 
     def log(self, **values: Any) -> None:
         """Append one step's figures."""

@@ -33,7 +33,7 @@ from engine.training.checks import (
 )
 from engine.training.evaluation import Best, dev_batches
 from engine.training.feed import Feed, MicroBatch, Step
-from engine.training.folder import RunFolder
+from engine.training.folder import RunFolder, RunFolderError
 from engine.training.objective import Objective
 from engine.training.optimiser import MasterAdamW, select_trainable
 from engine.training.pace import Pace
@@ -56,6 +56,7 @@ def train(
     cache: Path | None = None,
     shard: bool = False,
     watched: Sequence[Dialogue] = (),
+    keep: bool = False,
 ) -> dict[str, Any]:
     """Run all stages of ``recipe`` on the ``train`` dialogues; returns what ``result.json`` holds.
 
@@ -67,11 +68,12 @@ def train(
         cache: folder of the frame cache.
         shard: with several processes, spread the LLM over them (FSDP).
         watched: an excerpt of these dialogues is answered now and then, for people to see; the result is the same without.
+        keep: take no step, but write the checkpoint ``stopped`` of the resume point; the recordings need not be there.
 
     Raises:
         DataError: nothing to train or evaluate on.
         RecipeError: what the recipe asks cannot be done with this base, these dialogues or processes.
-        RunFolderError: the folder holds another run.
+        RunFolderError: the folder holds another run, or no resume point to keep.
         TrainingError: a non-finite loss, a trainable parameter without a gradient, no memory or disk left, data that vanished.
     """
     folder = RunFolder(out)
@@ -80,7 +82,11 @@ def train(
     if folder.checkpoint.exists():
         result = processes.on_first(lambda: folder.write_result("finished", 0.0)) or {}
     else:
-        result = _Run(recipe, dialogues, folder, base, processes, cache, watched).run()
+        try:
+            run = _Run(recipe, dialogues, folder, base, processes, cache, watched, keep)
+            result = run.keep() if keep else run.run()
+        finally:
+            folder.leave()
     processes.part()
     return result
 
@@ -111,6 +117,7 @@ class _Run:
         processes: Processes,
         cache: Path | None,
         watched: Sequence[Dialogue] = (),
+        keep: bool = False,
     ) -> None:
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -127,10 +134,11 @@ class _Run:
         self.samplers = [Sampler(self.dialogues, stage, recipe.prompt, recipe.seed) for stage in recipe.stages]
         self.dev_batches = [dev_batches(self.dev, stage, recipe.prompt) if stage.eval_every else [] for stage in recipe.stages]
         for stage, sampler, batches in zip(recipe.stages, self.samplers, self.dev_batches, strict=True):
-            check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
+            if not keep:
+                check_stage(stage, [*sampler.examples(), *(example for batch in batches for example in batch)], processes)
         if watched and processes.shard:
             raise RecipeError("a model spread by FSDP cannot answer while training; watch nothing")
-        check_audio(turn.audio for dialogue in watched for turn in dialogue.user_turns() if turn.audio)
+        check_audio(turn.audio for dialogue in (watched if not keep else ()) for turn in dialogue.user_turns() if turn.audio)
         self.stopping = False
         evaluated = self.dev if any(self.dev_batches) else []
         self.identity = identity_of(recipe, [*self.dialogues, *evaluated], base)
@@ -155,6 +163,7 @@ class _Run:
         self.pace = Pace()
         steps = sum(stage.steps for stage in recipe.stages)
         self.saving = Saving(self.model, folder, processes, self.pulse, self.identity, self._info, lambda: self.done)
+        self.saving.base_models(resumed=self.state is not None)
         self.answers = Answers(self.model, self._info(), processes, self.pace, self.saving.samples, self._goes_on, watched, steps)
 
     def run(self) -> dict[str, Any]:
@@ -177,6 +186,13 @@ class _Run:
                 signal.signal(number, handler)
         self.processes.on_first(self.folder.drop_state)
         return self._result("finished")
+
+    def keep(self) -> dict[str, Any]:
+        """Make a checkpoint of the resume point, as where it is stopped; the run can go on from there later."""
+        if self.state is None:
+            raise RunFolderError(f"{self.folder.path} holds no resume point to make a checkpoint of")
+        self.saving.checkpoint(self.folder.stopped, self.state["stage"])
+        return self._result("stopped")
 
     def _on_signal(self, *_: Any) -> None:
         self.stopping = True

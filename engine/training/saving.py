@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from engine.base_models import file_hashes
 from engine.checkpoints import CheckpointInfo, hash_weights, save_checkpoint
 from engine.config import HOW, Recipe
 from engine.dialogue import Dialogue
@@ -46,6 +47,18 @@ class Saving:
         """
         self._model, self._folder, self._processes, self._pulse = model, folder, processes, pulse
         self._identity, self._info, self._done = identity, info, done
+
+    def base_models(self, resumed: bool) -> None:
+        """The hashes of the base models' files, which are here once they are loaded: that may have fetched them.
+
+        Raises:
+            RunFolderError: the run that is ``resumed`` began with other ones.
+        """
+        named = {"encoder": self._model.config.encoder, "llm": self._model.config.llm}
+        self._write(
+            "the base models' hashes",
+            lambda: self._folder.note_base_models({part: file_hashes(name) for part, name in named.items()}, resumed),
+        )
 
     def metrics(self, line: dict[str, Any]) -> None:
         """One step's figures."""

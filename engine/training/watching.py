@@ -160,9 +160,12 @@ def decode(
         if stopping():
             raise Stopped
 
+    def tracker() -> Tracker:  # made where the processes work together: what goes wrong with it in one ends it in all
+        return Tracker(model, info, device=str(processes.device), merge=False)
+
     def tracked_in_mine() -> list[TrackedTurn]:
         found = []
-        for turn in track_dialogues(tracker, mine):
+        for turn in track_dialogues(tracker(), mine):
             found.append(turn)
             heed()
         return found
@@ -170,7 +173,6 @@ def decode(
     mine = dialogues[processes.rank :: processes.world]
     attention = model.llm.config._attn_implementation  # decoding has its own
     try:
-        tracker = Tracker(model, info, device=str(processes.device), merge=False)
         if "dst" in stage.tasks:
             parts = processes.together(tracked_in_mine)
             tracked = {(turn.dialogue_id, turn.turn_id): turn for part in parts for turn in part}
@@ -187,7 +189,7 @@ def decode(
 
         def heard_in_mine() -> list[Answer]:
             examples = [example for dialogue in mine for example in TASKS["asr"].examples(dialogue, info.prompt)]
-            return answer_examples(tracker, examples, each=heed)
+            return answer_examples(tracker(), examples, each=heed)
 
         answers = [answer for part in processes.together(heard_in_mine) for answer in part]
         heard = [

@@ -52,10 +52,11 @@ window.dstDownload = (file) => {
       if (event.key === "Escape") node.blur();
       return;
     }
-    const space = event.key === " " && !/^(button|a|summary|input)$/i.test(node.tagName);
+    const pressed = node.matches("button, a, summary, input") && !(node.type === "radio" && node.checked); // what Space presses
+    const space = event.key === " " && !pressed;
     const control = space
       ? document.querySelector('[id="correct.audio"], [id="agreement.audio"]')
-      : /^[a-z0-9]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
+      : /^[a-z0-9-]$/i.test(event.key) && document.querySelector(`.key-${event.key.toLowerCase()}`);
     if (!control || control.disabled || !control.offsetParent) return; // what one does not see has no key
     event.preventDefault();
     if (event.repeat) return;

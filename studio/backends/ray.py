@@ -26,7 +26,8 @@ from studio.errors import StudioError
 POLL_SECONDS = 1.0  # how often the cluster is asked
 QUIET_SECONDS = 600.0  # without a sign from cluster and engine, after which the engine counts as dead
 SIGNS = ("log.txt", "train", "train/metrics.jsonl", "train/samples.json", "train/resume")  # what the engine writes
-ANSWER_SECONDS = 5.0  # what its dashboard gets to say that it is there
+ANSWER_SECONDS = 5.0  # what its dashboard gets to say that it is there, or how a job is
+DO_SECONDS = 30.0  # what it gets to start or stop a job
 NOT_INSTALLED = "Ray is not installed here: pip install 'spoken-dst-studio[ray]'."
 RECORD = "ray.json"  # which job of which cluster runs for the folder
 
@@ -175,8 +176,16 @@ def _client(address: str) -> Any:
         from ray.job_submission import JobSubmissionClient
     except ModuleNotFoundError as error:
         raise StudioError(NOT_INSTALLED) from error
+
+    class Impatient(JobSubmissionClient):  # type: ignore[misc, unused-ignore]
+        """Ray's own waits for ever for a dashboard that takes a question and never answers, and with it whoever asks."""
+
+        def _do_request(self, method: str, *arguments: Any, **options: Any) -> Any:
+            seconds = ANSWER_SECONDS if method == "GET" else DO_SECONDS
+            return super()._do_request(method, *arguments, timeout=seconds, **options)
+
     try:
-        return JobSubmissionClient(address)
+        return Impatient(address)
     except Exception as error:
         raise _unreachable(address, error) from error
 

@@ -16,7 +16,7 @@ import traceback
 from db.models import JobKind, JobStatus
 from studio.backends import local
 from studio.jobs import import_, predict
-from studio.jobs.shell import PATIENCE, STOPPED, Ended, Shell
+from studio.jobs.shell import PATIENCE, STOPPED, Ended, GivenUpError, Shell
 from studio.services import failures, runs
 from studio.services.runs import STOP
 from studio.workspace import attach
@@ -57,6 +57,8 @@ def work(shell: Shell) -> int:
         left = WORK[kind](shell, told)
     except _Stopped:
         return STOPPED
+    except GivenUpError:  # whoever watches this ends it: not a word of it may reach another process's result
+        raise
     except Exception as error:
         traceback.print_exc()
         runs.write_result(shell.folder, *failures.of(error))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from db.models import Checkpoint, JobStatus
+from db.models import Checkpoint, FailureKind, JobStatus
 from db.repositories import checkpoints as checkpoint_rows
 from studio import backends
 from studio.backends import Running
@@ -17,12 +21,17 @@ from studio.services import checkpoints, lease, promotion, provenance, reruns, r
 from studio.services.failures import LESS
 from studio.services.snapshots import HELD_OUT, TRAIN
 
+SAVE_SECONDS = 600.0  # in which a save that goes on changes some file
 CHECKPOINT = "train/checkpoint"  # there only when it is complete
 SCORING_STOPPED = "The checkpoint is trained, not scored yet: resume to score it."
 
 
 def run(shell: Shell) -> Ended:
     """Take the job from running to its end."""
+    with shell.ws.read() as session:
+        before = shell.job(session).options.get(runs.KEEP)
+    if before is not None:
+        return _keep_last_save(shell, before)
     if not (shell.folder / CHECKPOINT).is_dir():  # else it was killed after training
         if (leaked := evaluate.refused(shell, trains=True)) is not None:
             return leaked
@@ -60,14 +69,27 @@ def run(shell: Shell) -> Ended:
     return Ended(JobStatus.FINISHED)
 
 
-def _train(shell: Shell) -> int:
-    """Run the engine's training; returns its exit code."""
+def _keep_last_save(shell: Shell, before: dict[str, Any]) -> Ended:
+    """Have a checkpoint made of the last save; the job ends as it had ended ``before``."""
+    code = _train(shell, keep=True)
+    name = _keep(shell, "stopped", "step") if code == STOPPED else None
+    why = None if name else shell.why(runs.result(shell.folder / "train"), code)[0]
+    with shell.ws.write() as session:
+        job = shell.job(session)
+        job.options = {key: value for key, value in job.options.items() if key != runs.KEEP}
+    told = f"{name} has the weights of the last save." if name else f"No checkpoint could be made of the last save: {why}"
+    failure = FailureKind(before["failure"]) if before["failure"] is not None else None
+    return Ended(JobStatus(before["status"]), " ".join(filter(None, (before["error"], told))), failure)
+
+
+def _train(shell: Shell, keep: bool = False) -> int:
+    """Run the engine's training, or have it only ``keep`` its last save as a checkpoint; returns its exit code."""
     out = shell.folder / "train"
     with shell.ws.write() as session:
         job = shell.job(session)
-        job.phase = "training"
+        job.phase = "keeping the last save" if keep else "training"
         command = ["train", *provenance.recipe_arguments(shell.folder, job)]
-        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--resume"]
+        command += ["--manifest", str(shell.folder / TRAIN), "--out", str(out), "--resume", *(["--keep"] if keep else [])]
         if job.base is not None:
             command += ["--base", str(checkpoints.folder(shell.ws, job.base))]
         if (shell.folder / HELD_OUT).is_file():
@@ -77,7 +99,8 @@ def _train(shell: Shell) -> int:
     if backend.is_here:
         lease.take_for_job(shell.ws, shell.job_id)
     running = backend.start(command, shell.folder)
-    code = shell.watch(running, out / "stop", _told_of(shell, running), hears_after=lambda: _hears_after(shell))
+    told, saves = _told_of(shell, running), _saves(out)
+    code = shell.watch(running, out / "stop", told, hears_after=lambda: _hears_after(shell), saves=saves)
     # The engine's word counts: a launcher's exit code tells no stop from a failure, nor from a crash when all was done
     return {"stopped": STOPPED, "finished": 0}.get(runs.result(out).get("status", ""), code) if code else 0
 
@@ -98,6 +121,29 @@ def _told_of(shell: Shell, running: Running) -> Callable[[], None]:
 def _hears_after(shell: Shell) -> float:
     """Seconds until the engine has surely looked for a wish to stop, as it does between steps: twice its slowest lately."""
     return 2 * max((line.get("seconds", 0.0) for line in runs.newest_metrics(shell.folder)), default=0.0)
+
+
+def _saves(out: Path) -> Callable[[], bool]:
+    """Whether the engine says that it saves, and what lies in its folder changed lately: tens of gigabytes take their time, and
+    the disk more of it when all is written and has yet to reach it.
+    """
+    seen: set[tuple[Path, int, int]] = set()
+    since = time.monotonic()
+
+    def look() -> bool:
+        nonlocal seen, since
+        if runs.pulse(out.parent).get("doing") != "saving":
+            return False
+        found = set()
+        with suppress(OSError):  # something is renamed into place meanwhile
+            for path in out.rglob("*"):
+                if path != out / "stop":  # which is this process's
+                    found.add((path, (status := path.stat()).st_size, status.st_mtime_ns))
+        if found != seen:
+            seen, since = found, time.monotonic()
+        return time.monotonic() - since < SAVE_SECONDS
+
+    return look
 
 
 def _keep(shell: Shell, left: str, what: str) -> str | None:
@@ -137,4 +183,5 @@ def _register(shell: Shell) -> tuple[int, int | None]:
         if job.checkpoint is None:
             job.checkpoint = Checkpoint(name=f"run-{job.id}", path=f"{job.folder}/{CHECKPOINT}", parent_id=job.base_id)
             session.flush()
+        provenance.add_base_models(shell.folder, job)
         return job.checkpoint.id, job.base_id

@@ -9,7 +9,7 @@ import gradio as gr
 
 from engine.dialogue import State, Value, accepted
 from studio.errors import ConflictError, StudioError
-from studio.pages import shared
+from studio.pages import shared, slot_form
 from studio.pages.player import Player
 from studio.services import adjudication, agreement, dialogues, double, people, verdicts
 from studio.services.adjudication import Comparison, SlotRow, Waiting
@@ -202,10 +202,10 @@ def own_state(found: Comparison, disputed: Sequence[SlotRow], values: Sequence[s
             state.setdefault(row.domain, {})[row.slot] = next(value for value in row.values if value is not None)
     for row, text in zip(disputed, values, strict=True):
         text = (text or "").strip()
-        if text and text != NO_VALUE:
-            # a value that an annotator wrote keeps its other accepted forms
-            known = next((value for value in row.values if value is not None and shown_value(value) == text), text)
-            state.setdefault(row.domain, {})[row.slot] = known
+        # a value that an annotator wrote keeps its other accepted forms
+        known = next((value for value in row.values if value is not None and shown_value(value) == text), None)
+        if text != NO_VALUE and (value := known or slot_form.value_of(text)):
+            state.setdefault(row.domain, {})[row.slot] = value
     return state
 
 

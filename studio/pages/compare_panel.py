@@ -48,8 +48,12 @@ class ComparePanel:
         """What ``shown`` fills."""
         return [self.baseline, self.summary, self.slot, self.turns, self.make, self.download]
 
-    def shown(self, chosen: CheckpointView, found: list[CheckpointView], wanted: int | None = None) -> dict[Any, Any]:
-        """A checkpoint beside ``wanted``, else the one in use, else the one it came from, else the newest."""
+    def shown(
+        self, chosen: CheckpointView, found: list[CheckpointView], project_id: int | None, wanted: int | None = None
+    ) -> dict[Any, Any]:
+        """On a project's held-out dialogues, a checkpoint beside ``wanted``, else the one in use, else the one it came from, else
+        the newest.
+        """
         others = [item for item in found if item.id != chosen.id]
         parent = next((item for item in others if item.name == chosen.parent), None)
         default = next((item for item in others if item.in_use), parent or next(iter(others), None))
@@ -57,7 +61,7 @@ class ComparePanel:
         choices = gr.update(choices=[(item.name, item.id) for item in others], value=other.id if other else None)
         made = {self.baseline: choices, self.download: gr.update(value=None, interactive=False)}
         try:
-            seen = comparison.compare(self.ws, other.id, chosen.id) if other else None
+            seen = comparison.compare(self.ws, other.id, chosen.id, project_id) if other else None
             reason = "There is one checkpoint only: train another one."
         except StudioError as error:
             seen, reason = None, str(error)
@@ -72,15 +76,16 @@ class ComparePanel:
             self.make: gr.update(interactive=True),
         }
 
-    def listed(self, baseline_id: int | None, checkpoint_id: int, slot: str | None, kind: str) -> str:
+    def listed(self, project_id: int | None, baseline_id: int | None, checkpoint_id: int, slot: str | None, kind: str) -> str:
         """The turns of a slot and kind."""
         if baseline_id is None:
             return ""
-        return turns_html(comparison.compare(self.ws, baseline_id, checkpoint_id).changes, slot or "", kind)
+        return turns_html(comparison.compare(self.ws, baseline_id, checkpoint_id, project_id).changes, slot or "", kind)
 
-    def reported(self, baseline_id: int, checkpoint_id: int) -> dict[Any, Any]:
+    def reported(self, project_id: int | None, baseline_id: int, checkpoint_id: int) -> dict[Any, Any]:
         """Make the report and offer it."""
-        return {self.download: gr.update(value=str(comparison.report(self.ws, baseline_id, checkpoint_id)), interactive=True)}
+        page = comparison.report(self.ws, baseline_id, checkpoint_id, project_id)
+        return {self.download: gr.update(value=str(page), interactive=True)}
 
 
 def summary_html(seen: Comparison) -> str:
@@ -101,7 +106,7 @@ def summary_html(seen: Comparison) -> str:
     before, after = shared.escape(seen.baseline), shared.escape(seen.system)
     counted = f"{shared.count(figures['dialogues'], 'held-out dialogue')}, {shared.count(figures['user_turns'], 'turn')}"
     heads = ("Score", before, after, "Difference (95 % interval)", "p")
-    text = shared.table(heads, rows, f"{counted}; intervals and p over whole dialogues")
+    text = shared.table(heads, rows, f"{shared.escape(seen.project)}: {counted}; intervals and p over whole dialogues")
     slots = [[shared.escape(name), *map(str, changes.values())] for name, changes in figures["per_slot"].items()]
     if slots:
         text += shared.table(("Slot", "Fixed", "Broken", "Still wrong"), slots, "Turns in which a slot changed")

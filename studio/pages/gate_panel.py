@@ -87,7 +87,8 @@ def verdict_html(said: Verdict) -> str:
         answer = f"<span class='dst-{kind}'>{'kept' if finding.passed else 'broken'}</span>"
         rows.append([shared.escape(finding.title), *figures, answer])
     title = "Passes the gate" if said.passed else "Refused by the gate"
-    return shared.table(("Rule", "In use", "This one", "Points", "At least", ""), rows, f"<b>{title}</b>")
+    table = shared.table(("Rule", "In use", "This one", "Points", "At least", ""), rows, f"<b>{title}</b>")
+    return table + (shared.alert(said.missing) if said.missing else "")
 
 
 def history_html(found: list[PromotionView], gone: list[Deletion]) -> str:
@@ -102,6 +103,8 @@ def history_html(found: list[PromotionView], gone: list[Deletion]) -> str:
             rows.append([shared.day_clock(step.created), what, "", shared.escape(step.author), ""])
             continue
         gate = "" if step.verdict is None else "passed" if step.verdict["passed"] else "not passed"
+        if step.verdict is not None and (names := step.verdict.get("unjudged")):
+            gate += f", not judged on {', '.join(names)}"
         because = f"{gate}: {step.reason}" if step.reason else gate
         what = f"<b>{shared.escape(step.target)}</b> {PAST[step.kind]}"
         words = [shared.escape(text) for text in (step.source, step.author, because)]

@@ -21,7 +21,7 @@ class HeldOutBar:
         self.seen = seen
         with gr.Row(visible=False, elem_classes="dst-bar", elem_id="correct.held_out_bar") as self.row:
             self.text = shared.block(elem_id="correct.held_out_text", scale=1)
-            self.button = gr.Button("Unlock its labels", size="sm", scale=0, min_width=150, elem_id="correct.unlock")
+            self.button = shared.action("Unlock its labels", "-", "correct.unlock")
 
     @property
     def parts(self) -> list[Any]:

@@ -112,7 +112,8 @@ def figures_html(item: JobView, now: LiveView) -> str:
     if (memory := now.memory) is not None:
         if memory.job is not None:
             cells.append((f"{memory.job / 1e9:.1f} GB", "memory of this job"))
-        cells.append((share(memory.used, memory.total), "memory in use"))
+        if memory.used is not None and memory.total is not None:
+            cells.append((share(memory.used, memory.total), "memory in use"))
         if memory.gpu_used is not None and memory.gpu_total is not None:
             cells.append((share(memory.gpu_used, memory.gpu_total), "GPU memory in use"))
     found = "".join(f"<div><b>{number}</b><span>{name}</span></div>" for number, name in cells)

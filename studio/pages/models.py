@@ -48,7 +48,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 card = gr.Markdown(elem_id="models.card", elem_classes="dst-card")
     view = [table, checkpoint, scores, queued, card, *gate.outputs, *side.outputs, *bar.parts]
 
-    def shown(wanted: int | None) -> dict[Any, Any]:
+    def shown(wanted: int | None, project_id: int | None) -> dict[Any, Any]:
         found = checkpoints.list_checkpoints(ws)
         chosen = next((item for item in found if item.id == wanted), next(item for item in found if item.in_use))
         return (
@@ -61,19 +61,19 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             }
             | bar.closed()
             | gate.shown(chosen)
-            | side.shown(chosen, found)
+            | side.shown(chosen, found, project_id)
         )
 
     @shared.reported
     def load(remembered: int | None, request: gr.Request) -> Any:
         """Inputs: the browser's last project, ?checkpoint=. Outputs: everything on the page."""
         top, project_id = head.choose(ws, remembered)
-        return top | {head.hint: shared.hint(ws, project_id)} | shown(shared.query_int(request, "checkpoint"))
+        return top | {head.hint: shared.hint(ws, project_id)} | shown(shared.query_int(request, "checkpoint"), project_id)
 
     @shared.reported
-    def choose(checkpoint_id: int) -> Any:
-        """Inputs: models.checkpoint. Outputs: the view."""
-        return {notice: ""} | shown(checkpoint_id)
+    def choose(project_id: int | None, checkpoint_id: int) -> Any:
+        """Inputs: models.project, models.checkpoint. Outputs: the view."""
+        return {notice: ""} | shown(checkpoint_id, project_id)
 
     @shared.reported
     def score(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
@@ -84,81 +84,86 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shared.queued(queueing.start_evaluation(ws, project_id, checkpoint_id, by))
 
     @shared.reported
-    def put_in_use(checkpoint_id: int, request: gr.Request) -> Any:
-        """Inputs: models.checkpoint. Outputs: models.notice and the view."""
+    def put_in_use(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
+        """Inputs: models.project, models.checkpoint. Outputs: models.notice and the view."""
         shared.allowed(ws, request, "trainer")
-        return switched(promotion.promote(ws, checkpoint_id, shared.author(request)))
+        return switched(promotion.promote(ws, checkpoint_id, shared.author(request)), project_id)
 
     @shared.reported
-    def put_in_use_all_the_same(checkpoint_id: int, reason: str, request: gr.Request) -> Any:
-        """Inputs: models.checkpoint, models.reason. Outputs: models.notice and the view."""
+    def put_in_use_all_the_same(project_id: int | None, checkpoint_id: int, reason: str, request: gr.Request) -> Any:
+        """Inputs: models.project, models.checkpoint, models.reason. Outputs: models.notice and the view."""
         shared.allowed(ws, request, "admin")
-        return switched(promotion.promote(ws, checkpoint_id, shared.author(request), reason))
+        return switched(promotion.promote(ws, checkpoint_id, shared.author(request), reason), project_id)
 
     @shared.reported
-    def go_back(request: gr.Request) -> Any:
-        """Inputs: none. Outputs: models.notice and the view."""
+    def go_back(project_id: int | None, request: gr.Request) -> Any:
+        """Inputs: models.project. Outputs: models.notice and the view."""
         shared.allowed(ws, request, "trainer")
-        return switched(promotion.rollback(ws, shared.author(request)))
+        return switched(promotion.rollback(ws, shared.author(request)), project_id)
 
     @shared.reported
-    def bring_in(folder: str | None, called: str | None, request: gr.Request) -> Any:
-        """Inputs: models.path, models.name. Outputs: models.notice and the view."""
+    def bring_in(project_id: int | None, folder: str | None, called: str | None, request: gr.Request) -> Any:
+        """Inputs: models.project, models.path, models.name. Outputs: models.notice and the view."""
         shared.allowed(ws, request, "trainer")
         if not (folder or "").strip():
             raise StudioError("Name the folder of a checkpoint.")
         found = bringing.bring(ws, str(folder).strip(), called or "")
         called = shared.escape(found.checkpoint.name)
         text = f"{shared.saved()}: {called} is here now." if found.new else f"It is here already, as {called}."
-        return {notice: text} | shown(found.checkpoint.id)
+        return {notice: text} | shown(found.checkpoint.id, project_id)
 
     @shared.reported
-    def delete_checkpoint(checkpoint_id: int, request: gr.Request) -> Any:
-        """Inputs: models.checkpoint. Outputs: models.notice and the view."""
+    def delete_checkpoint(project_id: int | None, checkpoint_id: int, request: gr.Request) -> Any:
+        """Inputs: models.project, models.checkpoint. Outputs: models.notice and the view."""
         deleting.delete_checkpoint(ws, checkpoint_id, shared.person(ws, request, "admin"))
-        return {notice: f"{shared.saved()}: its files are gone."} | shown(None)
+        return {notice: f"{shared.saved()}: its files are gone."} | shown(None, project_id)
 
     @shared.reported
-    def keep_rules(checkpoint_id: int, jga: float | None, wer: float | None, slot: float | None, request: gr.Request) -> Any:
-        """Inputs: models.checkpoint, the rules. Outputs: models.notice and the view."""
+    def keep_rules(
+        project_id: int | None, checkpoint_id: int, jga: float | None, wer: float | None, slot: float | None, request: gr.Request
+    ) -> Any:
+        """Inputs: models.project, models.checkpoint, the rules. Outputs: models.notice and the view."""
         shared.allowed(ws, request, "trainer")
         gates.set_rules(ws, Rules(jga, wer, slot))
-        return {notice: f"{shared.saved()}: the gate judges by these rules."} | shown(checkpoint_id)
+        return {notice: f"{shared.saved()}: the gate judges by these rules."} | shown(checkpoint_id, project_id)
 
     @shared.reported
-    def choose_baseline(baseline_id: int, checkpoint_id: int) -> Any:
-        """Inputs: models.baseline, models.checkpoint. Outputs: the comparison."""
+    def choose_baseline(project_id: int | None, baseline_id: int | None, checkpoint_id: int) -> Any:
+        """Inputs: models.project, models.baseline, models.checkpoint. Outputs: the comparison."""
         found = checkpoints.list_checkpoints(ws)
         chosen = next((item for item in found if item.id == checkpoint_id), None)
-        return side.shown(chosen, found, baseline_id) if chosen is not None else gr.skip()
+        return side.shown(chosen, found, project_id, baseline_id) if chosen is not None else gr.skip()
 
     @shared.reported
-    def choose_turns(baseline_id: int | None, checkpoint_id: int, slot: str | None, kind: str) -> Any:
-        """Inputs: models.baseline, models.checkpoint, models.compare_slot, models.compare_kind. Outputs: the turns."""
-        return side.listed(baseline_id, checkpoint_id, slot, kind)
+    def choose_turns(project_id: int | None, baseline_id: int | None, checkpoint_id: int, slot: str | None, kind: str) -> Any:
+        """Inputs: models.project, models.baseline, models.checkpoint, models.compare_slot, models.compare_kind.
+        Outputs: the turns.
+        """
+        return side.listed(project_id, baseline_id, checkpoint_id, slot, kind)
 
     @shared.reported
-    def make_report(baseline_id: int, checkpoint_id: int) -> Any:
-        """Inputs: models.baseline, models.checkpoint. Outputs: models.download_report."""
-        return side.reported(baseline_id, checkpoint_id)
+    def make_report(project_id: int | None, baseline_id: int, checkpoint_id: int) -> Any:
+        """Inputs: models.project, models.baseline, models.checkpoint. Outputs: models.download_report."""
+        return side.reported(project_id, baseline_id, checkpoint_id)
 
-    def switched(step: PromotionView) -> dict[Any, Any]:
+    def switched(step: PromotionView, project_id: int | None) -> dict[Any, Any]:
         text = f"{shared.saved()}: {shared.escape(step.target)} answers from now on."
-        return {notice: text} | shown(None)
+        return {notice: text} | shown(None, project_id)
 
     everything = [head.project, head.hint, head.remembered, notice, *view]
     demo.load(load, head.remembered, everything, **shared.LIGHT)
-    head.on_switch(lambda project_id: {head.hint: shared.hint(ws, project_id)}, [head.hint])
-    checkpoint.input(choose, checkpoint, [notice, *view], **shared.LIGHT)
+    other = head.on_switch(lambda project_id: {head.hint: shared.hint(ws, project_id)}, [head.hint])
+    checkpoint.input(choose, [head.project, checkpoint], [notice, *view], **shared.LIGHT)
     checkpoint.change(None, checkpoint, None, js=shared.address("checkpoint"), **shared.LIGHT)
     measure.click(score, [head.project, checkpoint], queued, **shared.ACT)
-    gate.use.click(put_in_use, checkpoint, [notice, *view], **shared.SWITCH)
-    gate.over.click(put_in_use_all_the_same, [checkpoint, gate.reason], [notice, *view], **shared.SWITCH)
-    gate.back.click(go_back, None, [notice, *view], **shared.SWITCH)
-    bring.click(bring_in, [path, name], [notice, *view], **shared.COPY)
-    bar.yes.click(delete_checkpoint, checkpoint, [notice, *view], **shared.COPY)
-    gate.keep.click(keep_rules, [checkpoint, *gate.limits], [notice, *view], **shared.ACT)
-    pair = [side.baseline, checkpoint]
+    gate.use.click(put_in_use, [head.project, checkpoint], [notice, *view], **shared.SWITCH)
+    gate.over.click(put_in_use_all_the_same, [head.project, checkpoint, gate.reason], [notice, *view], **shared.SWITCH)
+    gate.back.click(go_back, head.project, [notice, *view], **shared.SWITCH)
+    bring.click(bring_in, [head.project, path, name], [notice, *view], **shared.COPY)
+    bar.yes.click(delete_checkpoint, [head.project, checkpoint], [notice, *view], **shared.COPY)
+    gate.keep.click(keep_rules, [head.project, checkpoint, *gate.limits], [notice, *view], **shared.ACT)
+    pair = [head.project, side.baseline, checkpoint]
+    other.then(choose_baseline, pair, side.outputs, **shared.LIGHT)
     side.baseline.input(choose_baseline, pair, side.outputs, **shared.LIGHT)
     for choice in (side.slot, side.kind):
         choice.input(choose_turns, [*pair, side.slot, side.kind], side.turns, **shared.LIGHT)

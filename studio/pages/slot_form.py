@@ -94,8 +94,6 @@ def form_html(
 
 def in_focus(turn: TurnView, after: Place | None = None) -> Place | None:
     """The next slot nobody has decided on, in order of doubt, behind ``after``."""
-    if turn.imported:
-        return None
     places = [(domain, slot) for domain, slot, _ in iterate_slots(turn.state or {})]
     if after is not None and after not in places:
         places.append(after)

@@ -54,13 +54,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 less = gr.Button(
                     "Resume with less memory", elem_id="train.less_memory", size="sm", visible=False, scale=0, min_width=130
                 )
+                keep = gr.Button("Keep the last save", elem_id="train.keep", size="sm", visible=False, scale=0, min_width=130)
                 bar = DeleteBar("train")
             panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):
                 used = shared.block(elem_id="train.used")
     timer = gr.Timer(2)
-    live = [progress, stop, resume, less, again, used, scores, job, *bar.parts, *panel.outputs]
+    live = [progress, stop, resume, less, keep, again, used, scores, job, *bar.parts, *panel.outputs]
 
     def shown(item: JobView) -> dict[Any, Any]:
         scored = item.has_scores and not item.active and (item.status == "finished" or item.scores_after is not None)
@@ -69,6 +70,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             stop: gr.update(interactive=item.can_stop),
             resume: gr.update(interactive=item.can_resume),
             less: gr.update(visible=item.can_take_less_memory),
+            keep: gr.update(visible=item.can_keep),
             again: gr.update(interactive=item.checkpoint_id is not None and not item.active),
             scores: shared.scores_html(item.scores_before, item.scores_after) if scored else "",
         }
@@ -79,7 +81,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                 "No training yet",
                 "Correct some turns, then start: the loss appears here, and training goes on without this page.",
             )
-            nothing: dict[Any, Any] = {progress: text, scores: "", used: "", less: gr.update(visible=False)}
+            nothing: dict[Any, Any] = {progress: text, scores: "", used: ""}
+            nothing |= {button: gr.update(visible=False) for button in (less, keep)}
             nothing |= {button: gr.update(interactive=False) for button in (stop, resume, again)}
             return nothing | panel.nothing() | bar.nothing()
         item = training.job_view(ws, job_id)
@@ -194,6 +197,12 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return shown(training.resume_job(ws, job_id, by=by)) if job_id is not None else gr.skip()
 
     @shared.reported
+    def keep_the_save(job_id: int | None, request: gr.Request) -> Any:
+        """Inputs: train.job. Outputs: the job."""
+        by = shared.person(ws, request, "trainer")
+        return shown(training.keep_last_save(ws, job_id, by)) if job_id is not None else gr.skip()
+
+    @shared.reported
     def go_on_with_less(job_id: int | None, request: gr.Request) -> Any:
         """Inputs: train.job. Outputs: the job."""
         by = shared.person(ws, request, "trainer")
@@ -262,6 +271,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     job.change(None, job, None, js=shared.address("job"), **shared.LIGHT)
     stop.click(end, job, live, **shared.ACT)
     resume.click(go_on, job, live, **shared.ACT)
+    keep.click(keep_the_save, job, live, **shared.ACT)
     less.click(go_on_with_less, job, live, **shared.ACT)
     again.click(run_again, [head.project, job], live, **shared.ACT)
     bar.yes.click(delete_job, [head.project, job], live, **shared.COPY)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.orm import Session
 
-from db.models import Checkpoint, Evaluation, Snapshot
+from db.models import Checkpoint, Evaluation, Project, Snapshot
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import snapshots
 from studio.errors import StudioError
@@ -24,6 +24,8 @@ from studio.workspace import DOWNLOADS, Workspace, disk_errors
 if TYPE_CHECKING:
     from engine.scoring import Profile
     from engine.scoring.align import AlignedTurns
+
+NOT_ANSWERED = ": train from one of them with some dialogues held out, then both are scored on those."
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``figures`` is what `engine.scoring.compare_systems` returns; ``recipe`` lists (key, before, after) where they differ."""
+    """``project`` is the name of the one whose held-out dialogues were answered, ``figures`` what
+    `engine.scoring.compare_systems` returns; ``recipe`` lists (key, before, after) where they differ.
+    """
 
+    project: str
     baseline: str
     system: str
     figures: dict[str, Any]
@@ -72,8 +77,8 @@ class _Pair:
     snapshot: Snapshot
 
 
-def compare(ws: Workspace, baseline_id: int, checkpoint_id: int) -> Comparison:
-    """Compare two checkpoints on the newest held-out dialogues that both answered.
+def compare(ws: Workspace, baseline_id: int, checkpoint_id: int, project_id: int | None = None) -> Comparison:
+    """Compare two checkpoints on the newest held-out dialogues that both answered, of a project or (``None``) of any.
 
     Raises:
         StudioError: no such checkpoint, the same one twice, or there are no such dialogues.
@@ -81,32 +86,33 @@ def compare(ws: Workspace, baseline_id: int, checkpoint_id: int) -> Comparison:
     from engine.scoring.compare import compare_systems
 
     with ws.read() as session:
-        pair = _pair(ws, session, baseline_id, checkpoint_id)
+        pair = _pair(ws, session, baseline_id, checkpoint_id, project_id)
         profile, first, second = _aligned(pair)
         figures = compare_systems(first, second, profile)
         places = snapshots.turns(session, pair.snapshot)
         recipes = [_recipe(ws, session.get_one(Checkpoint, found)) for found in (baseline_id, checkpoint_id)]
+        project = session.get_one(Project, pair.snapshot.project_id).name
         before, after = (evaluation.scores.get("wer") for evaluation in pair.evaluations)
     changes = []
     for found in _changes(profile, first, second):
         turn_id, audio = places.get((found.dialogue, found.number), (None, None))
         changes.append(replace(found, turn_id=turn_id, audio=str(ws.path(audio)) if audio else None))
-    return Comparison(*pair.names, figures, (before, after), tuple(changes), recipe_changes(*recipes))
+    return Comparison(project, *pair.names, figures, (before, after), tuple(changes), recipe_changes(*recipes))
 
 
-def fixed_and_broken(ws: Workspace, baseline_id: int, checkpoint_id: int) -> tuple[Counter[str], Counter[str]]:
+def fixed_and_broken(ws: Workspace, baseline_id: int, checkpoint_id: int, project_id: int) -> tuple[Counter[str], Counter[str]]:
     """By slot, how often the second of two checkpoints has right what the first had wrong in held-out turns, and the reverse.
 
     Raises:
         StudioError: see `compare`.
     """
     with ws.read() as session:
-        found = list(_changes(*_aligned(_pair(ws, session, baseline_id, checkpoint_id))))
+        found = list(_changes(*_aligned(_pair(ws, session, baseline_id, checkpoint_id, project_id))))
     fixed, broken = (Counter(change.slot for change in found if change.kind == kind) for kind in ("fixed", "broken"))
     return fixed, broken
 
 
-def report(ws: Workspace, baseline_id: int, checkpoint_id: int) -> Path:
+def report(ws: Workspace, baseline_id: int, checkpoint_id: int, project_id: int | None = None) -> Path:
     """Write the engine's HTML page that compares the two, with the recordings of the wrong turns; its path.
 
     Raises:
@@ -117,7 +123,7 @@ def report(ws: Workspace, baseline_id: int, checkpoint_id: int) -> Path:
     from engine.scoring import PROFILES
 
     with ws.read() as session:
-        pair = _pair(ws, session, baseline_id, checkpoint_id)
+        pair = _pair(ws, session, baseline_id, checkpoint_id, project_id)
         options = Options(PROFILES[pair.evaluations[1].scores.get("profile", "strict")], None, audio="wrong")
     page = render(build(pair.manifest, pair.predictions, pair.names, options))
     out = ws.path(DOWNLOADS) / f"{pair.names[0]}-and-{pair.names[1]}.html"
@@ -133,16 +139,17 @@ def recipe_changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[tuple
     return tuple((key, old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new]) if old.get(key) != new.get(key))
 
 
-def _pair(ws: Workspace, session: Session, baseline_id: int, checkpoint_id: int) -> _Pair:
+def _pair(ws: Workspace, session: Session, baseline_id: int, checkpoint_id: int, project_id: int | None) -> _Pair:
     found = [session.get(Checkpoint, wanted) for wanted in (baseline_id, checkpoint_id)]
     if found[0] is None or found[1] is None or baseline_id == checkpoint_id:
         raise StudioError("A comparison takes two different checkpoints: choose another one.")
-    both = checkpoint_rows.common(session, baseline_id, checkpoint_id, answered=True)
-    snapshot = snapshots.held_out(session, both[0].manifest_sha256) if both is not None else None
+    both = checkpoint_rows.common(session, baseline_id, checkpoint_id, answered=True, project_id=project_id)
+    snapshot = snapshots.held_out(session, both[0].manifest_sha256, project_id) if both is not None else None
     if both is None or snapshot is None:
+        project = session.get(Project, project_id) if project_id is not None else None
         raise StudioError(
-            f"{found[0].name} and {found[1].name} did not answer the same held-out dialogues: train from one of them with "
-            "some dialogues held out, then both are scored on those."
+            f"{found[0].name} and {found[1].name} did not answer the same held-out dialogues"
+            + (f" of {project.name}: score both on them, or choose another project." if project is not None else NOT_ANSWERED)
         )
     manifest = ws.path(snapshot.path).parents[1] / "held_out" / "manifest.jsonl"
     predictions = ws.path(str(both[0].predictions)), ws.path(str(both[1].predictions))

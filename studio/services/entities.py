@@ -148,10 +148,10 @@ def contradictions(state: State, known: Ontology, found: Sequence[Table]) -> Ite
             named = _by_name(table).get(spelling, ())
             for attribute in {normalise_slot(key) for entity in named for key in entity} & by_slot.keys() - set(NAMES):
                 slot = by_slot[attribute]
-                wanted = ontology.normal_form(known, table.domain, slot, accepted(slots[slot])[0])
+                wanted = {ontology.normal_form(known, table.domain, slot, form) for form in accepted(slots[slot])}
                 there = [_attribute(entity, attribute) for entity in named]
                 forms = {ontology.normal_form(known, table.domain, slot, form) for values in there for form in values}
-                if slot_type(slot) != "time" and wanted not in (DONTCARE, "") and forms and all(there) and wanted not in forms:
+                if slot_type(slot) != "time" and forms and all(there) and not wanted & {DONTCARE, "", *forms}:
                     said = " or ".join(sorted({form for values in there for form in values}))
                     yield Hint(
                         *(table.domain, slot),

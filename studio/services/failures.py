@@ -20,8 +20,8 @@ LESS = ", or resume with less memory, which the Train page has a button for"  # 
 ADVICE = {
     FailureKind.GPU_MEMORY: "The GPU's memory ran out: free the GPU and resume{less}.",
     FailureKind.MEMORY: "The machine's memory ran out: close what else uses it and resume{less}.",
-    FailureKind.LOSS: "The loss is no finite number any more: start a new job with a lower learning rate; the log names the "
-    "turns it happened on, whose recordings may be broken.",
+    FailureKind.LOSS: "The loss is no finite number any more, and resumed it would come to the same: start a new job with a "
+    "lower learning rate; the log names the turns it happened on, whose recordings may be broken.",
     FailureKind.DATA: "Its data cannot be used: {said}",
     FailureKind.WEIGHTS: "Weights are missing or damaged: {said}",
     FailureKind.DISK: "The disk is full: make room on it, then resume; the last save is whole.",

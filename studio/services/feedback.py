@@ -164,7 +164,7 @@ def _outcome(ws: Workspace, job: Job, parts: Sequence[tuple[Revision, Revision]]
         problem = "it started from no checkpoint to compare it with"
     else:
         try:
-            fixed, broken = comparison.fixed_and_broken(ws, job.base.id, job.checkpoint.id)
+            fixed, broken = comparison.fixed_and_broken(ws, job.base.id, job.checkpoint.id, job.project_id)
         except StudioError:
             problem = "nothing was held out that both could be scored on"
     slots = tuple(SlotOutcome(slot, n, fixed[_scored(slot)], broken[_scored(slot)]) for slot, n in corrected.most_common())

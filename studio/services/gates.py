@@ -69,12 +69,14 @@ class Finding:
 @dataclass(frozen=True)
 class Verdict:
     """What the gate says of a checkpoint against the one in use, whose id ``against`` is; ``problem`` is why it could not judge,
-    if so.
+    if so. ``unjudged`` are the projects, by name, with held-out dialogues on which the one in use was scored and the checkpoint
+    was not.
     """
 
     against: int
     findings: tuple[Finding, ...] = ()
     problem: str | None = None
+    unjudged: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -83,12 +85,29 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether every rule is kept on every project; no verdict is no pass."""
+        """Whether every rule is kept on every project that was judged; no verdict is no pass."""
         return self.judged and all(finding.passed for finding in self.findings)
 
     @property
+    def promotes(self) -> bool:
+        """Whether that is enough to put the checkpoint in use with nobody looking: it passed, and on every project."""
+        return self.passed and not self.unjudged
+
+    @property
+    def missing(self) -> str:
+        """What was not judged, and what to do about that; empty where everything was."""
+        if not self.unjudged:
+            return ""
+        names = ", ".join(self.unjudged)
+        return f"Not judged on {names}, which the one in use was scored on: score it there (Models page) before it is put in use."
+
+    @property
     def sentence(self) -> str:
-        """The verdict in one sentence."""
+        """The verdict in words."""
+        return " ".join(part for part in (self._judgement, self.missing) if part)
+
+    @property
+    def _judgement(self) -> str:
         if self.problem is not None:
             return self.problem
         if not self.findings:
@@ -101,7 +120,8 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as it is kept."""
-        return {"passed": self.passed, "findings": [asdict(finding) for finding in self.findings]}
+        found = {"passed": self.passed, "findings": [asdict(finding) for finding in self.findings]}
+        return found | ({"unjudged": list(self.unjudged)} if self.unjudged else {})
 
 
 def rules(ws: Workspace) -> Rules:
@@ -141,7 +161,10 @@ def judge(session: Session, kept: Rules, used_id: int, checkpoint_id: int) -> Ve
     if not both:
         return Verdict(used_id, problem=UNJUDGED)
     found = [finding for name, before, after in both for finding in _findings(kept, name, before.scores, after.scores)]
-    return Verdict(used_id, tuple(found)) if found else Verdict(used_id, problem=UNMEASURED)
+    judged = {name for name, _, _ in both}
+    held_out = checkpoint_rows.projects_scored_on(session, used_id)
+    unjudged = tuple(project.name for project in held_out if project.name not in judged)
+    return Verdict(used_id, tuple(found), None if found else UNMEASURED, unjudged)
 
 
 def _findings(kept: Rules, project: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Finding]:

@@ -29,10 +29,10 @@ def _new_values(ws: Workspace, turn: TurnView, known: Ontology) -> Iterator[Hint
     with ws.read() as session:
         introduced = ontology.introduced(session, session.get_one(Dialogue, turn.dialogue_id))
     for domain, slot, value in iterate_slots(turn.state or {}):
-        written = accepted(value)[0]
         carried = turn.previous_state.get(domain, {}).get(slot) == value
         new = {normalise_value(form, slot) for form in introduced.get((domain, slot), ())}
-        if carried or normalise_value(written, slot) not in new:
+        written = next((form for form in accepted(value) if normalise_value(form, slot) in new), None)
+        if carried or written is None:
             continue
         others = {form: normalise_value(form, slot) for form in known.values.get(domain, {}).get(slot, ())}
         others = {form: normal for form, normal in others.items() if normal not in new}

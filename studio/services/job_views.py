@@ -119,6 +119,12 @@ class JobView:
         return self.can_resume and self.failure in ("gpu memory", "memory") and trains_on(self.folder, self.kind)
 
     @property
+    def can_keep(self) -> bool:
+        """Whether ``keep_last_save`` may be asked: a training has a save of which there is no checkpoint yet."""
+        kept = any(name.endswith(f"-{self.step}") for name in self.kept)
+        return self.can_resume and not kept and trains_on(self.folder, self.kind) and runs.has_save(self.folder)
+
+    @property
     def active(self) -> bool:
         """Whether it will change by itself: poll while this holds."""
         return self.status in ("queued", "running", "saving")

@@ -6,12 +6,14 @@ import subprocess
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from socket import gethostname
 from typing import Any
 
 import psutil
 
-from db.models import Job
+from db.models import Job, JobKind
+from studio import backends
 from studio.services import curves, lease, runs
 from studio.services.curves import Measured
 from studio.services.job_views import find_job
@@ -24,12 +26,13 @@ MEMORY_SECONDS = 2.0  # how long figures of memory are good for: viewers that lo
 class Memory:
     """Bytes: what the job's processes hold, what of the machine's is in use, and what of its GPUs' together.
 
-    ``job`` is ``None`` of a job without a process on this machine, the GPU's where there is none.
+    ``job`` is ``None`` of a job without a process on this machine, the GPU's where there is none. Of a cluster's machines only
+    what the engine itself noted is known: what it holds, on its GPU where it has one.
     """
 
     job: int | None
-    used: int
-    total: int
+    used: int | None
+    total: int | None
     gpu_used: int | None
     gpu_total: int | None
 
@@ -63,7 +66,7 @@ def live_view(ws: Workspace, job_id: int) -> LiveView:
         learning_rate=newest[-1].get("lr") if newest else None,
         tokens_per_second=_rate(newest, "tokens"),
         turns_per_second=_rate(newest, "turns"),
-        memory=_memory(job) if job.status in ("running", "saving") else None,
+        memory=_memory(job, folder, newest) if job.status in ("running", "saving") else None,
         measured=curves.measured(folder / "train" / "metrics.jsonl"),
         samples=runs.samples(folder),
     )
@@ -75,7 +78,11 @@ def _rate(lines: list[dict[str, Any]], key: str) -> float | None:
     return sum(line[key] for line in known) / seconds if seconds else None
 
 
-def _memory(job: Job) -> Memory:
+def _memory(job: Job, folder: Path, newest: list[dict[str, Any]]) -> Memory:
+    on_cluster = job.kind == JobKind.TRAIN and backends.named(job.backend).kind == "ray"
+    if on_cluster and not runs.progress(folder):  # it is scored here
+        held = newest[-1].get("memory_gb") if newest else None
+        return Memory(round(held * 1e9) if held is not None else None, None, None, None, None)
     now = int(time.monotonic() / MEMORY_SECONDS)
     here = job.host in (None, gethostname())
     tree = _tree(job.pid, job.pid_started, now) if here and job.pid is not None and job.pid_started is not None else None

@@ -185,7 +185,7 @@ def touched(session: Session, project_id: int, change: Change) -> list[Touched]:
         return []
     normal = normalise_value(change.value, change.slot)
     found = label_rows.holding(session, project_id, change.domain, change.slot)
-    ids = [turn for turn, slot, value in found if not change.value or normalise_value(value, slot) == normal]
+    ids = [turn for turn, slot, forms in found if not change.value or normal in {normalise_value(form, slot) for form in forms}]
     held: list[Touched] = []
     for part in in_parts(list(dict.fromkeys(ids)), _PART):
         for turn in label_rows.turns(session, part):
@@ -227,8 +227,8 @@ def _in_turn(turn: Turn, change: Change) -> list[Touched]:
         )
         for slot, value in state.get(change.domain, {}).items()
         if (not change.slot or slot == change.slot)
-        and (not change.value or normalise_value(accepted(value)[0], slot) == normal)
-        and not (change.value and accepted(value)[0] == change.new)  # it is called that already
+        and (not change.value or normal in {normalise_value(form, slot) for form in accepted(value)})
+        and not (change.action == "rename" and carried_into(state, change) == state)  # it is called that already
     ]
 
 

@@ -105,8 +105,8 @@ def carried_into(state: State, change: Change) -> State:
     if value is None:
         return state
     forms = [change.new if normalise_value(form, change.slot) == normal else form for form in accepted(value)]
-    new = forms[0] if isinstance(value, str) else list(dict.fromkeys(forms))
-    return state | {change.domain: slots | {change.slot: new}}
+    forms = list(dict.fromkeys(forms))
+    return state | {change.domain: slots | {change.slot: forms if len(forms) > 1 else forms[0]}}
 
 
 def news(known: Ontology, found: Ontology) -> Ontology:

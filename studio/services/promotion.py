@@ -16,6 +16,8 @@ from studio.services import checkpoints, gates, people, trackers
 from studio.services.gates import Verdict
 from studio.workspace import Workspace
 
+PUT_BACK = "It was in use already, until somebody put another one in use: it is not put in use again by itself."
+
 
 class SwitchedError(StudioError):
     """Another checkpoint is in use than the one that was judged against or to be left."""
@@ -62,7 +64,8 @@ def promote(ws: Workspace, checkpoint_id: int, author: str, reason: str = "", *,
 
 
 def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
-    """Put a run's checkpoint in use if the gate lets it pass; what came of it, in a sentence. Somebody may have been quicker.
+    """Put a run's checkpoint in use if the gate lets it pass on every project; what came of it, in a sentence. Somebody may have
+    been quicker, or have put another one in use since the run did so (and was killed, and resumed).
 
     Nothing is loaded: it is another process that answers, and it follows.
 
@@ -71,10 +74,12 @@ def promote_finished(ws: Workspace, checkpoint_id: int, author: str) -> str:
     """
     with ws.read() as session:
         checkpoints.require_whole(ws, checkpoints.get(session, checkpoint_id))
+        if checkpoints.in_use_id(session) != checkpoint_id and promotions.ever(session, checkpoint_id):
+            return PUT_BACK
     said = gates.verdict(ws, checkpoint_id)
     if said.against == checkpoint_id:
         return "It was put in use while it was scored."
-    if said.passed:
+    if said.promotes:
         try:
             _switch(ws, checkpoint_id, author, said)
         except SwitchedError as error:

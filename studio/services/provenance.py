@@ -25,6 +25,7 @@ from studio.errors import StudioError
 from studio.workspace import Workspace
 
 RECIPE, PROVENANCE = "recipe.toml", "provenance.json"
+BASE_MODELS = "train/base_models.json"  # the engine's
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "numpy", "safetensors", "accelerate")
 PACKAGE = "spoken-dst-studio"
 
@@ -33,7 +34,8 @@ PACKAGE = "spoken-dst-studio"
 class Plan:
     """What a training is to be: its recipe by name, with overrides, and as the complete text ``toml``; what it starts from.
 
-    ``base`` holds the checkpoint's ``name`` (``None`` for the base models alone) and what `describe_checkpoint` says of it.
+    ``base`` holds the checkpoint's ``name`` (``None`` for the base models alone) and what `describe_checkpoint` says of it; when
+    it is trained, also the hashes of the base models' ``files``.
     """
 
     recipe: str
@@ -92,6 +94,16 @@ def recipe_arguments(folder: Path, job: Job) -> list[str]:
     if (folder / RECIPE).is_file():
         return [str(folder / RECIPE)]
     return [str(job.recipe), *(part for override in job.overrides for part in ("--set", override))]
+
+
+def add_base_models(folder: Path, job: Job) -> None:
+    """Add to a trained job's provenance the hashes of the files of its base models, which the engine read them from."""
+    file, snapshot = folder / BASE_MODELS, job.snapshot
+    if snapshot is None or not snapshot.provenance or not file.is_file():
+        return
+    models = json.loads(file.read_text(encoding="utf-8"))
+    snapshot.provenance = snapshot.provenance | {"base": snapshot.provenance["base"] | {"files": models}}
+    save(folder, snapshot.provenance)
 
 
 @dataclass(frozen=True)

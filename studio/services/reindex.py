@@ -9,7 +9,7 @@ from studio.services import search
 from studio.services.views import dialogue_view
 from studio.workspace import Workspace
 
-DONE = -1
+DONE = -2  # -1 said so while only the canonical form of a value was found: those begin anew
 PART = 10  # dialogues of a transaction: others wait for a part of a second
 
 

@@ -11,10 +11,11 @@ from typing import Any
 from db.models import Job, JobEventKind, JobKind, Snapshot
 from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import jobs, snapshots
+from engine.base_models import file_hashes, other_files
 from engine.dialogue import read_manifest
 from studio import backends
 from studio.errors import StudioError
-from studio.services import checkpoints, curves, provenance
+from studio.services import checkpoints, curves, provenance, recipes
 from studio.services.job_views import JobView, find_job, job_view
 from studio.services.provenance import RECIPE, weights_hash
 from studio.services.recordings import sound_hash
@@ -103,6 +104,8 @@ def judge(ws: Workspace, job_id: int) -> None:
         "scores": _differing(*scores),
         "causes": [f"{kind}.{key}" for kind in CAUSES for key in _differing(before.get(kind), now.get(kind))],
     }
+    before_files, files = (known.get("base", {}).get("files", {}) for known in (before, now))
+    found["causes"] += [f"base.{part}" for part in other_files(before_files, files)]
     found["causes"] += ["recipe.resumed"] if "resumed" in before else []  # the first run began otherwise
     found["identical"] = found["curve"] is None and found["weights"] and not found["scores"]
     found["sentence"] = _sentence(found)
@@ -121,6 +124,12 @@ def _check(source: Path, snapshot: Snapshot, known: dict[str, Any], base: Path |
         raise StudioError(f"Job {job_id} cannot be run again: its snapshot in {source} was changed or is not complete.")
     if base is not None and weights_hash(base) != known["base"]["sha256"]:
         raise StudioError(f"Job {job_id} cannot be run again: its base checkpoint {known['base']['name']} is not what it was.")
+    if then := known["base"].get("files"):  # else it is of an older version
+        model = recipes.on_base(_text(source / RECIPE), base).model
+        for part, name in other_files(then, {part: file_hashes(getattr(model, part)) for part in then}).items():
+            raise StudioError(
+                f"Job {job_id} cannot be run again: {name} of the {part} {getattr(model, part)} is not what it was; put it back."
+            )
 
 
 def _copy(snapshot: Snapshot, path: str, now: dict[str, Any]) -> Snapshot:

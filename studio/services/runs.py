@@ -5,7 +5,8 @@ runs/<job id>/result.json, progress.json   the same of jobs that train nothing (
 runs/<job id>/import.json   what an import found and how much of it came in
 runs/<job id>/log.txt     everything the job's processes said
 runs/<job id>/stop        somebody asked it to end
-runs/<job id>/heartbeat   touched by the job's process as long as it lives and watches
+runs/<job id>/heartbeat   touched by the job's process as long as it lives
+runs/<job id>/clock       touched by who looks at it from another machine, to know the disk's time
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psutil
 
@@ -26,11 +27,14 @@ from studio.services import curves
 from studio.services.curves import MetricPoint
 from studio.workspace import Workspace, disk_errors
 
-HEARTBEAT, STOP, LOG = "heartbeat", "stop", "log.txt"
+HEARTBEAT, CLOCK, STOP, LOG = "heartbeat", "clock", "stop", "log.txt"
 RESULT, PROGRESS, IMPORT = "result.json", "progress.json", "import.json"
 SILENCE = 120.0  # seconds without a heartbeat after which a process of another machine counts as gone
 REPRODUCTION = "reproduction.json"  # what became of a rerun beside the first run
+KEEP = "keep"  # in a job's options: it is only to make a checkpoint of its last save; how it had ended
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # another one after each start of the machine
+_BOOTS, _BOOT_SECONDS = 9973, 1e9  # how many starts are told apart, each by so many seconds: more than any machine runs
 _CLOCK = 2.0  # seconds; two readings of the same start may differ that much, the machine's own start is told in whole ones
 
 
@@ -48,6 +52,11 @@ def newest_metrics(folder: Path) -> list[dict[str, Any]]:
     """The newest lines of ``metrics.jsonl``, some ten of them, oldest first."""
     lines = _tail(folder / "train" / "metrics.jsonl", 4096).splitlines(keepends=True)
     return [found for line in lines if line.startswith("{") and line.endswith("\n") and (found := curves.parse(line))]
+
+
+def has_save(folder: Path) -> bool:
+    """Whether a training left a resume point."""
+    return any(file.suffix != ".partial" for file in (folder / "train" / "resume").glob("*"))
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:
@@ -148,8 +157,10 @@ def reproduction(folder: Path) -> dict[str, Any] | None:
 
 
 def started_at(process: psutil.Process) -> float:
-    """When a process was started, in seconds after the machine was: setting the clock does not change it."""
-    return process.create_time() - psutil.boot_time()
+    """At which start of the machine a process was started, and when: a number for that start, plus the seconds since it. Setting
+    the clock does not change it, and after a restart of the machine no process has it.
+    """
+    return _boot() + process.create_time() - psutil.boot_time()
 
 
 def alive(pid: int | None, started: float | None) -> bool:
@@ -163,16 +174,30 @@ def alive(pid: int | None, started: float | None) -> bool:
         return False
 
 
+def _boot() -> float:
+    """The number for this start of the machine, in the seconds that keep it apart; 0 where the system does not name it."""
+    try:
+        return UUID(BOOT_ID.read_text(encoding="ascii").strip()).int % _BOOTS * _BOOT_SECONDS
+    except (OSError, ValueError):
+        return 0.0
+
+
 def heard_from(folder: Path) -> bool:
-    """Whether the job's process gave a sign of life lately, wherever it is."""
-    return quiet_seconds(folder / HEARTBEAT, 0.0) < SILENCE
+    """Whether the job's process gave a sign of life lately, wherever it is. Both times are the disk's: the clocks of two machines
+    may differ by more than that.
+    """
+    clock, now = folder / CLOCK, time.time()
+    with suppress(OSError):
+        clock.touch()
+        now = clock.stat().st_mtime
+    return quiet_seconds(folder / HEARTBEAT, 0.0, now) < SILENCE
 
 
-def quiet_seconds(path: Path, since: float) -> float:
+def quiet_seconds(path: Path, since: float, now: float | None = None) -> float:
     """For how long a file was not touched, counted from ``since`` (seconds of the clock) where it was not since then."""
     with suppress(OSError):
         since = max(since, path.stat().st_mtime)
-    return time.time() - since
+    return (time.time() if now is None else now) - since
 
 
 def _object(path: Path) -> dict[str, Any]:

@@ -109,8 +109,10 @@ def index_labels(
 ) -> None:
     """As ``index``, for a turn that nobody has asked the model about."""
     kept = {(row.domain, row.slot): row for row in turn.slots}
-    wanted = {(domain, slot): accepted(value)[0].lower() for domain, slot, value in iterate_slots(state or {})}
-    turn.words = "\n".join(filter(None, ((transcript or "").lower(), " | ".join(sorted(set(wanted.values()))))))
+    forms = {(domain, slot): [form.lower() for form in accepted(value)] for domain, slot, value in iterate_slots(state or {})}
+    values = " | ".join(sorted({form for found in forms.values() for form in found}))
+    turn.words = "\n".join(filter(None, ((transcript or "").lower(), values)))
+    wanted = {place: "\n".join(dict.fromkeys(found)) for place, found in forms.items()}
     for place in kept.keys() - wanted.keys():
         turn.slots.remove(kept[place])
     for (domain, slot), value in wanted.items():

@@ -17,7 +17,7 @@ from studio.services import runs
 USUAL, SLOWEST = 20, 5  # so many times as long as is usual, and as the slowest lately, is told; but none before LEAST
 LEAST = 120.0  # seconds
 UNKNOWN = 1800.0  # seconds where it is not known yet what is usual: models may have to be fetched, or a cluster be free
-PROCESS = 300.0  # seconds without a heartbeat, which is given several times a second but for hashing and the like
+PROCESS = 300.0  # seconds without a heartbeat, which is given every other second whatever the process does
 WHAT = {"evaluating": "batch of the evaluation", "answering": "sample answer"}  # what is waited for, if it is no step
 
 

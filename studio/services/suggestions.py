@@ -2,7 +2,7 @@
 
 A recogniser that mishears writes words that sound alike ("wagga map" for "wagamama"); a model that misreads writes words that
 look alike. So each known value is compared with every stretch of the transcript of about its length, twice: by characters, and
-by their metaphone codes.
+by their metaphone codes. Digits are known by the words that sound like their names ("for too people").
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ SAID = 90.0  # as alike, in spelling or in sound, has to be what is offered wher
 _LOOKS = 75.0  # and at least as alike in spelling: many short words sound the same
 _SHORTEST = 4  # letters: "yes" and "5" are said of much
 _LONGEST = 5  # words
+_LIKE_NUMBERS = {"won": "1", "too": "2", "tree": "3", "fore": "4", "ate": "8"}
+_LIKE_NUMBERS_OF = {"to": "2", "for": "4"}  # said of much, so only before what is counted
+_COUNTED = frozenset(["people", "persons", "adults", "guests", "nights", "days", "stars", "star", "tickets", "seats", "rooms"])
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ def suggest(said: Sequence[str], values: Sequence[str] | Mapping[str, str], slot
     sound = spelling
     if slot_type(slot) == "text":
         sound = process.cdist([_sound(value) for value in known], [_sound(text) for text in stretches], scorer=fuzz.ratio)
+    elif slot_type(slot) == "count":
+        sound = process.cdist(list(known), [_number(text) for text in stretches], scorer=fuzz.ratio)
     best = (spelling + sound).argmax(1)
     rows = np.arange(len(known))
     found = [
@@ -132,6 +137,12 @@ def _stretches(text: str, longest: int) -> list[str]:
         for length in range(1, min(longest, len(words)) + 1)
         for start in range(len(words) - length + 1)
     ]
+
+
+def _number(text: str) -> str:
+    """The digit that a stretch of speech sounds like, else the stretch."""
+    word, _, noun = text.partition(" ")
+    return _LIKE_NUMBERS_OF.get(word, text) if noun in _COUNTED else _LIKE_NUMBERS.get(text, text)
 
 
 @lru_cache(maxsize=1 << 16)

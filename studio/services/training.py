@@ -29,6 +29,7 @@ __all__ = [
     "RecipeView",
     "job_lines",
     "job_view",
+    "keep_last_save",
     "list_jobs",
     "metrics",
     "preview",
@@ -143,11 +144,39 @@ def resume_job(ws: Workspace, job_id: int, overrides: Sequence[str] = (), by: st
             text = resumed_with(folder / provenance.RECIPE, overrides)
             provenance.change(folder, job, text, list(overrides), runs.last_metrics(folder).get("step", 0))
         (folder / STOP).unlink(missing_ok=True)
-        job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, jobs.WAITING, None, None, None
-        job.calls = 0
-        jobs.note(job, JobEventKind.RESUMED, by)
+        job.options = {key: value for key, value in job.options.items() if key != runs.KEEP}
+        _queue_again(job, by)
     start_next(ws)
     return job_view(ws, job_id)
+
+
+def keep_last_save(ws: Workspace, job_id: int, by: str = "") -> JobView:
+    """Queue that a checkpoint is made of what a training saved last, to score, compare or start from; after that the job stands
+    as before, and can still be resumed.
+
+    Raises:
+        StudioError: no such job, or it left no save of which there is no checkpoint yet.
+    """
+    item = job_view(ws, job_id)
+    if not item.can_keep:
+        raise StudioError(
+            f"Job {job_id} has no save to make a checkpoint of: it is {item.status}, has saved nothing, or has the checkpoint."
+        )
+    with ws.write() as session:
+        job = find_job(session, job_id)
+        if job.status != item.status or not is_whole(ws, job):
+            raise StudioError(f"Job {job_id} changed meanwhile, or what was frozen in its folder is gone: look again.")
+        (item.folder / STOP).unlink(missing_ok=True)
+        job.options = job.options | {runs.KEEP: {"status": item.status, "error": item.error, "failure": item.failure}}
+        _queue_again(job, by)
+    start_next(ws)
+    return job_view(ws, job_id)
+
+
+def _queue_again(job: Job, by: str) -> None:
+    job.status, job.phase, job.error, job.failure, job.ended = JobStatus.QUEUED, jobs.WAITING, None, None, None
+    job.calls = 0
+    jobs.note(job, JobEventKind.RESUMED, by)
 
 
 def resume_with_less_memory(ws: Workspace, job_id: int, by: str = "") -> JobView:

@@ -40,18 +40,20 @@ from tests.bench.hands import DECISION_SECONDS, HEADS, Hands, Slots, check, row,
 from tests.bench.plain_form import Item, free_port, plain
 from tests.browser.conftest import ARGUMENTS, Studio, chromium
 
-# What the page shows: each row's value, the slot in focus and its chips.
+# What the page shows: each row's value, the slot in focus, and the values that a key chooses, slot by slot.
 FORM = """() => {
   const root = document.querySelector(".dst-form")?.firstElementChild;
   if (!root) return null;
-  const chip = (button) => [button.dataset.value, button.textContent.match(/\\((.)\\)$/)[1].toLowerCase()];
+  const chips = {};
+  for (const { dataset, textContent } of root.querySelectorAll("button[data-act=set]"))
+    (chips[dataset.slot] ??= {})[dataset.value] = textContent.match(/\\((.)\\)$/)[1].toLowerCase();
   return {
     turn: Number(root.dataset.turn), number: root.dataset.number,
     values: Object.fromEntries(
       [...root.querySelectorAll("input[name]:not([name=''])")].map((field) => [field.name, field.defaultValue])
     ),
     focus: root.querySelector(".dst-slot.focus input")?.name ?? null,
-    chips: Object.fromEntries([...root.querySelectorAll("button[data-act=set]")].map(chip)),
+    chips,
   };
 }"""
 
@@ -127,15 +129,18 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], heard: dict[int, fl
                 form = drawn(other_than=number)
                 continue
             hands.rest(DECISION_SECONDS)
-            if focus not in wrong:  # a slot the model did not hear at all
+            offered = [name for name in wrong if gold.get(name) in form["chips"].get(name, ())]
+            name = focus if focus in wrong else next(iter(offered), wrong[0])
+            wanted = gold.get(name)
+            if name in offered:
+                hands.press(form["chips"][name][wanted])
+            elif name != focus:  # a slot the model did not hear at all
                 hands.press("l")
-                listed = wrong[0] not in form["values"]  # one that has a row, without a value, is not offered
-                hands.choose(wrong[0], wrong[0].partition("-")[2] if listed else None)
-                hands.choose(gold[wrong[0]])
-            elif (wanted := gold.get(focus)) is None:
+                listed = name not in form["values"]  # one that has a row, without a value, is not offered
+                hands.choose(name, name.partition("-")[2] if listed else None)
+                hands.choose(gold[name])
+            elif wanted is None:
                 hands.press("x")
-            elif wanted in form["chips"]:
-                hands.press(form["chips"][wanted])
             else:
                 hands.press("e")
                 hands.choose(wanted)

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import Studio, View, sync_api
 
 pytestmark = pytest.mark.browser
+ASSETS = Path(__file__).parents[2] / "studio/assets"
 
 
 @pytest.fixture
 def studio(start_studio: Callable[..., Studio]) -> Studio:
     return start_studio("--canned", "--team")
+
+
+def test_space_plays_after_a_click_into_a_list_and_still_ticks_boxes(browser: sync_api.Browser) -> None:
+    page = browser.new_page()
+    fields = "<input type=radio id=chosen checked><input type=radio id=other name=x><input type=checkbox id=box>"
+    page.set_content(f"<div id='correct.audio'>turn</div>{fields}")
+    page.add_script_tag(path=ASSETS / "studio.js")
+    page.evaluate("() => { window.played = 0; window.dstPlay = () => played++; }")
+    played = []
+    for field in ("#chosen", "#other", "#box"):
+        page.focus(field)
+        page.keyboard.press("Space")
+        played.append(page.evaluate("played"))
+    assert played == [1, 1, 1], "what is chosen already has no use for Space"
+    assert [page.is_checked(field) for field in ("#other", "#box")] == [True, True]
+    page.close()
 
 
 def tab_to(view: View, selector: str) -> None:

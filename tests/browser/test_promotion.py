@@ -21,6 +21,7 @@ def test_train_compare_promote_roll_back(
     studio = start_studio("--canned")
     ws = open_workspace(studio.home)
     (project,) = projects.list_projects(ws)
+    projects.create_project(ws, "Empty")
     sounds = sorted(SAMPLE.glob("*.flac"))
     for name, split, sound in (("to train on", "train", sounds[0]), ("held out", "test", sounds[1])):
         dialogue = dialogues.create_dialogue(ws, project.id, name, split)
@@ -50,6 +51,13 @@ def test_train_compare_promote_roll_back(
     hear = turns.locator("audio").first.get_attribute("src")
     assert view.page.request.get(f"{studio.url}{hear}").headers["content-type"].startswith("audio")
     view.picture("models-compared")
+    view.says("models.compare", f"{project.name}: 1 held-out dialogue")
+    view.field("models.project").click()
+    view.page.get_by_role("option", name="Empty").click()
+    view.says("models.compare", "did not answer the same held-out dialogues of Empty")
+    view.field("models.project").click()
+    view.page.get_by_role("option", name=project.name).click()
+    view.says("models.compare", "restaurant-area")
     view.element("models.make_report").click()
     with view.page.expect_download() as download:
         view.element("models.download_report").click()

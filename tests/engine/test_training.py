@@ -1,6 +1,8 @@
 """Training: the promises that make a run trustworthy."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -90,6 +92,23 @@ def test_a_run_that_finds_no_room_for_a_checkpoint_stops_all_the_same(
     assert train(recipe, dialogues, tmp_path, cache=cache)["status"] == "stopped"
     assert "stopped without a checkpoint: the checkpoint of step 1 could not be written" in capsys.readouterr().err
     assert RunFolder(tmp_path).read_state()["done"] == 1
+    monkeypatch.undo()
+    (tmp_path / "lost").mkdir()
+    with pytest.raises(RunFolderError, match="holds no resume point"):
+        train(recipe, dialogues, tmp_path / "lost", resume=True, keep=True, cache=cache)
+    gone = [replace(d, turns=[replace(t, audio=t.audio and f"/gone/{Path(t.audio).name}") for t in d.turns]) for d in dialogues]
+    assert train(recipe, gone, tmp_path, resume=True, keep=True)["status"] == "stopped"  # recordings that are lost do not matter
+    model, _ = load_checkpoint(tmp_path / "stopped")
+    saved = RunFolder(tmp_path).read_state()
+    assert (saved["done"], losses(tmp_path)) == (1, losses(tmp_path)[:1])
+    assert all(torch.equal(parameter, saved["weights"][n]) for n, parameter in model.named_parameters() if n in saved["weights"])
+    noted = tmp_path / "base_models.json"
+    hashes = json.loads(noted.read_text())
+    hashes["llm"]["model.safetensors"] = "0" * 64  # it began with other weights than those that are here
+    noted.write_text(json.dumps(hashes))
+    with pytest.raises(RunFolderError, match=r"cannot be resumed: model\.safetensors of its llm changed since; put it back"):
+        train(recipe, dialogues, tmp_path, resume=True, cache=cache)
+    assert RunFolder(tmp_path).read_state()["done"] == 1
 
 
 def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straight, recipe, dialogues, cache, tmp_path):
@@ -108,8 +127,6 @@ def test_a_run_folder_is_never_overwritten_and_resumes_only_what_it_began(straig
 
 
 def test_moving_the_audio_does_not_make_another_run_of_it(recipe, dialogues):
-    from dataclasses import replace
-
     moved = [
         replace(d, turns=[replace(t, audio=t.audio and t.audio.replace("/audio/", "/elsewhere/")) for t in d.turns])
         for d in dialogues

@@ -3,7 +3,8 @@
 ``FAKE_ENGINE`` chooses what happens: nothing special, ``fail``, ``nan``, ``crash``, ``deaf`` (does not hear a wish to stop),
 ``regress`` (the new checkpoint understands nothing), ``unscored`` (scoring fails), ``full`` (scoring finds the disk full) or
 ``another`` (another result than otherwise);
-``FAKE_STEP`` is the seconds a step takes; while the file ``FAKE_HOLD`` is there, scoring goes no further than two turns.
+``FAKE_STEP`` is the seconds a step takes, ``FAKE_SAVE`` those of a save when it is stopped; while
+the file ``FAKE_HOLD`` is there, scoring goes no further than two turns.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 
 MODE = os.environ.get("FAKE_ENGINE", "")
 SECONDS = float(os.environ.get("FAKE_STEP", "0.01"))
+SAVE_SECONDS = float(os.environ.get("FAKE_SAVE", "0"))
 
 
 def train(arguments: argparse.Namespace) -> int:
@@ -27,6 +29,9 @@ def train(arguments: argparse.Namespace) -> int:
     resume = out / "resume" / "step"
     out.mkdir(parents=True, exist_ok=True)
     (out / "stop").unlink(missing_ok=True)
+    if arguments.keep:
+        checkpoint(arguments, "stopped")
+        return finish(out, "stopped", int(resume.read_text()), None, 3)
     for left in ("last_good", "stopped"):
         shutil.rmtree(out / left, ignore_errors=True)
     done = int(resume.read_text()) if arguments.resume and resume.exists() else 0
@@ -60,10 +65,23 @@ def train(arguments: argparse.Namespace) -> int:
         if MODE == "crash" and step == 2:
             raise RuntimeError("CUDA out of memory")
         if (out / "stop").exists() and MODE != "deaf":
+            save(out)
             checkpoint(arguments, "stopped")
             return finish(out, "stopped", step, None, 3)
     checkpoint(arguments, "checkpoint")
     return finish(out, "finished", total, None, 0)
+
+
+def save(out: Path) -> None:
+    """Write something large bit by bit."""
+    (out / "pulse.json").write_text(json.dumps({"doing": "saving", "usual_seconds": None, "slowest_seconds": None}))
+    with (out / "resume" / "large.partial").open("w") as file:
+        begun = time.monotonic()
+        while time.monotonic() - begun < SAVE_SECONDS:
+            file.write("much")
+            file.flush()
+            time.sleep(0.02)
+    (out / "resume" / "large.partial").unlink()
 
 
 def checkpoint(arguments: argparse.Namespace, folder: str) -> None:
@@ -133,6 +151,7 @@ def main() -> int:
     command.add_argument("--out", type=Path, required=True)
     command.add_argument("--base", type=Path)
     command.add_argument("--resume", action="store_true")
+    command.add_argument("--keep", action="store_true")
     command.add_argument("--watch", type=Path)
     command.add_argument("--set", action="append", default=[])
     command.set_defaults(run=train)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from studio.errors import ConflictError, StudioError
+from studio.pages.agreement import own_state
 from studio.services import adjudication, corrections, dialogues, double, ontology, snapshots
 from studio.services.dialogues import TurnView
 from studio.workspace import Workspace
@@ -96,3 +97,20 @@ def test_deciding_takes_a_reviewer_and_two_annotators(ws: Workspace, project: in
     with pytest.raises(StudioError, match="no dialogue state"):
         adjudication.decide(ws, done[0].id, "words", {"restaurant": "thai"}, "rita")  # type: ignore[dict-item]
     assert len(adjudication.waiting(ws, project)) == 2
+
+
+def test_a_reviewers_own_value_may_have_several_forms_and_keeps_those_an_annotator_wrote(
+    ws: Workspace, twice: list[TurnView], annotate: Callable[..., TurnView]
+) -> None:
+    annotate(twice[0], "ben", "food", ["thai", "siamese"])
+    annotate(twice[0], "cleo", "food", "burmese")
+    found = adjudication.compare(ws, twice[0].id)
+    disputed = [row for row in found.slots if not row.agreed]
+
+    def own(text: str | None) -> object:
+        return own_state(found, disputed, [text])["restaurant"].get("food")
+
+    assert own("8 pm | 20:00") == ["8 pm", "20:00"]
+    assert own("thai") == ["thai", "siamese"]
+    assert own(" lao ") == "lao"
+    assert [own(nothing) for nothing in ("no value", "", " | ", None)] == [None] * 4

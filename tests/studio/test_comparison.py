@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from studio.cli import app
 from studio.errors import StudioError
 from studio.pages.compare_panel import summary_html
-from studio.services import checkpoints, comparison, dialogues, training
+from studio.services import checkpoints, comparison, corrections, dialogues, projects, queueing, training
 from studio.services.job_views import JobView
 from studio.workspace import Workspace
 from tests.studio.job_runs import wait
@@ -50,6 +50,34 @@ def test_what_was_broken_leads_to_the_turns_and_their_recordings(ws: Workspace, 
     (regress.folder / "predictions-1.jsonl").unlink()
     with pytest.raises(StudioError, match="is gone"):
         comparison.compare(ws, 1, 2)
+
+
+def test_a_comparison_is_of_the_project_that_was_chosen_and_names_it(
+    ws: Workspace, project: int, regress: JobView, sound: Callable, shell
+) -> None:
+    other = projects.create_project(ws, "Bars").id
+    dialogue = dialogues.create_dialogue(ws, other, "bar", "test")
+    turn = dialogues.add_user_turn(ws, dialogue.id, sound(9))
+    corrections.save_transcript(ws, turn.id, "a bar", "anna", None)
+    corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", None)
+    wait(ws, queueing.start_evaluation(ws, other, 2).id)
+    slots = {}
+    for asked in (None, other, project):  # the newest of any, the same by its name, the older one
+        found = comparison.compare(ws, 1, 2, asked)
+        slots[asked] = (found.project, list(found.figures["per_slot"]))
+        assert f"{found.project}: 1 held-out dialogue," in summary_html(found)
+    assert slots == {
+        None: ("Bars", ["restaurant-food"]),
+        other: ("Bars", ["restaurant-food"]),
+        project: ("Restaurants", ["restaurant-area"]),
+    }
+    assert comparison.fixed_and_broken(ws, 1, 2, project)[1] == {"restaurant-area": 2}
+    page = comparison.report(ws, 1, 2, project).read_text(encoding="utf-8")
+    assert "restaurant-area" in page and "restaurant-food" not in page
+    assert shell("compare", "demo", "run-1", "--project", "Restaurants")[1].startswith("on held-out dialogues of Restaurants\n")
+    empty = projects.create_project(ws, "Empty").id
+    with pytest.raises(StudioError, match="demo and run-1 did not answer the same held-out dialogues of Empty: score both"):
+        comparison.compare(ws, 1, 2, empty)
 
 
 def test_recipes_differ_by_key_a_stage_by_its_name() -> None:
@@ -95,5 +123,8 @@ def test_jobs_from_the_shell(ws: Workspace, project: int, corrected, shell, monk
     wait(ws, again)
     assert "Identical to job 1" in shell("log", str(again))[1]
     assert shell("promote", "run-9") == (2, "There is no checkpoint 'run-9'; there are: run-2, run-1, demo.\n")
+    code, text = shell("delete", str(again), "--json")
+    assert (code, json.loads(text)) == (0, {"id": again, "deleted": True})
+    assert shell("keep", "1")[1].startswith("Job 1 has no save to make a checkpoint of: it is finished")
     assert shell("stop", "1")[1] == "Job 1 cannot be stopped: it is finished.\n"
     assert shell("resume", "1")[1] == "Job 1 cannot be resumed: it is finished.\n"

@@ -139,6 +139,7 @@ def test_a_job_whose_processes_come_to_nothing_fails_and_holds_nothing_up(
     told = "4 processes were started for it, and none began. It broke off (ModuleNotFoundError: No module named 'gone')"
     assert (job.status, (job.error or "").startswith(told)) == ("failed", True)
     assert started[-1] == second
+    training.stop_job(ws, second)  # behind which it would wait
     assert training.resume_job(ws, first).status == "queued"
     with ws.read() as session:
         assert session.get_one(Job, first).calls == 1, "it has all its tries again"

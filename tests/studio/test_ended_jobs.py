@@ -49,6 +49,36 @@ def test_an_engine_that_crashes_is_told_apart_from_its_log(ws: Workspace, start)
     assert "RuntimeError" in job.log_tail
 
 
+def test_the_last_save_of_a_job_that_ended_is_made_a_checkpoint_on_request(ws: Workspace, start, monkeypatch) -> None:
+    crashed = wait(ws, start(FAKE_ENGINE="crash").id)
+    assert (crashed.can_keep, crashed.kept) == (True, {})
+    kept = wait(ws, training.keep_last_save(ws, crashed.id, "anna").id)
+    assert (kept.status, kept.failure, list(kept.kept)) == ("failed", "gpu memory", ["run-1-step-2"])
+    assert kept.error == f"{crashed.error} run-1-step-2 has the weights of the last save."
+    assert (kept.can_keep, kept.can_take_less_memory) == (False, True), "it stands as it did"
+    with pytest.raises(StudioError, match="Job 1 has no save to make a checkpoint of: it is failed, has saved nothing, or has"):
+        training.keep_last_save(ws, crashed.id)
+    scored = wait(ws, queueing.start_evaluation(ws, 1, kept.kept["run-1-step-2"]).id)
+    assert scored.status == "finished", scored.error
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    ended = wait(ws, training.resume_job(ws, crashed.id).id)
+    assert (ended.status, ended.step, ended.checkpoint) == ("finished", 5, "run-1")
+
+
+def test_a_save_that_cannot_be_made_a_checkpoint_says_why_and_the_job_is_resumed_all_the_same(
+    ws: Workspace, start, monkeypatch
+) -> None:
+    crashed = wait(ws, start(FAKE_ENGINE="crash").id)
+    saved = crashed.folder / "train" / "resume" / "step"
+    saved.write_text("damaged")
+    tried = wait(ws, training.keep_last_save(ws, crashed.id).id)
+    assert (tried.status, tried.failure, tried.kept) == ("failed", "gpu memory", {})
+    assert (tried.error or "").startswith(f"{crashed.error} No checkpoint could be made of the last save: ")
+    saved.write_text("2")
+    monkeypatch.setenv("FAKE_ENGINE", "")
+    assert wait(ws, training.resume_job(ws, crashed.id).id).status == "finished"
+
+
 def test_a_job_that_found_too_little_memory_goes_on_with_less(ws: Workspace, start, monkeypatch) -> None:
     job = wait(ws, start(FAKE_ENGINE="crash").id)
     assert (job.can_take_less_memory, job.error) == (
@@ -235,6 +265,8 @@ def test_a_killed_worker_is_interrupted_takes_its_engine_along_and_resumes(
     job = wait(ws, start(steps=30, **SLOW).id, training_on(3))
     process = process_of(ws, job.id)
     (engine,) = process.children()
+    groups = [(os.getsid(pid), os.getpgid(pid)) for pid in (process.pid, engine.pid)]
+    assert groups == [(process.pid, process.pid)] * 2, "no logout and no closed terminal reaches either"
     begun, started = runs.started_at(process), runs.started_at(engine)
     process.send_signal(signal.SIGKILL)
     while runs.alive(process.pid, begun):
@@ -349,6 +381,39 @@ def test_a_trainer_whose_steps_are_long_gets_the_time_of_one_to_hear(ws: Workspa
     asking.join()
     assert (ended.status, ended.error) == ("stopped", None)
     assert training.job_view(ws, job.id).step == 2
+
+
+def test_a_trainer_that_saves_gets_the_time_that_takes(ws: Workspace, start, monkeypatch) -> None:
+    monkeypatch.setattr(shell, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    job = start(steps=500, FAKE_SAVE="3", FAKE_STEP="0.05")
+    with ws.write() as session:
+        jobs.claim(session, job.id, gethostname(), os.getpid(), runs.started_at(psutil.Process()))
+    threading.Timer(1.5, training.stop_job, (ws, job.id)).start()
+    ended = train.run(Shell(ws, job.id))
+    assert (ended.status, ended.error, len(training.job_view(ws, job.id).kept)) == ("stopped", None, 1)
+
+
+def test_a_save_that_goes_no_further_gets_no_time(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(train, "SAVE_SECONDS", 0.2)
+    out = tmp_path / "train"
+    (out / "resume").mkdir(parents=True)
+    pulse, written, stop = (out / name for name in ("pulse.json", "resume/state.partial", "stop"))
+    saves = train._saves(out)
+    pulse.write_text(json.dumps({"doing": "training"}))
+    assert not saves()
+    pulse.write_text(json.dumps({"doing": "saving"}))
+    assert saves()
+    for _ in range(8):
+        with written.open("a") as file:
+            file.write("more")
+        assert saves()
+        time.sleep(0.05)
+    deadline = time.monotonic() + 20
+    while saves() and time.monotonic() < deadline:
+        stop.touch()
+        time.sleep(0.05)
+    assert not saves()
 
 
 def test_a_worker_that_breaks_off_takes_its_trainer_along(ws: Workspace, start, monkeypatch) -> None:

@@ -199,7 +199,7 @@ def test_an_archive_is_read_like_the_folder_it_holds(ws: Workspace, project: int
     [
         ("manifest", "m.jsonl", '{"dialogue_id": "d", "turns": [{"turn_id": 0}]}', r"m.jsonl, line 1: the key 'speaker'"),
         ("table", "turns.csv", "dialogue_id,turn_id,speaker\nd,0,nobody\n", r"turns.csv, row 2: .*'nobody'"),
-        ("woz20", "woz_train_en.json", '[{"dialogue_idx": 1}]', r"woz_train_en.json: .*'dialogue' is missing"),
+        ("woz20", "woz_train_en.json", '[{"dialogue_idx": 1}]', r"woz_train_en.json, dialogue 1: .*'dialogue' is missing"),
         ("manifest", "m.zip", "no archive", r"m.zip cannot be unpacked"),
         ("nonsense", "m.jsonl", "", "no format 'nonsense'"),
     ],

@@ -87,6 +87,19 @@ def test_a_rename_carried_into_labels_is_a_revision_each_and_can_be_undone(ws: W
     assert state(ws, used[0]) == {"restaurant": {"area": "north"}}
 
 
+def test_a_value_that_is_another_accepted_form_is_shown_counted_and_renamed(ws: Workspace, project: int, used: list[int]) -> None:
+    change = Change("rename", "restaurant", "area", "up north", "upper north")
+    assert [item.turn_id for item in ontology_changes.preview(ws, project, change)] == [used[1]]
+    assert ontology.value_counts(ws, project, "restaurant", "area") == {"north": 3, "up north": 1}
+    with pytest.raises(StudioError, match="1 labels hold this value"):
+        ontology_changes.save(ws, project, Change("remove", "restaurant", "area", "up north"), "bert")
+    assert ontology_changes.save(ws, project, change, "bert", relabel=True).relabelled == 1
+    assert state(ws, used[1])["restaurant"]["area"] == ["North", "upper north"]
+    joined = Change("rename", "restaurant", "area", "upper north", "North")
+    assert ontology_changes.save(ws, project, joined, "bert", relabel=True).relabelled == 1
+    assert state(ws, used[1])["restaurant"]["area"] == "North", "two forms became one"
+
+
 def test_slots_and_domains_are_renamed_in_labels_too(ws: Workspace, project: int, used: list[int]) -> None:
     ontology_changes.set_synonyms(ws, project, "restaurant", "area", "north", ["the top"], "anna")
     ontology_changes.describe(ws, project, "restaurant", "area", "part of town", "categorical", "anna")
@@ -190,6 +203,8 @@ def test_a_value_that_a_turn_brought_into_the_ontology_is_hinted_at_there_with_t
     assert shown(second) == [], "it is carried on"
     view = corrections.save_slot(ws, first, "restaurant", "food", "sushi", "anna", view.state_head)
     assert shown(first) == ['"sushi" is new in the ontology']
+    view = corrections.save_slot(ws, first, "restaurant", "food", ["thai", "tai"], "anna", view.state_head)
+    assert shown(first) == ['"tai" is new in the ontology; closest known: thai']
     corrections.save_slot(ws, first, "restaurant", "food", "thai", "anna", view.state_head)
     assert shown(first) == []
 
@@ -293,6 +308,7 @@ def test_an_entity_table_feeds_slots_of_its_columns_names(ws: Workspace, project
         ({"name": "pizza hut", "area": "north"}, '"centre or south" there'),
         ({"name": "the oak bistro", "pricerange": "cheap"}, None),  # not known of it
         ({"name": "curry garden", "food": "dontcare"}, None),
+        ({"name": "curry garden", "area": ["middle", "centre"]}, None),  # one accepted form is right
         ({"name": "wagamama", "area": "south"}, None),
     ],
 )

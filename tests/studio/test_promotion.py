@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from db.models import Checkpoint, Evaluation, Promotion, Snapshot
 from engine import tracking
 from studio.errors import StudioError
+from studio.pages.gate_panel import history_html, verdict_html
 from studio.services import checkpoints, dialogues, gates, lease, projects, promotion, trackers, understanding
 from studio.services.gates import Rules
 from studio.workspace import Workspace
@@ -111,6 +112,37 @@ def test_the_newest_dialogues_of_every_project_count_and_one_that_fails_is_named
     assert gates.verdict(ws, new).sentence == "Passes the gate on Hotels, Taxis."
 
 
+def test_what_was_not_scored_on_a_project_of_the_one_in_use_is_not_put_in_use_by_itself(
+    ws: Workspace, note_held_out: Callable[[str, str], None]
+) -> None:
+    new = scored(ws, "new")
+    with ws.write() as session:
+        session.add(Evaluation(checkpoint_id=1, manifest_sha256="taxis", scores=GOOD))
+    note_held_out("Hotels", "held out")
+    note_held_out("Taxis", "taxis")
+    taxis = next(project.id for project in projects.list_projects(ws) if project.name == "Taxis")
+    assert gates.verdict(ws, new).sentence == "Passes the gate on Hotels.", "nothing is held out there any more"
+    dialogues.create_dialogue(ws, taxis, "d", "test")
+    missing = (
+        "Passes the gate on Hotels. Not judged on Taxis, which the one in use was scored on: "
+        "score it there (Models page) before it is put in use."
+    )
+    assert promotion.promote_finished(ws, new, "job 1") == missing
+    assert checkpoints.in_use(ws).name == "demo"
+    shown = verdict_html(gates.verdict(ws, new))
+    assert "Passes the gate" in shown and "Not judged on Taxis" in shown
+    promotion.promote(ws, new, "anna")  # a person may
+    (kept,) = promotion.history(ws)
+    assert kept.verdict is not None and kept.verdict["unjudged"] == ["Taxis"]
+    assert "passed, not judged on Taxis" in history_html([kept], [])
+    promotion.rollback(ws, "anna")
+    everywhere = scored(ws, "everywhere")
+    with ws.write() as session:
+        session.add(Evaluation(checkpoint_id=everywhere, manifest_sha256="taxis", scores=GOOD))
+    assert promotion.promote_finished(ws, everywhere, "job 2") == "Passes the gate on Hotels, Taxis."
+    assert checkpoints.in_use(ws).name == "everywhere"
+
+
 def test_a_regression_is_refused_and_only_goes_through_with_a_reason_that_is_kept(ws: Workspace) -> None:
     worse = scored(ws, "worse", jga=45.0)
     with pytest.raises(StudioError, match=r"Joint goal accuracy: 50\.0 % → 45\.0 %, 5\.0 points worse; may not be worse"):
@@ -164,6 +196,14 @@ def test_rollbacks_go_back_one_promotion_each(ws: Workspace) -> None:
         ("rollback", "second", "first", "ben"),
         ("rollback", "first", "demo", "ben"),
     ]
+
+
+def test_a_run_that_is_resumed_does_not_put_its_checkpoint_in_use_over_a_later_switch(ws: Workspace) -> None:
+    new = scored(ws, "new")
+    assert promotion.promote_finished(ws, new, "job 1") == "Passes the gate."
+    promotion.rollback(ws, "anna")
+    assert promotion.promote_finished(ws, new, "job 1") == promotion.PUT_BACK
+    assert checkpoints.in_use(ws).name == "demo"
 
 
 def test_what_is_recorded_can_be_neither_changed_nor_deleted(ws: Workspace) -> None:

@@ -1,6 +1,8 @@
 """What a run follows from, and what may not be trained on."""
 
+import hashlib
 import json
+import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,8 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from db.models import Dialogue, Split
+from db.models import Dialogue, Job, Split
 from db.repositories import settings
 from engine.dialogue import read_manifest
 from studio.errors import StudioError
@@ -110,6 +113,39 @@ def test_a_rerun_with_the_real_engine_comes_to_identical_weights(
     assert len(losses) == 4
     assert (losses, len(weights) > 0) == (learned(again)[0], True)
     assert all(torch.equal(tensor, learned(again)[1][name]) for name, tensor in weights.items())
+
+
+def test_the_files_of_the_base_models_are_frozen_and_a_run_on_others_is_not_the_same(
+    ws: Workspace,
+    tiny_models: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("DST_STUDIO_ENGINE")
+    models = Path(shutil.copytree(tiny_models, tmp_path / "models"))
+    tiny = TinyRuns(ws, models)
+    first = wait(ws, tiny.start(2, from_scratch=True).id)
+    with ws.read() as session:
+        base = session.get_one(Job, first.id).snapshot.provenance["base"]
+    assert base == json.loads((first.folder / "provenance.json").read_text())["base"]
+    llm = models / "qwen2" / "model.safetensors"
+    assert (base["name"], base["files"]["llm"][llm.name]) == (None, hashlib.sha256(llm.read_bytes()).hexdigest())
+    assert "model.safetensors" in base["files"]["encoder"]
+    before = llm.read_bytes()
+    tensors = load_file(llm)
+    change = next(name for name in tensors if "mlp.up_proj" in name)  # no vector and no embedding
+    save_file(tensors | {change: tensors[change] * 1.5}, llm, {"format": "pt"})
+    with pytest.raises(StudioError, match="model.safetensors of the llm .*qwen2 is not what it was; put it back"):
+        training.rerun_job(ws, first.id)
+    after = llm.read_bytes()
+    llm.write_bytes(before)
+    with monkeypatch.context() as waiting:
+        waiting.setattr(reruns, "start_next", lambda ws: None)
+        again = training.rerun_job(ws, first.id)
+    llm.write_bytes(after)  # while it waits
+    scheduling.start_next(ws)
+    differs = wait(ws, again.id).reproduction
+    assert differs is not None and (differs["identical"], differs["causes"]) == (False, ["base.llm"])
 
 
 def test_what_is_no_longer_what_it_was_is_not_run_again(ws: Workspace, project: int, corrected) -> None:

@@ -259,6 +259,25 @@ def test_an_import_waits_for_imports_and_for_nothing_that_computes(ws: Workspace
     assert claimed() == [False, False, True]
 
 
+@BOTH
+@pytest.mark.usefixtures("asleep", "spoken")
+def test_a_job_that_is_resumed_goes_behind_those_that_have_waited(ws: Workspace, project: int, monkeypatch) -> None:
+    monkeypatch.setattr(training, "start_next", lambda ws: None)
+    first, second, third = (queueing.start_prediction(ws, project).id for _ in range(3))
+    training.stop_job(ws, first)
+    training.resume_job(ws, first)
+    order = []
+    for _ in range(3):
+        queued = [training.job_view(ws, id_) for id_ in (first, second, third)]
+        places = {job.queue_position: job.id for job in queued if job.queue_position is not None}
+        with ws.write() as session:
+            (due,) = jobs.to_start(session)
+            assert places[1] == due.id and sorted(places) == list(range(1, len(places) + 1))
+            order.append(due.id)
+            jobs.end(due, JobStatus.FINISHED)
+    assert order == [second, third, first]
+
+
 @pytest.fixture
 def tiny(ws: Workspace, tiny_models: Path) -> TinyRuns:  # noqa: F811
     """A project with something to train on; the tiny checkpoint is in use."""

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from socket import gethostname
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -20,7 +22,7 @@ from studio.backends import LostError, ray
 from studio.backends.local import MARK
 from studio.services import scheduling, training
 from studio.services.training import JobView
-from studio.workspace import Workspace
+from studio.workspace import Workspace, open_workspace
 
 pytestmark = [pytest.mark.databases("sqlite"), pytest.mark.usefixtures("fake_engine")]
 
@@ -31,6 +33,7 @@ class Cluster:
     def __init__(self) -> None:
         self.server: ThreadingHTTPServer | None = None
         self.port = 0
+        self.hangs = False
         self.submitted: dict[str, subprocess.Popen] = {}
         self.lost: str | None = None  # what it says once the node is gone that ran what was submitted
         self.start()
@@ -40,8 +43,12 @@ class Cluster:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
+        cluster = self
+
         class Dashboard(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                while cluster.hangs:
+                    time.sleep(0.05)
                 self.send_response(200)
                 self.end_headers()
                 self.wfile.write(json.dumps([] if "jobs" in self.path else {"ray_version": "2"}).encode())
@@ -88,6 +95,27 @@ class Cluster:
     def _check(self) -> None:
         if self.server is None:
             raise ConnectionError("connection refused")
+
+
+class TheirClient:
+    """Asks as Ray's JobSubmissionClient does: without an end, but for what it is told."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._do_request("GET", "/api/version")
+
+    def _do_request(self, method: str, endpoint: str, *, data: object = None, timeout: float | None = None) -> bytes:
+        request = urllib.request.Request(self._address + endpoint, method=method)
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            return answer.read()
+
+    def get_job_info(self, submission: str) -> SimpleNamespace:
+        self._do_request("GET", f"/api/jobs/{submission}")
+        return SimpleNamespace(status=SimpleNamespace(value="RUNNING", is_terminal=lambda: False))
+
+    def list_jobs(self) -> list[SimpleNamespace]:
+        self._do_request("GET", "/api/jobs/")
+        return []
 
 
 @pytest.fixture
@@ -268,6 +296,51 @@ def test_an_engine_counts_as_dead_when_neither_cluster_nor_folder_gave_a_sign_fo
         time.sleep(0.05)
     with pytest.raises(LostError, match="Neither the Ray cluster at .* nor the engine gave a sign"):
         polled_for_ever(running)
+
+
+def in_time(work: Callable[[], object], seconds: float = 30) -> list[object]:
+    """What comes back, or is raised, where it does in time."""
+    found: list[object] = []
+
+    def do() -> None:
+        try:
+            found.append(work())
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=do, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found
+
+
+def test_a_dashboard_that_takes_a_question_and_never_answers_holds_nobody_up(
+    ws: Workspace, project: int, corrected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = Cluster()
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    monkeypatch.setitem(sys.modules, "ray.job_submission", SimpleNamespace(JobSubmissionClient=TheirClient))
+    monkeypatch.setattr(ray, "find_spec", lambda name: object())
+    monkeypatch.setattr(ray, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(ray, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(scheduling, "_start", lambda ws, job: None)
+    corrected()
+    job = training.start_job(ws, project, 1, "adapt", ["adapt.steps=1"], backend=f"ray@{cluster.address}")
+    with ws.write() as session:
+        assert jobs.claim(session, job.id, gethostname(), 1, 0.0) is not None  # whose process is gone
+    (job.folder / ray.RECORD).write_text(json.dumps({"address": cluster.address, "submission": "lost"}))
+    running = ray.RayJob(cluster.address, ray._client(cluster.address), "lost", tmp_path)
+    assert (running.poll(), running.trouble) == (None, None)
+    cluster.hangs = True
+    try:
+        for _ in range(2):
+            assert in_time(running.poll) == [None], "a wish to stop is heard meanwhile"
+        assert running.trouble is not None and "does not answer" in running.trouble
+        assert in_time(lambda: training.job_view(open_workspace(ws.home), job.id).status) == ["interrupted"]
+        assert (job.folder / ray.RECORD).exists(), "it is stopped when the job is resumed"
+    finally:
+        cluster.hangs = False
+        cluster.stop()
 
 
 def polled_for_ever(running: ray.RayJob) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from db.repositories import settings
 from db.repositories.queue import Filters
 from studio.services import reindex, search
 from studio.workspace import Workspace, attach, open_workspace
@@ -63,6 +64,17 @@ def test_turns_of_the_first_version_are_found_by_words_and_values_after_one_star
     assert rows == [("restaurant", "area", "north", 0.25)] * DIALOGUES
     assert agents == ["which food?"] * DIALOGUES
     assert reindex.reindex(ws) == 0
+
+
+def test_turns_that_were_indexed_by_canonical_forms_alone_are_indexed_anew(old: Path) -> None:
+    ws = open_workspace(old)
+    state = '{"restaurant": {"area": ["north", "Up North"]}}'
+    with ws.write() as session:
+        session.execute(text("UPDATE predictions SET state = :state"), {"state": state})
+        settings.put(session, settings.INDEXED, -1)
+    assert found(ws, "up north") == []
+    assert reindex.reindex(ws) == 2 * DIALOGUES
+    assert len(found(ws, "up north")) == DIALOGUES
 
 
 def test_a_start_that_was_ended_goes_on_where_it_was(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

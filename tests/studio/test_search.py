@@ -101,6 +101,9 @@ def test_turns_are_found_by_what_stands_in_them(
     corrections.save_transcript(ws, turn.id, "thai please", "anna", view.transcript_head)
     assert found(slot="food", text="thai", statuses=(TurnStatus.CORRECTED,))
     assert not found(slot="area")
+    view = dialogues.get_turn(ws, turn.id)
+    corrections.save_slot(ws, turn.id, "restaurant", "food", ["thai", "Siamese"], "anna", view.state_head)
+    assert found(text="siamese"), "the second accepted form"
     assert not found(text="place")
     assert not found(statuses=search.OPEN)
 

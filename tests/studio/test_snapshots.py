@@ -1,13 +1,18 @@
 """What a job freezes of the corrections, and what cannot be started on them."""
 
+import json
+import re
+
 import pytest
 
-from db.models import Job
+from db.models import Job, Ontology
 from engine.dialogue import Turn, read_manifest
 from studio.errors import StudioError
+from studio.pages import train_html
 from studio.services import (
     corrections,
     dialogues,
+    ontology,
     training,
     understanding,
 )
@@ -26,7 +31,20 @@ def test_a_snapshot_holds_what_was_corrected_and_never_what_is_held_out(ws: Work
     dialogues.create_dialogue(ws, project, "untouched")
     preview = training.preview(ws, project)
     assert (preview.dialogues, preview.turns, preview.held_out_dialogues, preview.problem) == (1, 1, 1, None)
-    job = wait(ws, training.start_job(ws, project, 1, "adapt", ["adapt.steps=1"]).id)
+    assert (preview.hours, preview.slots) == (pytest.approx(0.5 / 3600), {("restaurant", "area"): 1})
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", train_html.slots_html(preview))
+    assert cells == ["restaurant area", "1"]
+    version = ontology.versions(ws, project)[0].version
+    job = training.start_job(ws, project, 1, "adapt", ["adapt.steps=1"])
+    corrections.save_slot(ws, heard.id, "restaurant", "food", "new here", "anna", None)
+    assert ontology.versions(ws, project)[0].version == version + 1
+    job = wait(ws, job.id)
+    with ws.read() as session:
+        snapshot = session.get_one(Job, job.id).snapshot
+        assert snapshot is not None
+        then = session.get_one(Ontology, snapshot.ontology_id)
+        assert (then.version, "new here" in then.values["restaurant"]["food"]) == (version, False)
+        assert json.loads((job.folder / "provenance.json").read_text())["data"]["ontology"] == then.id
     (frozen,) = read_manifest(job.folder / "snapshot" / "manifest.jsonl")
     assert frozen.dialogue_id == "mixed"
     assert frozen.turns[0].state == {"restaurant": {"area": "north"}}

@@ -39,6 +39,23 @@ def test_digits_are_compared_as_they_are_written() -> None:
     assert found[0].value == "01223351707"
 
 
+@pytest.mark.parametrize(
+    ("said", "offered"),
+    [
+        ("a table for too people", ["2"]),
+        ("to nights please", ["2"]),
+        ("a room for for people", ["4"]),
+        ("just won", ["1"]),
+        ("for ate people", ["8"]),
+        ("too rooms for three people", ["3", "2"]),  # what was said comes before what sounds like it
+        ("i want to go there for dinner", []),
+    ],
+)
+def test_words_that_sound_like_numbers_are_offered_as_numbers(said: str, offered: list[str]) -> None:
+    found = suggest([said], [str(number) for number in range(1, 10)], "people")
+    assert [suggestion.value for suggestion in found] == offered
+
+
 def test_the_ontologys_spelling_comes_back() -> None:
     assert suggest(["kettles yard"], ["Kettle's Yard"], "name")[0].value == "Kettle's Yard"
 

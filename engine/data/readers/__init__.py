@@ -9,7 +9,7 @@ ones as they were said, normalised; states are cumulative and in written form. W
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -220,7 +220,7 @@ def in_layout(path: Path | str, corpus: str) -> Iterator[None]:
     """What goes wrong in here is the file's fault: it is not what its corpus publishes.
 
     Raises:
-        CorpusError: in place of the exceptions that data of another shape gives.
+        CorpusError: in place of the exceptions that data of another shape gives; it names the file and `within` what of it.
     """
     try:
         yield
@@ -228,7 +228,34 @@ def in_layout(path: Path | str, corpus: str) -> Iterator[None]:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, EOFError, TarError) as error:
         reason = f"the key {error} is missing" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise CorpusError(f"{path}: not in the layout of {corpus} ({reason}); unpack the published archive again") from error
+        place = ", ".join([str(path), *reversed(getattr(error, "__notes__", []))])
+        raise CorpusError(
+            f"{place}: not in the layout of {corpus} ({reason}); mend it there, or unpack the published archive again"
+        ) from error
+
+
+@contextmanager
+def within(part: str) -> Iterator[None]:
+    """The part of a file that is read in here, a dialogue or a turn; where `in_layout` refuses the file, it names the part."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(part)
+        raise
+
+
+def each_dialogue(entries: Iterable[Any], parse: Callable[[Any], Dialogue | None], key: str = "dialogue_id") -> list[Dialogue]:
+    """The dialogues of a file's list, each read `within` its name, which stands under ``key``, or else its place from 1.
+
+    What ``parse`` gives ``None`` for is left out.
+    """
+    dialogues = []
+    for number, entry in enumerate(entries, 1):
+        named = isinstance(entry, dict) and key in entry
+        with within(f"dialogue {entry[key]}" if named else f"dialogue number {number}"):
+            if (dialogue := parse(entry)) is not None:
+                dialogues.append(dialogue)
+    return dialogues
 
 
 UNSET = frozenset({"", "not mentioned", "none", "not given"})

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import PreparationReport, in_layout, own_split, require, state_value, words
+from engine.data.readers import PreparationReport, each_dialogue, in_layout, own_split, require, state_value, within, words
 from engine.data.readers.files import read_json
 from engine.dialogue import Dialogue, State, Turn
 
@@ -29,7 +29,9 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     path = require(folder, "data.zip", DIALOGUES, "dialogues.json")
     report = PreparationReport("ConvLab unified format", split)
     with in_layout(path, "ConvLab's unified format"):
-        dialogues = [_dialogue(data, split, report) for data in _load(path) if data["data_split"] == part]
+        dialogues = each_dialogue(
+            _load(path), lambda data: _dialogue(data, split, report) if data["data_split"] == part else None
+        )
     report.note("the licence is the data set's own: see its README")
     report.count(dialogues)
     return dialogues, report
@@ -48,15 +50,16 @@ def _load(path: Path) -> Any:
 def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Dialogue:
     name = data["dialogue_id"]
     dialogue = Dialogue(name, [], split, data["dataset"])
-    for entry in data["turns"]:
-        turn_id, speaker = entry["utt_idx"], "user" if entry["speaker"] == "user" else "agent"
-        turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
-        if not turn.transcript:
-            report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
-            continue
-        if speaker == "user" and "state" in entry:
-            turn.state = _state(entry["state"], report)
-        dialogue.turns.append(turn)
+    for number, entry in enumerate(data["turns"]):
+        with within(f"turn {number}"):
+            turn_id, speaker = entry["utt_idx"], "user" if entry["speaker"] == "user" else "agent"
+            turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
+            if not turn.transcript:
+                report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
+                continue
+            if speaker == "user" and "state" in entry:
+                turn.state = _state(entry["state"], report)
+            dialogue.turns.append(turn)
     return dialogue
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, state_value, words
+from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, state_value, within, words
 from engine.data.readers.files import read_json, read_lines
 from engine.data.readers.sgd import parse_files, service_states
 from engine.dialogue import Dialogue, State, Turn
@@ -35,7 +35,10 @@ def read(folder: Path, split: str, version: str = "2.1") -> tuple[list[Dialogue]
         data = read_json(path)
         if path.name == "data.json":
             data = _of_split(data, path.parent, split)
-        dialogues = [_dialogue(name, entry["log"], split, source, report) for name, entry in data.items()]
+        dialogues = []
+        for name, entry in data.items():
+            with within(f"dialogue {name}"):
+                dialogues.append(_dialogue(name, entry["log"], split, source, report))
     report.count(dialogues)
     return dialogues, report
 
@@ -75,18 +78,20 @@ def _dialogue(name: str, log: list[dict[str, Any]], split: str, source: str, rep
     name = f"multiwoz-{_key(name)}"
     dialogue = Dialogue(name, [], split, source, LICENCE)
     for turn_id, entry in enumerate(log):
-        speaker = "agent" if turn_id % 2 else "user"
-        turn = Turn(turn_id, speaker, words(entry, entry["text"], f"{name}-{turn_id}"))
-        if not turn.transcript:
-            report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
-            continue
-        if speaker == "user":
-            if turn_id + 1 == len(log):
-                report.drop("last user turn without a state", f"{name} turn {turn_id}")
+        with within(f"turn {turn_id}"):
+            speaker = "agent" if turn_id % 2 else "user"
+            turn = Turn(turn_id, speaker, words(entry, entry["text"], f"{name}-{turn_id}"))
+            if not turn.transcript:
+                report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
                 continue
-            metadata = log[turn_id + 1]["metadata"]
-            turn.state = _state(metadata, report) if metadata else None  # not even empty slots: nobody labelled it
-        dialogue.turns.append(turn)
+            if speaker == "user":
+                if turn_id + 1 == len(log):
+                    report.drop("last user turn without a state", f"{name} turn {turn_id}")
+                    continue
+                with within(f"its state in turn {turn_id + 1}"):
+                    metadata = log[turn_id + 1]["metadata"]
+                    turn.state = _state(metadata, report) if metadata else None  # not even empty slots: nobody labelled it
+            dialogue.turns.append(turn)
     return dialogue
 
 
@@ -108,15 +113,16 @@ def _dialogue_22(data: dict[str, Any], split: str, report: PreparationReport) ->
     dialogue = Dialogue(name, [], split, "multiwoz22", LICENCE)
     services: dict[str, dict[str, list[str]]] = {}
     for turn_id, entry in enumerate(data["turns"]):
-        speaker = "user" if entry["speaker"] == "USER" else "agent"
-        turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
-        if speaker == "user":
-            services |= service_states(entry["frames"])
-            turn.state = _state_22(services, report)
-        if turn.transcript:
-            dialogue.turns.append(turn)
-        else:
-            report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
+        with within(f"turn {turn_id}"):
+            speaker = "user" if entry["speaker"] == "USER" else "agent"
+            turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
+            if speaker == "user":
+                services |= service_states(entry["frames"])
+                turn.state = _state_22(services, report)
+            if turn.transcript:
+                dialogue.turns.append(turn)
+            else:
+                report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
     return dialogue
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import CorpusError, PreparationReport, in_layout, own_split, require, words
+from engine.data.readers import CorpusError, PreparationReport, each_dialogue, in_layout, own_split, require, within, words
 from engine.dialogue import Dialogue, State, Turn
 
 LICENCE = "CC BY-SA 4.0"
@@ -36,13 +36,13 @@ def parse_files(path: Path, corpus: str, parse: Callable[[dict[str, Any]], Dialo
     """Every dialogue of the ``dialogues_*.json`` in a folder or archive, in the order of the files' names.
 
     Raises:
-        CorpusError: there is none, or a file is not in the corpus's layout; the message names the file.
+        CorpusError: there is none, or a file is not in the corpus's layout; the message names file, dialogue and turn.
     """
     dialogues: list[Dialogue] = []
     with in_layout(path, corpus):
         for name, text in _files(path):
             with in_layout(name, corpus):
-                dialogues += [parse(data) for data in json.loads(text)]
+                dialogues += each_dialogue(json.loads(text), parse)
     if not dialogues:
         raise CorpusError(f"{path}: expected dialogues_*.json files, found none")
     return dialogues
@@ -71,16 +71,17 @@ def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Di
     dialogue = Dialogue(name, [], split, "sgd", LICENCE)
     services: dict[str, dict[str, list[str]]] = {}
     for turn_id, entry in enumerate(data["turns"]):
-        speaker = "user" if entry["speaker"] == "USER" else "agent"
-        if speaker == "user":
-            services |= service_states(entry["frames"])
-        turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
-        if not turn.transcript:
-            report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
-            continue
-        if speaker == "user":
-            turn.state = _state(services)
-        dialogue.turns.append(turn)
+        with within(f"turn {turn_id}"):
+            speaker = "user" if entry["speaker"] == "USER" else "agent"
+            if speaker == "user":
+                services |= service_states(entry["frames"])
+            turn = Turn(turn_id, speaker, words(entry, entry["utterance"], f"{name}-{turn_id}"))
+            if not turn.transcript:
+                report.drop(f"{speaker} turn without words", f"{name} turn {turn_id}")
+                continue
+            if speaker == "user":
+                turn.state = _state(services)
+            dialogue.turns.append(turn)
     return dialogue
 
 

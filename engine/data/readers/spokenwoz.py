@@ -17,7 +17,7 @@ import string
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import AS_SAID, CorpusError, PreparationReport, in_layout, own_split, require, state_value
+from engine.data.readers import AS_SAID, CorpusError, PreparationReport, in_layout, own_split, require, state_value, within
 from engine.data.readers.files import Recordings, read_json, read_lines
 from engine.data.spoken_form import normalise_transcript
 from engine.dialogue import Dialogue, State, Turn
@@ -54,7 +54,8 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
 
 def _corpus(folder: Path, path: Path, part: str, split: str, report: PreparationReport) -> list[Dialogue]:
     audio = require(folder, f"audio_5700_{part}")
-    data = read_json(path)
+    with in_layout(path, "SpokenWOZ"):
+        data: dict[str, Any] = dict(read_json(path))
     if split != "test":
         listed = {line.strip() for _, line in read_lines(require(path.parent, "valListFile.json"))}
         for name in sorted(listed - data.keys()):
@@ -66,7 +67,7 @@ def _corpus(folder: Path, path: Path, part: str, split: str, report: Preparation
         if split == "test" and name in _MISLABELLED:
             report.drop("test dialogue with the labels of another (known fault of the corpus)", name)
         elif recordings.seconds(wav := audio / f"{name}.wav") is not None:
-            with in_layout(path, f"SpokenWOZ, dialogue {name}"):
+            with in_layout(f"{path}, dialogue {name}", "SpokenWOZ"):
                 dialogues.append(_dialogue(name, entry["log"], wav, split, recordings, report))
     return dialogues
 
@@ -76,32 +77,34 @@ def _dialogue(
 ) -> Dialogue:
     dialogue = Dialogue(name, [], split, "spokenwoz", LICENCE)
     for turn_id, entry in enumerate(log):
-        where = f"{name} turn {turn_id}"
-        tag = "system" if turn_id % 2 else "user"
-        if entry["tag"] != tag:
-            report.mend("speaker tag out of turn: speakers alternate", where)
-        if tag == "user" and turn_id + 1 == len(log):
-            report.drop("last user turn without a state", where)
-            continue
-        words = entry["words"]
-        if tag == "system" and not words and not entry["text"]:
-            continue  # only carries the state of the turn before
-        turn = _turn(
-            turn_id,
-            tag,
-            entry["text"] if entry.get(AS_SAID) else normalised(entry["text"]),
-            wav,
-            min((word["BeginTime"] / 1000 for word in words), default=0.0),
-            max((word["EndTime"] / 1000 for word in words), default=0.0),
-            recordings,
-            where,
-        )
-        if turn is not None:
-            if tag == "user":
-                metadata = log[turn_id + 1]["metadata"]
-                turn.state = _state(metadata, report) if metadata else None  # not even empty slots: nobody labelled it
-                turn.heard = normalise_transcript(" ".join(word["Word"] for word in words))
-            dialogue.turns.append(turn)
+        with within(f"turn {turn_id}"):
+            where = f"{name} turn {turn_id}"
+            tag = "system" if turn_id % 2 else "user"
+            if entry["tag"] != tag:
+                report.mend("speaker tag out of turn: speakers alternate", where)
+            if tag == "user" and turn_id + 1 == len(log):
+                report.drop("last user turn without a state", where)
+                continue
+            words = entry["words"]
+            if tag == "system" and not words and not entry["text"]:
+                continue  # only carries the state of the turn before
+            turn = _turn(
+                turn_id,
+                tag,
+                entry["text"] if entry.get(AS_SAID) else normalised(entry["text"]),
+                wav,
+                min((word["BeginTime"] / 1000 for word in words), default=0.0),
+                max((word["EndTime"] / 1000 for word in words), default=0.0),
+                recordings,
+                where,
+            )
+            if turn is not None:
+                if tag == "user":
+                    with within(f"its state in turn {turn_id + 1}"):
+                        metadata = log[turn_id + 1]["metadata"]
+                        turn.state = _state(metadata, report) if metadata else None  # not even empty slots: nobody labelled it
+                    turn.heard = normalise_transcript(" ".join(word["Word"] for word in words))
+                dialogue.turns.append(turn)
     return dialogue
 
 
@@ -152,14 +155,15 @@ def _sample(folder: Path, texts: Path, split: str, report: PreparationReport) ->
             report.note("dialogues without states are tracked, not scored")
         source = folder / "joined_with_states.jsonl" if turns else texts / f"{name}.json"
         dialogue = Dialogue(name, [], split, "spokenwoz", LICENCE)
-        with in_layout(source, f"a SpokenWOZ sample, dialogue {name}"):
+        with in_layout(f"{source}, dialogue {name}", "a SpokenWOZ sample"):
             for turn_id, raw in enumerate(turns or _turns(read_json(source))):
-                tag = _SAMPLE_SPEAKERS[raw["speaker"]]
-                where = f"{name} turn {turn_id}"
-                turn = _turn(turn_id, tag, normalised(raw["text"]), wav, raw["start"], raw["end"], recordings, where)
-                if turn is not None:
-                    turn.state = _folded(raw["state"], report) if "state" in raw else None
-                    dialogue.turns.append(turn)
+                with within(f"turn {turn_id}"):
+                    tag = _SAMPLE_SPEAKERS[raw["speaker"]]
+                    where = f"{name} turn {turn_id}"
+                    turn = _turn(turn_id, tag, normalised(raw["text"]), wav, raw["start"], raw["end"], recordings, where)
+                    if turn is not None:
+                        turn.state = _folded(raw["state"], report) if "state" in raw else None
+                        dialogue.turns.append(turn)
         dialogues.append(dialogue)
     return dialogues
 

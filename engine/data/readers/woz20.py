@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from engine.data.readers import PreparationReport, in_layout, own_split, require, words
+from engine.data.readers import PreparationReport, each_dialogue, in_layout, own_split, require, within, words
 from engine.data.readers.files import read_json
 from engine.dialogue import Dialogue, State, Turn
 
@@ -30,7 +30,7 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
     path = require(folder, f"woz_{name}_en.json")
     report = PreparationReport("WOZ 2.0", split)
     with in_layout(path, "WOZ 2.0"):
-        dialogues = [_dialogue(data, split, report) for data in read_json(path)]
+        dialogues = each_dialogue(read_json(path), lambda data: _dialogue(data, split, report), "dialogue_idx")
     report.count(dialogues)
     return dialogues, report
 
@@ -38,18 +38,19 @@ def read(folder: Path, split: str) -> tuple[list[Dialogue], PreparationReport]:
 def _dialogue(data: dict[str, Any], split: str, report: PreparationReport) -> Dialogue:
     name = f"woz20-{split}-{int(data['dialogue_idx']):04d}"
     dialogue = Dialogue(name, [], split, "woz20", LICENCE)
-    for exchange in data["dialogue"]:
-        said = {"agent": exchange["system_transcript"], "user": exchange["transcript"]}
-        for speaker, text in said.items():
-            turn_id = len(dialogue.turns)
-            transcript = words(exchange, text, f"{name}-{turn_id}")
-            if speaker == "user":
-                if not transcript:
-                    report.drop("user turn without words", f"{name} turn {turn_id}")
-                    continue
-                dialogue.turns.append(Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report)))
-            elif transcript:
-                dialogue.turns.append(Turn(turn_id, speaker, transcript))
+    for number, exchange in enumerate(data["dialogue"]):
+        with within(f"turn {number}"):
+            said = {"agent": exchange["system_transcript"], "user": exchange["transcript"]}
+            for speaker, text in said.items():
+                turn_id = len(dialogue.turns)
+                transcript = words(exchange, text, f"{name}-{turn_id}")
+                if speaker == "user":
+                    if not transcript:
+                        report.drop("user turn without words", f"{name} turn {turn_id}")
+                        continue
+                    dialogue.turns.append(Turn(turn_id, speaker, transcript, state=_state(exchange["belief_state"], report)))
+                elif transcript:
+                    dialogue.turns.append(Turn(turn_id, speaker, transcript))
     return dialogue
 
 

@@ -171,5 +171,33 @@ def test_a_damaged_resume_point_is_named_and_left_alone(make_recipe, corpus, tmp
     assert file.exists()
 
 
+KEEPS_THE_FOLDER = """
+import sys
+from pathlib import Path
+from engine.training.folder import RunFolder
+folder = RunFolder(Path(sys.argv[1]))
+folder.claim({"recipe": "one"})
+print("mine", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_processes_never_write_to_one_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("engine.training.folder.LOCK_SECONDS", 0.2, raising=False)
+    command = [sys.executable, "-c", KEEPS_THE_FOLDER, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
+    other = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "mine\n"
+        (tmp_path / "result.json").write_text("{}")
+        with pytest.raises(RunFolderError, match=f"another process writes to {tmp_path}: end it"):
+            RunFolder(tmp_path).claim({"recipe": "one"})
+        assert (tmp_path / "result.json").exists(), "nothing was changed"
+    finally:
+        other.kill()
+        other.communicate()
+    RunFolder(tmp_path).claim({"recipe": "one"})
+
+
 def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -233,6 +234,29 @@ def test_what_goes_wrong_while_watching_does_not_end_the_run(make_recipe, corpus
     result = train(make_recipe(steps=2), corpus, tmp_path, cache=tmp_path / "cache", watched=held_out)
     assert result["status"] == "finished" and not any("held_out_wer" in line for line in lines(tmp_path))
     assert capsys.readouterr().err.count("watching the held-out dialogues ends at step 1: CUDA out of memory") == 1
+
+
+@pytest.mark.parametrize("tasks", [{"asr": 1.0}, {"dst": 1.0}])
+def test_a_process_that_cannot_make_its_tracker_says_so_where_the_others_wait_for_it(monkeypatch, tasks):
+    def fail(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    told = []
+
+    def together(work):
+        try:
+            return [work()]
+        except torch.OutOfMemoryError as error:
+            told.append(error)
+            raise
+
+    monkeypatch.setattr(watching, "Tracker", fail)
+    llm = SimpleNamespace(config=SimpleNamespace(_attn_implementation="eager"), set_attn_implementation=lambda name: None)
+    processes = SimpleNamespace(rank=0, world=2, device="cpu", together=together)
+    stage = SimpleNamespace(tasks=tasks)
+    with pytest.raises(torch.OutOfMemoryError):
+        watching.decode(SimpleNamespace(llm=llm), SimpleNamespace(prompt=None), stage, [], processes, lambda: False)
+    assert len(told) == 1
 
 
 def test_what_is_watched_is_little_however_much_is_held_out():

@@ -97,6 +97,29 @@ def test_pace_and_memory_of_a_jobs_processes(ws: Workspace, running, monkeypatch
     assert elsewhere is not None and elsewhere.job is None
 
 
+def test_the_memory_of_a_job_on_a_cluster_is_what_its_engine_noted(
+    ws: Workspace, running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process here only watches it, and the machine and GPU here are not its own."""
+    monkeypatch.setattr(live.lease, "has_gpu", lambda: True)
+    monkeypatch.setattr(live, "_gpus", lambda now: (1, 2))
+    job_id = running(3)
+    with ws.write() as session:
+        session.get_one(Job, job_id).backend = "ray@http://192.0.2.1:8265"
+    metrics = ws.path(f"runs/{job_id}/train/metrics.jsonl")
+    assert live.live_view(ws, job_id).memory == live.Memory(None, None, None, None, None), "an older engine noted none"
+    last = json.loads(metrics.read_text().splitlines()[-1])
+    with metrics.open("a") as file:
+        file.write(json.dumps(last | {"step": last["step"] + 1, "memory_gb": 7.5}) + "\n")
+    now = live.live_view(ws, job_id)
+    assert now.memory == live.Memory(7_500_000_000, None, None, None, None)
+    shown = live_panel.figures_html(training.job_view(ws, job_id), now)
+    assert "7.5 GB" in shown and "in use" not in shown
+    (ws.path(f"runs/{job_id}") / "progress.json").write_text(json.dumps({"step": 1, "total_steps": 2}))
+    scored = live.live_view(ws, job_id).memory
+    assert scored is not None and scored.total and scored.gpu_total == 2, "it is scored here"
+
+
 def test_the_gpus_memory_is_what_the_driver_says(ws: Workspace, running, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     said = tmp_path / "nvidia-smi"
     said.write_text("#!/bin/sh\necho '1024, 24576'\necho '0, 24576'\n")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,11 +22,11 @@ from studio.pages import shared
 from studio.pages.actions import perform, sight
 from studio.pages.gate_panel import verdict_html
 from studio.pages.ontology_sources import LABELS
-from studio.pages.slot_form import split_name
+from studio.pages.slot_form import form_html
 from studio.pages.talk_html import conversation_html
 from studio.pages.turn_html import heard_html, history_html, json_problem
 from studio.pages.where_panel import WherePanel
-from studio.services import corrections, dialogues, lease, people
+from studio.services import corrections, dialogues, lease, ontology, people, understanding
 from studio.services.gates import Finding, Verdict
 from studio.services.ontology_edits import Change
 from studio.workspace import Workspace
@@ -43,6 +45,30 @@ def test_every_component_has_an_id_of_its_page(config: dict[str, Any]) -> None:
     ids = [item["props"].get("elem_id") for item in config["components"] if item["type"] not in UNSEEN]
     assert all(name and name.split(".")[0] in PAGES for name in ids), ids
     assert len(set(ids)) == len(ids)
+
+
+def test_every_button_of_the_correct_page_has_a_key_that_is_printed_on_it_and_no_page_has_one_twice(
+    ws: Workspace, project: int, config: dict[str, Any], sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    keys: dict[str, list[tuple[str, str]]] = {page: [] for page in PAGES}
+    without = set()
+    for props in (item["props"] for item in config["components"] if item["props"].get("elem_id")):
+        page = props["elem_id"].split(".")[0]
+        found = [name.removeprefix("key-") for name in props.get("elem_classes") or [] if name.startswith("key-")]
+        keys[page] += [(key, props.get("label") or props["value"]) for key in found]
+        if page == "correct" and props["name"] == "button" and not found and props["visible"] is True:
+            without.add(props["elem_id"])
+    assert without == {"correct.move_yes", "correct.move_no"}, "a move of a dialogue is no work on turns"
+    added = dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, project, "d1").id, sound())
+    turn = replace(understanding.predict_turn(ws, added.id), corrected_transcript="a chinese place in the north")
+    form = form_html(turn, ontology.get_ontology(ws, project), {}, {}, {}, 1)
+    keys["correct"] += re.findall(r"class='[^']*key-([^ ']+)'[^>]*>(.*?)</button>", form)
+    keys["correct"] += [("l", re.findall(r"Add a slot <kbd>.</kbd>", form)[0])]
+    for page, printed in keys.items():
+        assert len({key for key, _ in printed}) == len(printed), (page, printed)
+        for key, text in printed:
+            assert re.search(rf"\({key.upper()}\)|, {key} |<kbd>{key.upper()}</kbd>", text), (page, key, text)
+    assert {"c", "x", "5", "8"} <= {key for key, _ in keys["correct"]}, "the form's are among them"
 
 
 def test_no_handler_is_an_endpoint_for_strangers(config: dict[str, Any]) -> None:
@@ -166,14 +192,6 @@ def test_of_an_agents_text_nothing_was_heard(ws: Workspace, project: int, sound:
     assert "nothing yet" in heard_html(dialogues.add_user_turn(ws, dialogue.id, sound()), [])
     assert heard_html(dialogues.add_agent_turn(ws, dialogue.id, "which area"), []) == ""
     assert "nothing yet" in heard_html(dialogues.add_agent_turn(ws, dialogue.id, audio=sound()), [])
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [("restaurant-price range", ("restaurant", "price range")), ("food", ("", "")), ("-food", ("", "")), (None, ("", ""))],
-)
-def test_a_slot_is_named_with_its_domain(name: str | None, parts: tuple[str, str]) -> None:
-    assert split_name(name) == parts
 
 
 def test_what_the_agent_says_aloud_is_heard_and_changes_no_state(

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from engine.dialogue import State
+from engine.dialogue import Dialogue, State, Turn
 from studio.pages.finder import filters_of
-from studio.pages.slot_form import form_html, split_name
-from studio.services import corrections, dialogues, ontology, understanding
+from studio.pages.slot_form import form_html, in_focus, split_name
+from studio.services import corrections, dialogues, imports, ontology, understanding
+from studio.services.exchange import Source
 from studio.services.postprocessing import process
 from studio.services.views import TurnView
 from studio.workspace import Workspace
@@ -58,6 +59,22 @@ def test_a_slot_without_a_value_has_keys_where_its_value_was_as_good_as_said(ws:
     shown = form(ws, project, replace(turn, corrected_transcript="a chineese place in the north"))
     assert "key-8' id='correct.said.8' data-act='set' data-slot='restaurant-food' data-value='chinese'" in shown
     assert ">restaurant food: chinese (8)<" in shown
+
+
+def test_the_slots_of_an_imported_turn_have_keys_before_anything_in_it_was_corrected(ws: Workspace, project: int) -> None:
+    said = Turn(0, "user", "cheap thai food", state={"restaurant": {"area": "north", "food": "tai"}})
+    imports.carry_out(ws, project, imports.plan(ws, project, Source(Path("m"), "manifest", [Dialogue("imported", [said])])))
+    (dialogue,) = dialogues.list_dialogues(ws, project)
+    (turn,) = dialogues.get_dialogue(ws, dialogue.id).turns
+    assert in_focus(turn) == ("restaurant", "area")
+    keys = form(ws, project, turn)
+    assert "data-act='confirm' data-slot='restaurant-area' data-value='north'" in keys and ">Right (C)<" in keys
+    right = corrections.mark_slot(ws, turn.id, "restaurant", "area", "anna", shown="north")
+    assert in_focus(right) == ("restaurant", "food")
+    keys = form(ws, project, right)
+    assert "data-act='set' data-slot='restaurant-food' data-value='thai'" in keys and ">thai (1)<" in keys
+    mended = corrections.save_slot(ws, turn.id, "restaurant", "food", "thai", "anna", right.state_head)
+    assert in_focus(mended) is None, "all are decided"
 
 
 def test_a_slots_name_is_cut_where_a_known_domain_ends() -> None:

@@ -100,12 +100,15 @@ def test_a_segment_past_the_recording_is_cut_or_dropped(corpus: Path, sound) -> 
     assert report.mended["segment ends after its recording: cut there"] == 1
 
 
-def test_data_in_another_shape_names_the_dialogue_and_key(corpus: Path) -> None:
+def test_data_in_another_shape_names_the_dialogue_turn_and_key(corpus: Path) -> None:
     broken = {"MUL0004": {"goal": {}, "log": [{"text": "no tag", "words": []}]}}
     (corpus / "text_5700_test" / "data.json").write_text(json.dumps(broken))
     with pytest.raises(
-        CorpusError, match=r"data\.json: not in the layout of SpokenWOZ, dialogue MUL0004 \(the key 'tag' is missing\)"
+        CorpusError, match=r"data\.json, dialogue MUL0004, turn 0: not in .* SpokenWOZ \(the key 'tag' is missing\)"
     ):
+        read(corpus, "test")
+    (corpus / "text_5700_test" / "data.json").write_text("[1]")
+    with pytest.raises(CorpusError, match=r"data\.json: not in the layout of SpokenWOZ"):
         read(corpus, "test")
 
 

@@ -1,10 +1,13 @@
 """The corpora in their published layout; a wrong folder says what was expected and what was found."""
 
+import copy
 import gzip
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -225,6 +228,60 @@ def test_a_file_in_another_layout_is_named(tmp_path: Path, content: str) -> None
     for corpus in CORPORA:
         with pytest.raises(CorpusError, match="not in the layout"):
             corpora()[corpus].read(tmp_path, "test", tmp_path)
+
+
+def without(data: Any, *keys: str | int) -> Any:
+    """A copy of JSON without the key that the path of ``keys`` ends in."""
+    copied = copy.deepcopy(data)
+    inner = copied
+    for key in keys[:-1]:
+        inner = inner[key]
+    del inner[keys[-1]]
+    return copied
+
+
+CONVLAB = [
+    {
+        "dataset": "camrest",
+        "data_split": "validation",
+        "dialogue_id": "camrest-validation-3",
+        "turns": [{"speaker": "user", "utterance": "Hi.", "utt_idx": 0, "state": {}}],
+    }
+]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "file", "data", "place"),
+    [
+        ("multiwoz", "val.json", without(MULTIWOZ, "SNG0001.json", "log"), "dialogue SNG0001.json: .*'log'"),
+        ("multiwoz", "val.json", without(MULTIWOZ, "SNG0001.json", "log", 2, "text"), "dialogue SNG0001.json, turn 2: .*'text'"),
+        (
+            "multiwoz",
+            "val.json",
+            without(MULTIWOZ, "SNG0001.json", "log", 1, "metadata"),
+            "dialogue SNG0001.json, turn 0, its state in turn 1: .*'metadata'",
+        ),
+        ("sgd", "dev/dialogues_001.json", without(SGD, 0, "turns", 2, "frames"), "dialogue 1_00000, turn 2: .*'frames'"),
+        ("sgd", "dev/dialogues_001.json", [*SGD, without(SGD, 0, "dialogue_id")[0]], "dialogue number 2: .*'dialogue_id'"),
+        (
+            "multiwoz22",
+            "dev/dialogues_001.json",
+            without(SGD, 0, "turns", 0, "frames", 0, "state"),
+            "dialogue 1_00000, turn 0: .*'state'",
+        ),
+        ("woz20", "woz_validate_en.json", without(WOZ, 0, "dialogue", 1, "belief_state"), "dialogue 7, turn 1: .*'belief_state'"),
+        ("woz20", "woz_validate_en.json", without(WOZ, 0, "dialogue"), "dialogue 7: .*'dialogue'"),
+        ("convlab", "dialogues.json", without(CONVLAB, 0, "data_split"), "dialogue camrest-validation-3: .*'data_split'"),
+        ("convlab", "dialogues.json", without(CONVLAB, 0, "turns", 0, "utt_idx"), "camrest-validation-3, turn 0: .*'utt_idx'"),
+    ],
+)
+def test_a_missing_key_is_named_with_file_dialogue_and_turn(
+    tmp_path: Path, corpus: str, file: str, data: Any, place: str
+) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(CorpusError, match=f"{re.escape(str(tmp_path / file))}, .*{place} is missing"):
+        corpora()[corpus].read(tmp_path, "dev", tmp_path)
 
 
 def test_a_broken_download_is_named(tmp_path: Path) -> None:
