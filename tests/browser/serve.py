@@ -51,7 +51,7 @@ class CannedTracker:
         valid = place < len(ANSWERS)
         transcript, state = ANSWERS[place] if valid else ("goodbye", previous)
         for domain, slots in (pinned or {}).items():
-            state = state | {domain: {slot: v for slot, v in (state[domain] | slots).items() if v is not None}}
+            state = state | {domain: {slot: v for slot, v in (state.get(domain, {}) | slots).items() if v is not None}}
         confidence = {domain: {slot: 0.35 + 0.3 * i for i, slot in enumerate(slots)} for domain, slots in state.items()}
         raw = str({"transcript": transcript, "slots": state}) if valid else '{"transcript": "goodb'
         answer = SimpleNamespace(transcript=transcript, state=state, confidence=confidence, raw=raw, valid=valid, seconds=0.3)

@@ -11,7 +11,7 @@ from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
 
-PAGES = ("", "correct", "data", "train", "models", "team", "agreement")
+PAGES = ("", "correct", "data", "train", "models", "ontology", "team", "agreement")
 
 
 @pytest.fixture(scope="module")

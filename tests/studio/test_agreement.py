@@ -2,10 +2,14 @@
 
 import random
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from itertools import permutations
+from types import SimpleNamespace
 
 import pytest
 
+from db.models import base
+from studio.pages.agreement import report_html
 from studio.services import agreement
 from studio.services.agreement import alpha, slots_of
 from studio.services.dialogues import TurnView
@@ -93,3 +97,27 @@ def test_who_took_their_state_back_is_no_annotator(
     view = annotate(twice[0], "cleo", "food", "thai")
     corrections.undo(ws, view.id, "cleo", view.head, layer="cleo")
     assert agreement.report(ws, project).overall == agreement.Agreement(0, 0, None, ())
+
+
+def test_agreement_is_told_week_by_week_of_the_last_annotation(
+    ws: Workspace, project: int, twice: list[TurnView], annotate: Callable[..., TurnView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The turn of the year lies in between: the 29th of December 2025 belongs to the first week of 2026."""
+
+    def on(month: int, day: int, year: int, turn: TurnView, author: str, value: str) -> None:
+        monkeypatch.setattr(base, "datetime", SimpleNamespace(now=lambda zone: datetime(year, month, day, 12, tzinfo=UTC)))
+        annotate(turn, author, "food", value)
+
+    on(12, 28, 2025, twice[0], "ben", "thai")
+    on(12, 28, 2025, twice[0], "cleo", "thai")
+    on(12, 28, 2025, twice[1], "ben", "thai")
+    on(12, 29, 2025, twice[1], "cleo", "chinese")
+    found = agreement.report(ws, project)
+    weeks = {week: (part.turns, part.pairs, part.joint) for week, part in found.weeks.items()}
+    assert weeks == {"2025-W52": (1, 1, 1.0), "2026-W01": (1, 1, 0.0)}
+    assert (found.overall.turns, found.overall.joint) == (2, 0.5)
+    assert {week: part["joint_state_match"] for week, part in found.to_json()["weeks"].items()} == {"2025-W52": 1, "2026-W01": 0}
+    table = report_html(found).split("<tr")
+    assert [table[1].index(week) for week in ("2025-W52", "2026-W01")] == sorted(table[1].index(w) for w in weeks)
+    (whole,) = (row for row in table if "Same whole state" in row)
+    assert [cell.partition("</td>")[0].rpartition(">")[2] for cell in whole.split("<td")[2:]] == ["50.0 %", "100.0 %", "0.0 %"]

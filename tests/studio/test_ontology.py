@@ -25,6 +25,8 @@ from studio.services.ontology_edits import Change
 from studio.services.suggestions import suggest
 from studio.workspace import Workspace
 
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+needs_corpora = pytest.mark.skipif(not SHARED.is_dir(), reason="the corpora (../shared/data) are not here")
 RENAME = Change("rename", "restaurant", "area", "north", "northern")
 RESTAURANTS = [
     {"name": "curry garden", "area": "centre", "food": "indian", "location": [52.2, 0.1], "price": {"single": 1}, "stars": 3},
@@ -326,3 +328,45 @@ def test_a_new_name_of_a_domain_keeps_its_table(ws: Workspace, project: int, tab
     assert [stored.domain for stored in entities.tables(ws, project)] == ["diner"]
     with ws.read() as session:
         assert session.query(Dialogue).count() == 0
+
+
+@needs_corpora
+@pytest.mark.parametrize(
+    ("name", "entities_in_it", "column", "values", "value"),
+    [
+        ("attraction", 79, "area", 5, "centre"),
+        ("bus", 2828, "departure", 13, "cambridge"),
+        ("hospital", 66, "department", 59, "neurosciences critical care unit"),
+        ("hotel", 33, "stars", 4, "4"),
+        ("police", 1, "id", 1, "0"),
+        ("restaurant", 110, "food", 23, "italian"),
+        ("taxi", 1, "taxi_colors", 6, "yellow"),
+        ("train", 2828, "trainID", 2462, "TR7075"),
+    ],
+)
+def test_each_entity_table_of_multiwoz_is_read(name: str, entities_in_it: int, column: str, values: int, value: str) -> None:
+    found = entities.read(SHARED / "multiwoz" / "db" / f"{name}_db.json")
+    columns = found.columns()
+    assert (found.domain, len(found.entities), len(columns[column])) == (name, entities_in_it, values)
+    assert value in columns[column] and not {"location", "?", ""} & {*columns, *(v for held in columns.values() for v in held)}
+
+
+@needs_corpora
+@pytest.mark.parametrize(
+    ("path", "built_from", "domains", "slots", "values", "areas"),
+    [
+        ("multiwoz/schema.json", "train", 8, 61, 137, ["centre", "east", "north", "south", "west"]),
+        ("multiwoz/convlab_ontology.json", "all", 7, 35, 1839, None),
+        ("spokenwoz/eval/spoken_woz_ontology.json", "all", 7, 36, 14307, ["centre", "east", "north", "south", "west"]),
+    ],
+)
+def test_the_ontologies_of_corpora_are_read_as_they_are_published(
+    path: str, built_from: str, domains: int, slots: int, values: int, areas: list[str] | None
+) -> None:
+    found = ontology_files.read(SHARED / path)
+    held = [known for of_domain in found.values.values() for known in of_domain.values()]
+    assert (found.built_from, len(found.values), len(held), sum(map(len, held))) == (built_from, domains, slots, values)
+    hotel = found.values["hotel"]
+    assert {"area", "day", "internet", "name", "parking", "people", "pricerange", "stars", "stay", "type"} <= hotel.keys()
+    assert areas is None or hotel["area"] == areas
+    assert not {"dontcare", "none", "not mentioned", ""} & {value for known in held for value in known}

@@ -16,8 +16,14 @@ HEARD = {"restaurant": {"area": "north", "food": "thai"}}
 
 @pytest.fixture
 def turns(ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker) -> list[TurnView]:
+    return understood(ws, project, sound, tracker, HEARD)
+
+
+def understood(
+    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker, state: dict[str, dict[str, str]]
+) -> list[TurnView]:
     """Three user turns with the agent between them; the model understood the same of each."""
-    tracker.understood = HEARD
+    tracker.understood = state
     dialogue = dialogues.create_dialogue(ws, project, "d1")
     for number in range(3):
         dialogues.add_user_turn(ws, dialogue.id, sound(number))
@@ -250,3 +256,23 @@ def test_what_is_decided_while_the_model_computes_is_asked_for_anew(
     undone = dialogues.get_turn(ws, first.id)
     assert undone.can_redo
     assert corrections.redo(ws, first.id, "anna", undone.head).state == {"restaurant": {"area": "south", "food": "indian"}}
+
+
+def test_a_correction_is_followed_in_its_own_domain_alone(
+    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    """Two domains with a slot of one name; the model does not name the third."""
+    heard = {"hotel": {"area": "north", "stars": "4"}, "restaurant": {"area": "north"}}
+    turns = understood(ws, project, sound, tracker, heard)
+    corrections.mark_slot(ws, turns[2].id, "restaurant", "area", "ben")
+    view = corrections.save_slot(ws, turns[0].id, "hotel", "area", "south", "anna", turns[0].state_head)
+    corrections.save_slot(ws, turns[0].id, "taxi", "destination", "ely", "anna", view.state_head)
+    moved = propagation.propagate(ws, turns[0].id)[""]
+    one = [("hotel", "area", "north", "south"), ("taxi", "destination", None, "ely")]
+    assert sorted((move.number, move.domain, move.slot, move.old, move.new) for move in moved) == [
+        (number, *change) for number in (2, 4) for change in one
+    ]
+    both = {"hotel": {"area": "south", "stars": "4"}, "restaurant": {"area": "north"}, "taxi": {"destination": "ely"}}
+    assert [dialogues.get_turn(ws, turn.id).state for turn in turns] == [both] * 3
+    pinned = {"hotel": {"area": "south"}, "taxi": {"destination": "ely"}}
+    assert [asked.pinned for asked in tracker.asked if asked.pinned] == [pinned, pinned | {"restaurant": {"area": "north"}}]

@@ -149,3 +149,43 @@ def test_sample_answers_are_held_against_what_was_said_and_meant() -> None:
         "<span class='dst-better'>right</span>: hotel area center",
     ]
     assert state_html(None, {"hotel": {"area": "north"}}) == "<i>no reference</i>: hotel area north"
+
+
+def test_what_is_measured_and_answered_while_a_job_trains_is_drawn_and_drawn_again_when_it_grows(ws: Workspace, running) -> None:
+    with gr.Blocks():
+        panel = LivePanel(ws)
+    job_id = running(2)
+    train = ws.path(f"runs/{job_id}/train")
+
+    def measure(step: int, wer: float, jga: float) -> None:
+        values = json.loads(metrics(1, first=step)[0]) | {"held_out_wer": wer, "held_out_jga": jga, "held_out_jga_turns": 2}
+        with open(train / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(values) + "\n")
+
+    def answer(step: int, heard: str, state: dict, of: str = "held_out") -> None:
+        turn = {"dialogue_id": "<d1>", "turn_id": 0, "said": "thai <food>", "reference": {"restaurant": {"food": "thai"}}}
+        turns = [turn | {"heard": heard, "answer": state}]
+        (train / "samples.json").write_text(json.dumps({"step": step, "stage": "adapt", "of": of, "turns": turns}))
+
+    shown = panel.opened(training.job_view(ws, job_id))
+    assert "No sample yet" in shown[panel.samples] and not shown[panel.measured]["visible"]
+    measure(100_010, 50.0, 25.0)
+    answer(100_010, "tie <food>", {"restaurant": {"food": "chinese"}})
+    shown = panel.grown(training.job_view(ws, job_id), shown[panel.known])
+    plot = shown[panel.measured]
+    assert plot["visible"] and plot["value"].values.tolist() == [
+        [100_010, "word error rate", 50.0],
+        [100_010, "joint goal accuracy (2 turns)", 25.0],
+    ]
+    samples = shown[panel.samples]
+    assert "After step 100010: what the model answers to 1 held-out turn" in samples and "&lt;d1&gt;, turn 1" in samples
+    assert "<p>thai &lt;food&gt;</p><p>heard: <del>thai</del> <b class='dst-worse'>tie</b> &lt;food&gt;</p>" in samples
+    assert "restaurant food: <b class='dst-worse'>chinese</b>, should be thai" in samples
+    again = panel.grown(training.job_view(ws, job_id), shown[panel.known])
+    assert not {panel.measured, panel.samples} & again.keys(), "nothing is drawn again that did not change"
+    measure(100_020, 0.0, 100.0)
+    answer(100_020, "thai <food>", {"restaurant": {"food": "thai"}}, of="dev")
+    shown = panel.grown(training.job_view(ws, job_id), shown[panel.known])
+    assert shown[panel.measured]["value"]["percent"].tolist() == [50.0, 25.0, 0.0, 100.0]
+    assert "heard right" in shown[panel.samples] and "1 dev turn" in shown[panel.samples]
+    assert "should be" not in shown[panel.samples]

@@ -194,6 +194,34 @@ def test_of_an_agents_text_nothing_was_heard(ws: Workspace, project: int, sound:
     assert "nothing yet" in heard_html(dialogues.add_agent_turn(ws, dialogue.id, audio=sound()), [])
 
 
+def test_what_the_agent_says_aloud_is_heard_and_changes_no_state(
+    ws: Workspace, project: int, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    built = app.build(ws)
+    talk = {fn.name: fn for fn in built.fns.values() if getattr(fn.fn, "__module__", "") == "studio.pages.talk"}
+    part = {block.elem_id: block for block in built.blocks.values() if getattr(block, "elem_id", None)}
+    nobody: Any = SimpleNamespace(username=None)
+
+    def say(seed: int, who: str, dialogue_id: int | None, heard: str) -> tuple[int, dict[Any, Any]]:
+        saved = talk["said"].fn(str(sound(seed)), who, dialogue_id, project, nobody)
+        assert saved[part["talk.speaker"]] == "user", "the user is to speak next"
+        opened = saved[part["talk.dialogue"]]["value"]
+        tracker.heard = heard
+        assert "understood in" in talk["understand"].fn(opened, nobody)
+        return opened, talk["look"].fn(opened, project, None)
+
+    opened, _ = say(0, "user", None, "somewhere in the north")
+    tracker.understood = {"restaurant": {"area": "south"}}
+    same, shown = say(1, "agent", opened, "shall it be the south?")
+    user, agent = dialogues.get_dialogue(ws, same).turns
+    assert same == opened and [turn.speaker for turn in (user, agent)] == ["user", "agent"]
+    assert agent.audio is not None and (agent.transcript, agent.state) == ("shall it be the south?", None)
+    assert "shall it be the south?" in shown[part["talk.conversation"]]
+    assert "north" in shown[part["talk.state"]] and "south" not in shown[part["talk.state"]]
+    say(2, "user", opened, "yes")
+    assert [(turn.speaker, turn.text) for turn in tracker.asked[-1].history][-1] == ("agent", "shall it be the south?")
+
+
 def test_json_problems_name_line_and_column_or_slot() -> None:
     assert json_problem('{"a": {}}') == ""
     assert "Line 2, column 1" in json_problem('{"a":\n}')

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engine.dialogue import Dialogue, Turn
+from engine.dialogue import Dialogue, State, Turn
 from studio.pages.finder import filters_of
 from studio.pages.slot_form import form_html, in_focus, split_name
 from studio.services import corrections, dialogues, imports, ontology, understanding
 from studio.services.exchange import Source
+from studio.services.postprocessing import process
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 from tests.studio.conftest import FakeTracker
@@ -95,3 +97,28 @@ def test_a_slots_name_is_cut_where_a_known_domain_ends() -> None:
         ("car-rental", "type"),
         ("hotel", ""),
     ]
+
+
+def test_a_row_says_what_the_model_said_how_sure_it_is_and_what_processing_makes_of_it(
+    ws: Workspace, project: int, turn: TurnView
+) -> None:
+    known = ontology.get_ontology(ws, project)
+
+    def model(domain: str, slot: str, value: str, sure: float = 0.42, **more: Any) -> str:
+        """What stands beside a slot's field."""
+        state: State = {domain: {slot: value}}
+        told = replace(turn, predicted_state=state, confidence={domain: {slot: sure}}, corrected_state=state, **more)
+        html = form_html(told, known, process(state, known), {}, {}, 1)
+        return html.partition("<div class='dst-slot-model'>")[2].partition("<button")[0]
+
+    near = model("restaurant", "food", "chineese")
+    assert "<span>model: chineese</span><span class='dst-confidence low' style='--share:0.42'><i></i>42 %</span>" in near
+    assert "closest known value: <b>chinese</b> (93\u00a0%)" in near and "then" in near
+    assert "a known value" in (right := model("restaurant", "food", "thai", 0.9))
+    assert "dst-confidence high" in right and "90 %" in right and "closest known" not in right
+    assert "no known value comes close (at best " in model("restaurant", "food", "xylophone")
+    assert "usual form" not in model("restaurant", "name", "kohinoor"), "as it is"
+    assert "<div class='dst-muted'>usual form: 19:00</div>" in model("train", "leaveat", "7 pm")
+    assert "model: " not in model("restaurant", "food", "thai", pinned={"restaurant": {"food": "thai"}})
+    gone = replace(turn, predicted_state={}, corrected_state={"restaurant": {"food": "thai"}})
+    assert "model: no value" in form(ws, project, gone)

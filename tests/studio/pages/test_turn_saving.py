@@ -370,3 +370,37 @@ def test_holding_out_asks_first_and_only_an_admin_has_it_trained_on(
     assert split() == "test", "who says it the second time has to be one, too"
     page["move"](asked(shown), ada)
     assert split() == "train"
+
+
+def test_several_forms_are_typed_into_one_field(ws: Workspace, turn: TurnView) -> None:
+    page = saving(ws)
+
+    def enter(value: str) -> Any:
+        """What stands then; the form shows the same again."""
+        shown = page.slot_event(typed(turn, "enter", "restaurant-food", value), now(ws, turn), ANNA)
+        found = (dialogues.get_turn(ws, turn.id).state or {})["restaurant"]["food"]
+        standing = " | ".join(found) if isinstance(found, list) else found
+        assert f"name='restaurant-food' value='{standing}'" in shown[page.editor.slots]["value"]
+        return found
+
+    assert enter(" siamese|thai | siamese |") == ["siamese", "thai"], "each once, the first is the canonical one"
+    assert enter("thai | siamese") == ["thai", "siamese"]
+    assert enter("thai | ") == "thai"
+
+
+def test_what_looks_wrong_is_said_until_it_is_put_right(ws: Workspace, turn: TurnView) -> None:
+    page = saving(ws)
+
+    def hinted(value: str) -> str:
+        event = typed(turn, "enter", "restaurant-area", value)
+        found = page.slot_event(event, now(ws, turn), ANNA)[page.editor.hints]
+        assert page.editor.opened(turn.id)[page.editor.hints] == found, "when the turn is opened again, too"
+        return found
+
+    assert hinted("northh") == (
+        "<ul class='dst-hints' aria-label='Hints'><li><b>restaurant area</b>: "
+        "&quot;northh&quot; is new in the ontology; closest known: north</li></ul>"
+    )
+    assert hinted("north") == ""
+    corrections.save_state(ws, turn.id, {"<b>": {"x": "none"}}, "anna", now(ws, turn)["state"])
+    assert "<li><b>&lt;b&gt; x</b>: " in page.editor.opened(turn.id)[page.editor.hints]

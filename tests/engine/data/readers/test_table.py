@@ -28,6 +28,20 @@ def test_a_column_for_each_slot_makes_states(tmp_path: Path, sound) -> None:
     ]
 
 
+def test_a_table_with_tabs_is_the_same_and_commas_in_it_are_text(tmp_path: Path) -> None:
+    head = HEAD.replace(",", "\t")
+    (tmp_path / "turns.tsv").write_text(
+        f"{head}a\t0\tuser\tHi, there\t\t\t\tnorth|the north\tA, B\na\t1\tagent\tHello\t\t\t\t\t\n"
+    )
+    (dialogue,), _ = read(tmp_path, "train")
+    assert [(turn.speaker, turn.transcript, turn.state) for turn in dialogue.turns] == [
+        ("user", "Hi, there", {"hotel": {"area": ["north", "the north"], "name": "A, B"}}),
+        ("agent", "Hello", None),
+    ]
+    with pytest.raises(CorpusError, match="one table turns.csv or turns.tsv"):
+        read(table(tmp_path, ""), "train")
+
+
 def test_missing_recordings_and_segments_leave_the_text(tmp_path: Path, sound) -> None:
     sound(tmp_path / "1.wav", 1.0)
     (dialogue,), report = read(table(tmp_path, "a,0,user,hi,gone.wav,,,,\na,1,user,ho,1.wav,3,4,,\n"), "train")
