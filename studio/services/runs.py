@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -160,7 +161,7 @@ def started_at(process: psutil.Process) -> float:
     """At which start of the machine a process was started, and when: a number for that start, plus the seconds since it. Setting
     the clock does not change it, and after a restart of the machine no process has it.
     """
-    return _boot() + process.create_time() - psutil.boot_time()
+    return _boot(BOOT_ID) + process.create_time() - psutil.boot_time()
 
 
 def alive(pid: int | None, started: float | None) -> bool:
@@ -174,10 +175,11 @@ def alive(pid: int | None, started: float | None) -> bool:
         return False
 
 
-def _boot() -> float:
+@cache
+def _boot(boot_id: Path) -> float:
     """The number for this start of the machine, in the seconds that keep it apart; 0 where the system does not name it."""
     try:
-        return UUID(BOOT_ID.read_text(encoding="ascii").strip()).int % _BOOTS * _BOOT_SECONDS
+        return UUID(boot_id.read_text(encoding="ascii").strip()).int % _BOOTS * _BOOT_SECONDS
     except (OSError, ValueError):
         return 0.0
 

@@ -265,7 +265,18 @@ TAKES = {"take_agreed": "reviewer", "explain": "reviewer", "set_share": "reviewe
 TAKES |= dict.fromkeys(("save_change", "save_synonyms", "save_description", "restore_version"), "reviewer")
 TAKES |= dict.fromkeys(("_bring", "_keep", "_remove"), "reviewer")
 TAKES |= dict.fromkeys(
-    ("begin", "end", "go_on", "go_on_with_less", "run_again", "keep_place", "put_in_use", "models.go_back", "keep_rules"),
+    (
+        "begin",
+        "end",
+        "go_on",
+        "go_on_with_less",
+        "keep_the_save",
+        "run_again",
+        "keep_place",
+        "put_in_use",
+        "models.go_back",
+        "keep_rules",
+    ),
     "trainer",
 )
 TAKES |= dict.fromkeys(("score", "have_answered", "bring_in"), "trainer")
