@@ -357,15 +357,17 @@ def test_two_people_on_one_turn_see_both_versions(talked: View, open_view: Calla
     other.clean()
 
 
-@pytest.mark.parametrize(("width", "height", "dark"), [(390, 844, True), (1280, 800, True), (1440, 900, False)])
-def test_pages_fit_the_screen(talked: View, open_view: Callable[..., View], width: int, height: int, dark: bool) -> None:
-    view = open_view(talked.studio, width, height, dark)
+def test_pages_fit_the_screen(talked: View) -> None:
+    page = talked.page
     for path in PAGES:
-        view.go(path)
-        view.page.wait_for_timeout(800)
-        view.picture(f"{path or 'talk'}-{width}")
-        assert view.page.evaluate("document.documentElement.scrollWidth") <= width, f"/{path} scrolls sideways"
-    view.clean()
+        talked.go(path)
+        for width, height, dark in ((1440, 900, False), (1280, 800, True), (390, 844, True)):
+            page.set_viewport_size({"width": width, "height": height})
+            page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+            page.wait_for_timeout(600)
+            talked.picture(f"{path or 'talk'}-{width}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"/{path} scrolls sideways"
+    talked.clean()
 
 
 def test_old_links_open_what_there_is(talked: View) -> None:
