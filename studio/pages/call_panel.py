@@ -85,7 +85,7 @@ class CallPanel:
             with gr.Row(elem_classes="dst-bar"):
                 csv = gr.Button("Download the turns as CSV", size="sm", elem_id="data.call_csv")
                 discard = gr.Button("Discard the cut", size="sm", elem_id="data.call_discard")
-            self.file = gr.File(visible="hidden", elem_id="data.call_csv_file")
+            self.file = gr.File(visible="hidden", elem_id="data.call_csv_file", elem_classes=shared.HIDDEN_PART)
         self.notice = shared.block(elem_id="data.call_notice")
         form = [self.cut, self.table, self.name, self.split]
         chosen = [self.upload, self.path, kind, user, silence]

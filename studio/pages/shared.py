@@ -26,6 +26,7 @@ from studio.workspace import Workspace
 # an event tracks it on, with all that is laid out in it.
 HIDDEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
 WAITED_FOR: dict[str, Any] = {"show_progress": "full", "show_progress_on": None}
+HIDDEN_PART = "dst-hidden"  # a class: Gradio shows what is hidden again when what it stands in is shown
 # Gradio makes every handler a public endpoint unless told otherwise, and lets one run at a time unless told otherwise.
 LIGHT: dict[str, Any] = {"api_visibility": "private", "concurrency_limit": None} | HIDDEN
 # Saves and moves of the Correct page keep their order, whatever takes how long: a save ends before the next turn opens, and a
@@ -129,7 +130,7 @@ def paused(elem_id: str, sent_on_leaving: bool = False) -> gr.Button:
 
     An event of the field itself would go to the server with every key. ``sent_on_leaving``: leaving the field sends its text too.
     """
-    classes = ["dst-paused", "dst-sent-on-leaving"] if sent_on_leaving else "dst-paused"
+    classes = [HIDDEN_PART, "dst-sent-on-leaving"] if sent_on_leaving else HIDDEN_PART
     return gr.Button("paused", visible="hidden", elem_id=f"{elem_id}.paused", elem_classes=classes)
 
 

@@ -240,7 +240,7 @@ def _said(turn: TurnView, known: Ontology) -> str:
     """The keys of slots without a value: of each one what was as good as said. Nothing where nothing comes close."""
     if turn.status == "final":
         return ""
-    found = missing(turn.transcript or "", turn.state or {}, turn.previous_state, known, len(SAID_KEYS))
+    found = missing(turn.transcript or "", turn.state or {}, turn.previous_state, known, len(SAID_KEYS), turn.confirmed)
     chips = [
         _chip(place, f"{' '.join(place)}: {value}", key, f"correct.said.{key}", "set", value)
         for key, (place, value) in zip(SAID_KEYS, found, strict=False)

@@ -29,7 +29,7 @@ class SplitBar:
         self.ws = ws
         self.asked = gr.State(None)  # which dialogue would move, and where to
         self.held_out = gr.Checkbox(False, label="Held out: for testing, never trained on", elem_id="correct.held_out")
-        with gr.Row(visible=False, elem_classes="dst-bar", elem_id="correct.move_bar") as self.row:
+        with gr.Row(visible=False, elem_classes=["dst-bar", "dst-asks"], elem_id="correct.move_bar") as self.row:
             self.text = shared.block(elem_id="correct.move_text", scale=1)
             options: dict[str, Any] = {"size": "sm", "scale": 0, "min_width": 96}
             self.yes = gr.Button("Move it", elem_id="correct.move_yes", variant="stop", **options)

@@ -86,7 +86,8 @@ class TurnEditor:
                 self.moved = shared.block(elem_id="correct.moved", elem_classes="dst-perhaps")
                 # A raw text that is typed stays; what stands is told beside, and drawn where nobody types.
                 self.raw_standing, self.raw_shown = (
-                    gr.Textbox(visible="hidden", elem_id=f"correct.raw_{name}") for name in ("standing", "shown")
+                    gr.Textbox(visible="hidden", elem_id=f"correct.raw_{name}", elem_classes=shared.HIDDEN_PART)
+                    for name in ("standing", "shown")
                 )
                 with gr.Accordion("Raw JSON", open=False, elem_id="correct.raw_panel") as self.raw_panel:
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)

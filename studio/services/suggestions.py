@@ -7,7 +7,7 @@ by their metaphone codes. Digits are known by the words that sound like their na
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -81,7 +81,9 @@ def suggest(said: Sequence[str], values: Sequence[str] | Mapping[str, str], slot
     return [suggestion for suggestion in close if best_of[suggestion.value] is suggestion][:limit]
 
 
-def missing(said: str, state: State, previous: State, known: Ontology, limit: int = 2) -> list[tuple[Place, str]]:
+def missing(
+    said: str, state: State, previous: State, known: Ontology, limit: int = 2, decided: Collection[Place] = ()
+) -> list[tuple[Place, str]]:
     """Slots without a value, each with a known one that was as good as said and stands in no slot; the closest first.
 
     Names and other words only: numbers and times fit too many slots. A value of several domains is offered for those that the
@@ -91,9 +93,10 @@ def missing(said: str, state: State, previous: State, known: Ontology, limit: in
         said: the turn's words.
         state: what stands after the turn.
         previous: what stood before it.
+        decided: slots that somebody decided on in this turn; that they have no value, too.
     """
     stretches = [stretch for stretch in dict.fromkeys(_stretches(normalise_value(said), _LONGEST)) if len(stretch) >= _SHORTEST]
-    places = _without_value(state, known) if stretches else {}
+    places = _without_value(state, known, decided) if stretches else {}
     if not places:
         return []
     forms = list(places)
@@ -116,12 +119,12 @@ def missing(said: str, state: State, previous: State, known: Ontology, limit: in
     return list(best_of.items())[:limit]
 
 
-def _without_value(state: State, known: Ontology) -> dict[str, dict[Place, str]]:
+def _without_value(state: State, known: Ontology, decided: Collection[Place]) -> dict[str, dict[Place, str]]:
     """Normal forms of known values that stand in no slot, each with the slots without a value that it may be of."""
     taken = {normalise_value(form, slot) for _, slot, value in iterate_slots(state) for form in accepted(value)} | {DONTCARE}
     found: dict[str, dict[Place, str]] = {}
     for domain, slot, _ in iterate_slots(known.values):
-        if slot in state.get(domain, {}) or slot_type(slot) != "text":
+        if slot in state.get(domain, {}) or (domain, slot) in decided or slot_type(slot) != "text":
             continue
         for form, value in known.spellings(domain, slot).items():
             normal = normalise_value(form, slot)

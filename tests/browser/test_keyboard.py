@@ -99,6 +99,7 @@ def test_annotator_and_reviewer_work_without_a_mouse(studio: Studio, open_view: 
         ben.has("correct.slot.restaurant-area", value)
     ben.says("correct.said.8", "restaurant food: indian (8)")
     ben.picture("keyboard-said")
+    sync_api.expect(ben.element("correct.raw_standing")).to_be_hidden()
     press("8")  # the model heard nothing of it
     ben.has("correct.slot.restaurant-food", "indian")
     press("l")

@@ -59,6 +59,8 @@ def test_a_slot_without_a_value_has_keys_where_its_value_was_as_good_as_said(ws:
     shown = form(ws, project, replace(turn, corrected_transcript="a chineese place in the north"))
     assert "key-8' id='correct.said.8' data-act='set' data-slot='restaurant-food' data-value='chinese'" in shown
     assert ">restaurant food: chinese (8)<" in shown
+    none = replace(turn, corrected_transcript="a chineese place in the north", confirmed=frozenset({("restaurant", "food")}))
+    assert "Said, and in no slot?" not in form(ws, project, none), "somebody decided that it has no value"
 
 
 def test_the_slots_of_an_imported_turn_have_keys_before_anything_in_it_was_corrected(ws: Workspace, project: int) -> None:
