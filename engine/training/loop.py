@@ -85,6 +85,7 @@ def train(
         try:
             run = _Run(recipe, dialogues, folder, base, processes, cache, watched, keep)
             result = run.keep() if keep else run.run()
+            del run  # its model holds on to the processes' talk, whose threads would outlive the parting
         finally:
             folder.leave()
     processes.part()

@@ -144,9 +144,7 @@ def keep(
             raw=stands.raw,
             transcript=answer.transcript if heard is None else heard,
             state=stands.state if before is None else with_values(before.state, told),
-            confidence={
-                d: {s: sure for s, sure in slots.items() if (d, s) not in told} for d, slots in stands.confidence.items()
-            },
+            confidence=answer.confidence if before is None else _without(before.confidence, told),
             valid=stands.valid,
             seconds=answer.seconds,
             pinned=pinned or None,
@@ -159,6 +157,10 @@ def keep(
     session.flush()
     if layer == LABELS:
         search.index(row, turn_view(ws, session, row))
+
+
+def _without(confidence: dict[str, dict[str, float]], told: Slots) -> dict[str, dict[str, float]]:
+    return {d: {s: sure for s, sure in slots.items() if (d, s) not in told} for d, slots in confidence.items()}
 
 
 def _still_valid(row: Turn, told: Slots, layer: str) -> Prediction | None:

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from db.models import Checkpoint, Prediction
 from db.repositories.queue import Filters
-from studio.services import corrections, dialogues, doubt, propagation, search, understanding
+from studio.services import corrections, dialogues, doubt, propagation, reindex, search, understanding
 from studio.services.doubt import Doubt
 from studio.services.views import TurnView
 from studio.workspace import Workspace, open_workspace
@@ -103,7 +103,7 @@ def test_answers_of_an_older_database_keep_their_order_and_say_why(tmp_path: Pat
         now = "'2026-01-01 00:00:00.000000'"
         for statement in (
             f"INSERT INTO projects (id, name, created) VALUES (1, 'p', {now})",
-            "INSERT INTO settings (key, value) VALUES ('indexed', '-1')",
+            f"INSERT INTO settings (key, value) VALUES ('indexed', '{reindex.DONE}')",
             "INSERT INTO dialogues (id, project_id, name, split, source, licence, created) "
             f"VALUES (1, 1, 'd', 'train', '', '', {now})",
             *(
