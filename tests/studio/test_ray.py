@@ -224,13 +224,19 @@ def test_a_running_job_whose_cluster_is_out_of_reach_goes_on_and_says_so(
     process.join(timeout=60)
 
 
-def test_a_running_job_is_interrupted_once_its_cluster_was_started_anew(
-    ws: Workspace, queue, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def at_work(ws: Workspace, queue, monkeypatch: pytest.MonkeyPatch):
+    """A job that has taken its first steps of many, and its process."""
     monkeypatch.setenv("FAKE_STEP", "0.1")
     job = queue(600)
     process = process_of(ws, job, monkeypatch)
     wait(ws, job.id, lambda job: job.step >= 2)
+    return job, process
+
+
+def test_a_running_job_is_interrupted_once_its_cluster_was_started_anew(
+    ws: Workspace, queue, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, process = at_work(ws, queue, monkeypatch)
     cluster.stop()
     for submitted in cluster.submitted.values():
         submitted.kill()
@@ -245,10 +251,7 @@ def test_a_running_job_is_interrupted_once_its_cluster_was_started_anew(
 def test_a_running_job_is_interrupted_when_its_node_dies(
     ws: Workspace, queue, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_STEP", "0.1")
-    job = queue(600)
-    process = process_of(ws, job, monkeypatch)
-    wait(ws, job.id, lambda job: job.step >= 2)
+    job, process = at_work(ws, queue, monkeypatch)
     for submitted in cluster.submitted.values():
         submitted.kill()
         submitted.wait()
