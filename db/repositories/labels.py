@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TypeVarTuple
 
-from sqlalchemy import Select, String, cast, exists, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db.models import (
@@ -16,7 +15,6 @@ from db.models import (
     EventKind,
     LabelVersion,
     Revision,
-    RevisionKind,
     Turn,
     TurnEvent,
     TurnSlot,
@@ -51,15 +49,6 @@ def holding(session: Session, project_id: int, domain: str, slot: str = "") -> l
     query = query.where(TurnSlot.domain == domain).order_by(Dialogue.id, Turn.turn_id)
     rows = session.execute(query.where(TurnSlot.slot == slot) if slot else query)
     return [(turn, name, value.split("\n")) for turn, name, value in rows]
-
-
-def ever_held(session: Session, project_id: int, domain: str, slot: str, value: str) -> Sequence[int]:
-    """The ids of labelled turns that have the slot, and in one of whose states the value was written so, in whatever slot."""
-    query = _labelled_slots(select(TurnSlot.turn_id), project_id)
-    query = query.where(TurnSlot.domain == domain, TurnSlot.slot == slot)
-    written = cast(Revision.new, String).contains(json.dumps(value), autoescape=True)
-    holds = exists().where(Revision.turn_id == TurnSlot.turn_id, Revision.kind == RevisionKind.STATE, written)
-    return session.scalars(query.where(holds)).all()
 
 
 def newest_change(session: Session) -> int:

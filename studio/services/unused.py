@@ -22,7 +22,6 @@ from studio.services import ontology
 from studio.workspace import Workspace
 
 Written = tuple[str, str, str]  # domain, slot, value
-_MOST = 200  # turns that are looked at one by one: what more of them once held is in use
 
 
 def forget(ws: Workspace, turn_id: int) -> None:
@@ -81,11 +80,7 @@ def _by_labels_alone(row: OntologyRow, domain: str, slot: str, value: str) -> bo
 def _used(session: Session, turn: Turn, domain: str, slot: str, value: str) -> bool:
     """Whether a label holds the value, in whatever spelling, or as another form of one."""
     normal = normalise_value(value, slot)
-    if any(normalise_value(other, slot) == normal for other in labels.value_counts(session, turn.project_id, domain, slot)):
-        return True
-    ids = labels.ever_held(session, turn.project_id, domain, slot, value)
-    held = (_standing(other) for other in labels.turns(session, ids[:_MOST]))
-    return len(ids) > _MOST or any((domain, slot, value) in _forms(state) for state in held)
+    return any(normalise_value(other, slot) == normal for other in labels.value_counts(session, turn.project_id, domain, slot))
 
 
 def _standing(turn: Turn) -> State:
