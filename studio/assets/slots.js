@@ -9,20 +9,21 @@ window.dstSlots = (element, trigger, props, watch) => {
   const root = () => form.firstElementChild;
   const pauses = {}; // by slot: the time until what is being typed is kept
   // `of`: the field or button, which has its slot's domain; what is typed as a new slot's name has none.
-  const tell = (of, act, slot, value = "") => {
+  const tell = (of, act, slot, value = "", { turn, state } = root().dataset) => {
     clearTimeout(pauses[slot]);
-    const { turn, state } = root().dataset;
     const { domain = "" } = of.dataset;
     trigger("input", { turn: Number(turn), state: Number(state) || null, act, domain, slot, value });
   };
   // What a field holds unless somebody types: what it was drawn with, or what it sent last (which may yet be refused).
   const standing = (field) => field.dataset.sent ?? field.defaultValue;
   const inputs = (place) => form.querySelector(`[id="correct.${place}"] input`);
+  const slotOf = (field) => (field === inputs("add_value") ? inputs("add_slot").value.trim() : field.name);
 
   const draw = () => {
     const field = form.contains(document.activeElement) ? document.activeElement : null;
     const place = field && (field.id || field.parentNode.id);
-    const before = field && { turn: root().dataset.turn, value: field.value, typed: field.matches("input") && field.value !== standing(field) };
+    const typed = field?.matches("input") && field.value !== standing(field) && { slot: slotOf(field), value: field.value };
+    const before = field && root().dataset;
     const selection = field?.matches("input") && [field.selectionStart, field.selectionEnd];
     const opened = field && list && { filtered, value: chosen()?.dataset.value };
     const slot = field && inputs("add_slot")?.value; // its value may be what is being typed
@@ -31,12 +32,16 @@ window.dstSlots = (element, trigger, props, watch) => {
     form.innerHTML = props.value || "";
     for (const field of form.querySelectorAll("[data-draft]")) field.value = field.dataset.draft;
     drawing = false;
-    if (!before || root()?.dataset.turn !== before.turn) return;
+    if (!before) return;
+    if (root()?.dataset.turn !== before.turn) {
+      if (typed?.slot) tell(field, "draft", typed.slot, typed.value, before); // typed after the turn was left
+      return;
+    }
     if (slot) inputs("add_slot").value = slot;
     const again = document.getElementById(place);
     const back = again && (again.matches("button") ? again : again.querySelector("input"));
     if (!back) return;
-    if (before.typed) back.value = before.value;
+    if (typed) back.value = typed.value;
     back.focus({ preventScroll: true });
     if (selection) back.setSelectionRange(...selection);
     if (opened) open(back, opened.filtered);
@@ -104,7 +109,7 @@ window.dstSlots = (element, trigger, props, watch) => {
 
   // What is typed is kept when the hands pause, until it is saved or given up.
   const keep = (field) => {
-    const slot = field === inputs("add_value") ? inputs("add_slot").value.trim() : field.name;
+    const slot = slotOf(field);
     const { turn } = root().dataset;
     const kept = () => root().dataset.turn === turn && tell(field, "draft", slot, field.value === standing(field) ? "" : field.value);
     clearTimeout(pauses[slot]);

@@ -298,7 +298,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             shown[seen] = without_words(shown[seen], now)
         return {part: value for part, value in shown.items() if part not in keep}
 
-    of_projects = [head.hint, *finder.filters, *finder.lists, finder.tabs, *editor.turn_view]
+    of_projects = [head.hint, finder.more, *finder.filters, *finder.lists, finder.tabs, *editor.turn_view]
     everything = [head.project, head.remembered, *of_projects]
     looked_for = [head.project, seen, *finder.filters]
     arrived = demo.load(load, head.remembered, everything, **shared.LIGHT)

@@ -49,7 +49,7 @@ class Finder:
             )
             self.paused = shared.paused("correct.search")
             self.status = gr.Dropdown(STATUSES, value=TO_DO, label="Status", elem_id="correct.status", min_width=100)
-        with gr.Accordion("More filters", open=False, elem_id="correct.filters"), gr.Row(elem_classes="dst-bar"):
+        with gr.Accordion("More filters", open=False, elem_id="correct.filters") as self.more, gr.Row(elem_classes="dst-bar"):
             self.slot = gr.Dropdown([("any", "")], value="", label="Domain or slot", elem_id="correct.slot_filter", min_width=130)
             self.speaker = gr.Dropdown(SPEAKERS, value="user", label="Speaker", elem_id="correct.speaker", min_width=80)
             self.error = gr.Dropdown(ERRORS, value="", label="Error", elem_id="correct.error", min_width=110)
@@ -86,12 +86,14 @@ class Finder:
         return tuple(found.values())
 
     def show_filters(self, project_id: int | None, wanted: tuple[str, ...]) -> dict[Any, Any]:
-        """The filters' fields for a project."""
+        """The filters' fields for a project; one that leaves turns out is not folded away."""
         slots = ontology.slots(self.ws, project_id) if project_id is not None else {}
         names = [name for domain, found in slots.items() for name in (domain, *(f"{domain}-{slot}" for slot in found))]
         options = [("any", ""), *((name, name) for name in names)]
         values: dict[Any, Any] = dict(zip(self.filters, wanted, strict=True))
-        return values | {self.slot: gr.update(choices=options, value=wanted[2] if wanted[2] in ("", *names) else "")}
+        values[self.slot] = gr.update(choices=options, value=wanted[2] if wanted[2] in ("", *names) else "")
+        folded = wanted[2:] == tuple(DEFAULTS.values())[2:]
+        return values | {self.more: gr.skip() if folded else gr.update(open=True)}
 
     def asked(self, project_id: int, *wanted: str) -> Filters:
         """What the fields ask for in a project."""

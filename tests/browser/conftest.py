@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -169,6 +170,15 @@ class View:
     def has(self, elem_id: str, value: str) -> None:
         """Wait until a field holds the value."""
         sync_api.expect(self.field(elem_id)).to_have_value(value)
+
+    def choose(self, elem_id: str, option: str | re.Pattern[str]) -> None:
+        """Choose from a list that opens: what reads so, or the first that the pattern finds."""
+        self.field(elem_id).click()
+        self.page.get_by_role("option", name=option, exact=True).first.click()
+
+    def unfold(self, elem_id: str) -> None:
+        """Open what is folded up, or close it."""
+        self.element(elem_id).get_by_role("button").first.click()
 
     def record(self, seconds: float) -> None:
         """Speak a user's turn into the microphone of the Talk page, the button held down."""

@@ -60,17 +60,17 @@ class CannedTracker:
 
 
 LABELLED = (
-    ("first", "train", ("the center please", "thanks"), {"restaurant": {"area": "center"}}),
-    ("imported", "test", ("somewhere in the centre",), {"restaurant": {"area": "centre"}}),
+    ("first", "train", ("the center please", "thanks"), "anything else in the center", {"restaurant": {"area": "center"}}),
+    ("imported", "test", ("somewhere in the centre",), "", {"restaurant": {"area": "centre"}}),
 )
 
 
 def import_labels(ws: Workspace, project_id: int) -> None:
-    """Import what ``LABELLED`` says: name, split, what the user said, and the state after each of these turns."""
-    found = [
-        Dialogue(name, [Turn(number, "user", words, state=state) for number, words in enumerate(said)], split)
-        for name, split, said, state in LABELLED
-    ]
+    """Import what ``LABELLED`` says: name, split, what the user said, what the agent said last, the state after a user's turn."""
+    found = []
+    for name, split, said, answer, state in LABELLED:
+        turns = [Turn(number, "user", words, state=state) for number, words in enumerate(said)]
+        found.append(Dialogue(name, turns + [Turn(len(said), "agent", answer)] * bool(answer), split))
     imports.carry_out(ws, project_id, imports.plan(ws, project_id, Source(Path("labels"), "manifest", found)))
 
 

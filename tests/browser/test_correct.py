@@ -32,6 +32,18 @@ HAMMER = """async (times) => {
   }
 }"""
 TIMES = 30
+# The next turn is asked for; till its form is there somebody types on in this one.
+LEAVE_AND_TYPE = """async (place) => {
+  document.querySelector(".key-n").click();
+  const field = document.getElementById(place).querySelector("input");
+  field.focus();
+  while (field.isConnected) {
+    field.value = field.value === "half a val" ? "half a value" : "half a val";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  return field.value;
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -62,5 +74,11 @@ def test_no_click_is_lost_while_the_form_is_drawn_anew(opened: View) -> None:
         rows = database.execute("SELECT new FROM revisions WHERE kind = 'state' AND source = 'user'").fetchall()
     saved = {value for (state,) in rows for slots in json.loads(state).values() for value in slots.values()}
     assert saved >= {f"value {time}" for time in range(TIMES)}
+    typed = page.evaluate(LEAVE_AND_TYPE, "correct.slot.restaurant-area")
+    opened.says("correct.title", "Turn 3")
+    page.keyboard.press("p")
+    opened.says("correct.title", "Turn 2")
+    opened.has("correct.slot.restaurant-area", typed)  # kept as a draft of the turn in whose form it was typed
+    opened.says("correct.slots", "your draft, not saved yet")
     assert not refused
     opened.clean()

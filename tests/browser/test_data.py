@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,18 +24,13 @@ def studio(start_studio: Callable[..., Studio]) -> Studio:
     return start_studio("--canned")
 
 
-def choose(view: View, name: str, option: str) -> None:
-    view.field(name).click()
-    view.page.get_by_role("option", name=option).first.click()
-
-
 def test_a_corpus_comes_in_after_a_dry_run_and_goes_out_as_an_archive(
     studio: Studio, open_view: Callable[..., View], tmp_path: Path
 ) -> None:
     view = open_view(studio)
     view.go("data")
-    choose(view, "data.import_format", "woz20")
-    view.element("data.import_example").get_by_role("button").first.click()
+    view.choose("data.import_format", re.compile("^woz20"))
+    view.unfold("data.import_example")
     view.says("data.import_example_text", "woz_train_en.json")
     view.element("data.dry_run").click()
     view.says("data.plan", "Choose a file to upload, or give a path.")

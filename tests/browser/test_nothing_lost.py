@@ -109,7 +109,7 @@ def test_raw_json_and_confirmations_are_kept_while_an_answer_comes_back(
     sync_api.expect(tick).to_have_count(0)
     page.keyboard.press("r")
     sync_api.expect(tick).to_have_count(1)
-    view.element("correct.history_panel").locator("button").first.click()
+    view.unfold("correct.history_panel")
     view.says("correct.history", "confirmed: restaurant pricerange: cheap")
     view.picture("correct-history-confirmation")
     view.clean()

@@ -37,22 +37,13 @@ def test_a_held_out_label_is_changed_only_once_it_is_unlocked(studio: Studio, op
     view.clean()
 
 
-def choose(view: View, name: str, option: str) -> None:
-    view.field(name).click()
-    view.page.get_by_role("option", name=option, exact=True).first.click()
-
-
-def open_panel(view: View, name: str) -> None:
-    view.element(name).get_by_role("button").first.click()
-
-
 def test_a_renamed_value_is_shown_in_the_turns_that_hold_it_and_changed_there(
     studio: Studio, open_view: Callable[..., View]
 ) -> None:
     view = open_view(studio)
     view.go("ontology")
     view.says("ontology.values", "centre3")  # two labels say "center", which is the same
-    choose(view, "ontology.value", "centre")
+    view.choose("ontology.value", "centre")
     view.field("ontology.new").fill("city centre")
     view.element("ontology.preview").click()
     view.says("ontology.touched", 'to "city centre" touches 3 labelled turns, 1 of them held out')
@@ -63,12 +54,12 @@ def test_a_renamed_value_is_shown_in_the_turns_that_hold_it_and_changed_there(
     view.element("ontology.save").click()
     view.says("ontology.notice", "2 labels renamed, 1 left as they were")
     view.says("ontology.values", "city centre")
-    open_panel(view, "ontology.history_panel")
+    view.unfold("ontology.history_panel")
     view.says("ontology.history", 'renamed the value restaurant-area: "centre" to "city centre", in 2 labels too')
     view.picture("ontology-renamed")
     view.go(str(address))
     view.has("correct.slot.restaurant-area", "city centre")
-    open_panel(view, "correct.history_panel")
+    view.unfold("correct.history_panel")
     view.says("correct.history", "ontology")
     view.element("correct.undo").click()
     view.has("correct.slot.restaurant-area", "center")
@@ -88,7 +79,7 @@ def test_a_slot_is_added_and_an_entity_table_feeds_it(studio: Studio, open_view:
     view.says("ontology.touched", "Add the slot restaurant-stars")
     view.element("ontology.save").click()
     view.says("ontology.values", "An open slot")
-    open_panel(view, "ontology.entities_panel")
+    view.unfold("ontology.entities_panel")
     view.element("ontology.entities_file").locator('input[type="file"]').set_input_files(database)
     view.says("ontology.entities_preview", "curry garden")
     view.element("ontology.save_entities").click()
