@@ -21,7 +21,17 @@ from studio.workspace import DOWNLOADS, Workspace
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("studio.css", "slots.css", "talk.css")
-SCRIPTS = ("stream.js", "player.js", "studio.js", "toasts.js", "uploads.js", "slots.js", "microphone.js", "talk.js")
+SCRIPTS = (
+    "stream.js",
+    "player.js",
+    "studio.js",
+    "toasts.js",
+    "uploads.js",
+    "slots.js",
+    "microphone.js",
+    "talk.js",
+    "accessible.js",
+)
 PORTS_TRIED = 20
 UPLOADS = "500mb"  # two hours of a call at 16 kHz on two channels; what is larger is given by its path
 FONTS = ("ui-sans-serif", "system-ui", "sans-serif")
@@ -96,7 +106,8 @@ def launch(
         server_port=found,
         inbrowser=open_browser,
         auth=partial(people.log_in, ws) if people.list_users(ws) else None,
-        auth_message="Spoken DST Studio: log in with the name and password an admin gave you.",
+        # which is all that Gradio's page for it takes over: it has no title of its own
+        auth_message="<title>Spoken DST Studio</title>Spoken DST Studio: log in with the name and password an admin gave you.",
         ssl_certfile=str(certificate) if certificate else None,
         ssl_keyfile=str(key) if key else None,
         ssl_verify=False,  # of Gradio's own first request to itself: a company's certificate names another host

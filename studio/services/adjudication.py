@@ -121,13 +121,16 @@ def take_agreed(ws: Workspace, project_id: int, author: str) -> int:
     """Make everything the project's on which all annotators of a turn agree; how many turns that were.
 
     Raises:
-        StudioError: the author is no reviewer.
+        ConflictError: an annotator changed a turn at this moment. The turns before it are taken.
+        StudioError: the author is no reviewer, or somebody has decided meanwhile.
     """
     people.require(ws, author, "reviewer")
-    agreed = [item for item in waiting(ws, project_id) if item.agreed]
-    for item in agreed:
-        take(ws, item.turn_id, item.annotators[0], author)
-    return len(agreed)
+    taken = 0
+    for item in waiting(ws, project_id):
+        if item.agreed and (found := compare(ws, item.turn_id)).agreed:
+            take(ws, item.turn_id, found.labels[0].annotator, author, found.labels[0].head)
+            taken += 1
+    return taken
 
 
 def _compared(turn: Turn, names: list[str]) -> Comparison:

@@ -26,10 +26,34 @@ def violations(page: sync_api.Page, part: str | None = None) -> list[str]:
     ]
 
 
+# Everything that is folded away
+UNFOLD = "() => document.querySelectorAll('button.label-wrap:not(.open)').forEach((button) => button.click())"
+
+
+@pytest.fixture
+def studio(start_studio: Callable[..., Studio]) -> Studio:
+    return start_studio("--canned", "--team")
+
+
 def test_no_page_has_a_serious_violation(
-    start_studio: Callable[..., Studio], open_view: Callable[..., View], speech: Path
+    studio: Studio, open_view: Callable[..., View], log_in: Callable[[str], View], speech: Path
 ) -> None:
-    view = open_view(start_studio("--canned"), width=1280, height=720)
+    gate = open_view(studio)
+    gate.page.goto(studio.url)
+    gate.page.get_by_role("button", name="Login").wait_for()
+    assert not violations(gate.page)
+    view, other = log_in("ada"), log_in("cleo")
+    for opened in (view, other):
+        opened.go("correct?turn=2")
+        opened.has("correct.slot.restaurant-area", "north")
+    for opened, value, place, told in (
+        (other, "west", "correct.notice", "saved"),
+        (view, "south", "correct.versions", "Your version, not saved"),
+    ):
+        opened.field("correct.slot.restaurant-area").fill(value)
+        opened.page.keyboard.press("Enter")
+        opened.says(place, told)
+    assert not violations(view.page, '[id="correct.conflict"]')
     view.go("")
     view.upload(speech)
     view.says("talk.state", "cheap")
@@ -50,6 +74,7 @@ def test_no_page_has_a_serious_violation(
         if address != pages[0]:
             view.page.goto(f"{view.studio.url}/{address.rpartition('/')[2]}")
         sync_api.expect(view.page.locator('[id$=".hint"]')).to_contain_text(":")
+        view.page.evaluate(UNFOLD)
         view.page.add_style_tag(
             content="* { transition: none !important; animation: none !important; }"
         )  # no colours between two

@@ -55,6 +55,13 @@ def test_a_corpus_comes_in_after_a_dry_run_and_goes_out_as_an_archive(
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         archive.extractall(tmp_path / "out")
     assert len(read_manifest(tmp_path / "out" / "manifest.jsonl")) == 2
+    view.choose("data.split_dialogue", re.compile("· train"))
+    view.element("data.move").click()
+    view.says("data.split_notice", "moved to test")
+    view.unfold("data.moves_panel")
+    view.says("data.moves", "train → test")
+    view.element("data.moves_panel").scroll_into_view_if_needed()
+    view.picture("data-moved")
     view.clean()
 
 

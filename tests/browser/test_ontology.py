@@ -67,6 +67,39 @@ def test_a_renamed_value_is_shown_in_the_turns_that_hold_it_and_changed_there(
     view.clean()
 
 
+def test_values_come_in_from_a_file_get_synonyms_and_an_older_version_stands_again(
+    studio: Studio, open_view: Callable[..., View], tmp_path: Path
+) -> None:
+    (tmp_path / "ontology.json").write_text('{"restaurant-food": ["chinese", "thai"], "hotel-parking": ["yes", "no"]}')
+    view = open_view(studio)
+    view.go("ontology")
+    view.choose("ontology.slot", "food")
+    view.says("ontology.values", "restaurant-food: 3 values")
+    view.unfold("ontology.import_panel")
+    view.element("ontology.import_file").locator('input[type="file"]').set_input_files(tmp_path / "ontology.json")
+    sync_api.expect(view.element("ontology.import_file")).to_contain_text("ontology")
+    view.element("ontology.import_preview").click()
+    view.says("ontology.import_plan", "values or names of 2 slots")
+    view.says("ontology.values", "restaurant-food: 3 values")  # nothing came in yet
+    view.element("ontology.import").click()
+    view.says("ontology.sources_notice", "imported from ontology.json")
+    view.says("ontology.values", "restaurant-food: 4 values")
+    view.says("ontology.slots", "parking")
+    view.choose("ontology.value", "thai")
+    view.unfold("ontology.synonyms_panel")
+    view.element("ontology.synonyms").locator("textarea").fill("siamese\nfrom thailand")
+    view.element("ontology.save_synonyms").click()
+    view.says("ontology.values", "siamese, from thailand")
+    view.picture("ontology-synonyms")
+    view.unfold("ontology.history_panel")
+    view.says("ontology.history", "imported from ontology.json")
+    view.choose("ontology.version", "v1")
+    view.element("ontology.restore").click()
+    view.says("ontology.notice", "is version 1 again; labels stay as they are")
+    sync_api.expect(view.element("ontology.slots")).not_to_contain_text("parking")
+    view.clean()
+
+
 def test_a_slot_is_added_and_an_entity_table_feeds_it(studio: Studio, open_view: Callable[..., View], tmp_path: Path) -> None:
     database = tmp_path / "restaurant_db.json"
     database.write_text('[{"name": "curry garden", "area": "west", "stars": 3}, {"name": "the oak bistro", "area": "centre"}]')

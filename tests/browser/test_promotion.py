@@ -39,6 +39,7 @@ def test_train_compare_promote_roll_back(
     view.element("train.start").click()
     view.says("train.progress", "finished")
     view.says("train.progress", "Refused by the gate: Joint goal accuracy")
+    view.says("train.scores", "labels v1 of ")
     view.picture("train-refused")
     view.unfold("train.used_panel")
     view.says("train.used", "to train on, turn 1")

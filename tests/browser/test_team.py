@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 from playwright import sync_api
 
-from tests.browser.conftest import Studio, View
-from tests.browser.serve import PASSWORD
+from studio.services import dialogues, understanding
+from studio.workspace import open_workspace
+from tests.browser.conftest import SAMPLE, Studio, View
+from tests.browser.serve import PASSWORD, CannedTracker
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +26,17 @@ def choose(view: View, name: str, value: str) -> None:
     view.field(name).press("Enter")
 
 
-def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]) -> None:
+def add_turn(studio: Studio) -> None:
+    """A third user turn of the recorded dialogue, answered like the others."""
+    ws = open_workspace(studio.home)
+    (dialogue,) = dialogues.list_dialogues(ws, 1)
+    turns = dialogues.get_dialogue(ws, dialogue.id).turns
+    turn = dialogues.add_user_turn(ws, dialogue.id, sorted(SAMPLE.glob("*.flac"))[2])
+    understanding.store(ws, turn.id, 1, CannedTracker().turn("", list(turns), {}))  # type: ignore[arg-type]
+
+
+def test_two_annotate_blind_and_a_reviewer_decides(studio: Studio, log_in: Callable[[str], View]) -> None:
+    add_turn(studio)
     rita = log_in("rita")
     rita.go("agreement")
     rita.says("agreement.title", "Nothing to decide")
@@ -66,6 +78,16 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     cleo.page.keyboard.press("a")
     for annotator in (ben, cleo):
         annotator.says("correct.notice", "saved")
+        annotator.page.keyboard.press("Escape")
+        annotator.page.keyboard.press("d")
+        annotator.says("correct.title", "Turn 3")
+    choose(ben, "correct.slot.restaurant-food", "indian")
+    ben.says("correct.notice", "saved")
+    cleo.page.keyboard.press("a")
+    cleo.says("correct.notice", "saved")
+    ben.page.keyboard.press("Escape")
+    ben.page.keyboard.press("p")
+    ben.says("correct.title", "Turn 2")
 
     rita.go("agreement")
     rita.says("agreement.title", "turn 2")
@@ -84,6 +106,11 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     rita.has("agreement.own.restaurant-pricerange", "moderate")
     rita.page.keyboard.press("1")
     rita.says("agreement.notice", "as ben has it")
+    rita.says("agreement.title", "turn 3")
+    rita.says("agreement.table", "indian")
+    choose(rita, "agreement.own.restaurant-food", "thai | siamese")  # neither of theirs
+    rita.page.keyboard.press("Escape")
+    rita.page.keyboard.press("w")
     rita.says("agreement.title", "Nothing to decide")
     rita.picture("team-decided")
 
@@ -92,6 +119,9 @@ def test_two_annotate_blind_and_a_reviewer_decides(log_in: Callable[[str], View]
     cleo.page.keyboard.press("n")
     cleo.says("correct.title", "Turn 2")
     cleo.has("correct.slot.restaurant-pricerange", "moderate")
+    cleo.page.keyboard.press("n")
+    cleo.says("correct.title", "Turn 3")
+    cleo.has("correct.slot.restaurant-food", "thai | siamese")
     for view in (rita, ben, cleo, dan):
         view.clean()
 
@@ -135,5 +165,8 @@ def test_two_who_are_logged_in_change_one_slot_and_nothing_is_overwritten(log_in
     cleo.element("correct.history_panel").click()
     for said in ("cleo", "ben", "west", "south"):
         cleo.says("correct.history", said)
+    cleo.page.get_by_role("tab", name="Mine").click()
+    cleo.says("correct.mine", "recorded 2 restaurant-area west → south ben")
+    cleo.picture("team-mine")
     for view in (ben, cleo):
         view.clean()

@@ -72,6 +72,16 @@ def test_all_that_is_agreed_is_taken_at_once(ws: Workspace, project: int, done: 
     assert adjudication.take_agreed(ws, project, "rita") == 0
 
 
+def test_what_an_annotator_changes_at_that_moment_is_not_taken_as_agreed(
+    ws: Workspace, project: int, done: list[TurnView], annotate: Callable[..., TurnView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = adjudication.waiting(ws, project)
+    annotate(dialogues.get_turn(ws, done[1].id, "ben"), "ben", "food", "lao")
+    monkeypatch.setattr(adjudication, "waiting", lambda *_: listed)
+    assert adjudication.take_agreed(ws, project, "rita") == 0
+    assert dialogues.get_turn(ws, done[1].id).corrected_state is None
+
+
 def test_a_turn_is_decided_once_and_then_open_to_all(ws: Workspace, done: list[TurnView]) -> None:
     adjudication.take(ws, done[0].id, "ben", "rita")
     with pytest.raises(StudioError, match="nothing to decide"):
