@@ -19,6 +19,7 @@ from studio.workspace import Workspace
 
 NO_VALUE = "no value"
 Seen = tuple[int, dict[str, int | None]]  # a turn, and by annotator the ``Labels.head`` that is shown of it
+TAKES = 4  # annotators of a turn whose labels are taken by a key; there are two, unless somebody went on with another's share
 WEEKS = 4  # shown apart; the command line has all
 
 
@@ -47,21 +48,25 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             heard = Player("agreement", visible=False)
             audio = heard.audio
             table = shared.block(elem_id="agreement.table")
+            # They stay whatever they take: a key that is pressed while the next turn comes must not reach one that is gone.
+            with gr.Row(elem_classes="dst-bar"):
+                takes = [shared.action("Take", str(n), f"agreement.take.{n}", "primary") for n in range(1, TAKES + 1)]
 
             @gr.render(chosen, triggers=[chosen.change], show_progress="hidden")
-            def decision(seen: Seen | None) -> None:
-                """Inputs: the turn. Outputs: agreement.take.*, agreement.own.*"""
+            def own(seen: Seen | None) -> None:
+                """Inputs: the turn. Outputs: agreement.own.*"""
                 if seen is not None:
-                    decision_form(adjudication.compare(ws, seen[0]), seen, take, decide)
+                    own_form(adjudication.compare(ws, seen[0]))
 
             figures = shared.block(elem_id="agreement.figures", elem_classes="dst-panel dst-wide")
-    side_by_side = [chosen, title, audio, table]
+    side_by_side = [chosen, title, audio, table, *takes]
     view = [turn, progress, agreed, figures, *side_by_side]
 
     def opened(turn_id: int | None) -> dict[Any, Any]:
         if turn_id is None:
             text = shared.empty("Nothing to decide", "Turns appear here when two people have annotated them.")
-            return {chosen: None, title: text, audio: gr.update(value=None, visible=False), table: ""}
+            hidden = dict.fromkeys(takes, gr.update(visible=False))
+            return {chosen: None, title: text, audio: gr.update(value=None, visible=False), table: "", **hidden}
         found, item = adjudication.compare(ws, turn_id), dialogues.get_turn(ws, turn_id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         name = dialogues.get_dialogue(ws, item.dialogue_id).name
@@ -70,7 +75,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             title: f"<h3>{shared.escape(name)} · turn {item.turn_id + 1}</h3>",
             audio: gr.update(value=recording, visible=recording is not None),
             table: comparison_html(found),
-        }
+        } | dict(zip(takes, offered(found), strict=True))
+
+    def offered(found: Comparison) -> list[Any]:
+        """Whose labels can be taken by a key."""
+        names = [labels.annotator for labels in found.labels]
+        shown = [gr.update(value=f"Take {name}'s ({n})", visible=True) for n, name in enumerate(names[:TAKES], 1)]
+        return shown + [gr.update(visible=False)] * (TAKES - len(shown))
 
     def shown(project_id: int) -> dict[Any, Any]:
         waiting = adjudication.waiting(ws, project_id)
@@ -116,18 +127,23 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         shared.allowed(ws, request, "reviewer")
         return opened(turn_id)
 
-    def take(seen: Seen, annotator: str, project_id: int, request: gr.Request) -> Any:
-        turn_id, heads = seen
-        try:
-            adjudication.take(ws, turn_id, annotator, shared.author(request), heads.get(annotator))
-        except ConflictError as error:
-            gr.Warning(shared.escape(error), title="Not done")
-            return opened(turn_id)
-        return {notice: f"{shared.saved()}: as {shared.escape(annotator)} has it", decided: turn_id} | shown(project_id)
+    def taking(place: int) -> Any:
+        @shared.reported
+        def take(seen: Seen | None, project_id: int, request: gr.Request) -> Any:
+            """Inputs: the turn, agreement.project. Outputs: what a decision shows."""
+            reviewer = shared.allowed(ws, request, "reviewer")
+            if seen is None:
+                return gr.skip()
+            turn_id, heads = seen
+            annotator, expected = list(heads.items())[place]
+            try:
+                adjudication.take(ws, turn_id, annotator, reviewer, expected)
+            except ConflictError as error:
+                gr.Warning(shared.escape(error), title="Not done")
+                return opened(turn_id)
+            return {notice: f"{shared.saved()}: as {shared.escape(annotator)} has it", decided: turn_id} | shown(project_id)
 
-    def decide(turn_id: int, words: str, state: State, project_id: int, request: gr.Request) -> Any:
-        adjudication.decide(ws, turn_id, words, state, shared.author(request))
-        return {notice: shared.saved(), decided: turn_id} | shown(project_id)
+        return take
 
     @shared.reported
     def explain(turn_id: int, request: gr.Request) -> None:
@@ -141,21 +157,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         number = adjudication.take_agreed(ws, project_id, shared.author(request))
         return {notice: f"{shared.saved()}: {shared.count(number, 'turn')} on which both agree"} | shown(project_id)
 
-    def decision_form(found: Comparison, seen: Seen, on_take: Any, on_decide: Any) -> None:
-        """Buttons that take one annotator's labels, and a form for one's own, filled with the first's."""
-
-        def on_click(annotator: str) -> Any:
-            @shared.reported
-            def click(project_id: int, request: gr.Request) -> Any:
-                """Inputs: agreement.project. Outputs: what a decision shows."""
-                return on_take(seen, annotator, project_id, request)
-
-            return click
-
-        with gr.Row(elem_classes="dst-bar", key=(found.turn_id, "take")):
-            for place, labels in enumerate(found.labels, 1):
-                button = shared.action(f"Take {labels.annotator}'s", str(place), f"agreement.take.{place}", "primary")
-                button.click(on_click(labels.annotator), head.project, outputs, **shared.ACT)
+    def own_form(found: Comparison) -> None:
+        """A form for one's own labels of a turn in dispute, filled with the first annotator's."""
         if found.agreed:
             return
         disputed = [row for row in found.slots if not row.agreed]
@@ -180,7 +183,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         @shared.reported
         def click(request: gr.Request, project_id: int, said: str, *values: str | None) -> Any:
             """Inputs: agreement.project, agreement.own.*. Outputs: what a decision shows."""
-            return on_decide(found.turn_id, said, own_state(found, disputed, values), project_id, request)
+            adjudication.decide(ws, found.turn_id, said, own_state(found, disputed, values), shared.author(request))
+            return {notice: shared.saved(), decided: found.turn_id} | shown(project_id)
 
         save.click(click, [head.project, words, *fields], outputs, **shared.ACT)
 
@@ -190,6 +194,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     head.on_switch(filled, [head.hint, refused, work, share, *outputs])
     share.release(set_share, [head.project, share], [share, progress, notice], **shared.ACT)
     turn.input(choose, turn, side_by_side, **shared.LIGHT)
+    for place, button in enumerate(takes):
+        button.click(taking(place), [chosen, head.project], outputs, **shared.ACT)
     agreed.click(take_agreed, head.project, outputs, **shared.ACT)
     decided.change(explain, decided, None, **shared.MODEL)
 

@@ -38,9 +38,10 @@ from studio.services import dialogues, manifests, projects, understanding
 from studio.workspace import Workspace, open_workspace
 from tests.bench.hands import DECISION_SECONDS, HEADS, Hands, Slots, check, row, wrong_slots
 from tests.bench.plain_form import Item, free_port, plain
-from tests.browser.conftest import ARGUMENTS, Studio, chromium
+from tests.browser.conftest import ARGUMENTS, SHOWN, Studio, chromium
 
-# What the page shows: each row's value, the slot in focus, and the values that a key chooses, slot by slot.
+# What the page shows: each row's value, the slot in focus, the values that a key chooses, slot by slot, and whether two versions
+# of a slot are to be compared: the model's answer to an earlier correction may come while somebody types.
 FORM = """() => {
   const root = document.querySelector(".dst-form")?.firstElementChild;
   if (!root) return null;
@@ -54,6 +55,7 @@ FORM = """() => {
     ),
     focus: root.querySelector(".dst-slot.focus input")?.name ?? null,
     chips,
+    conflict: !!document.getElementById("correct.conflict")?.offsetParent,
   };
 }"""
 
@@ -93,14 +95,14 @@ def fill(ws: Workspace, found: list[Dialogue], answers: dict[tuple[str, int], Tr
 
 
 def shown(page: Page, other_than: str | None = None, turn_other_than: int | None = None) -> dict:
-    """The form once it has been drawn anew."""
+    """The form once it has been drawn anew, or both versions are shown."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
         form = page.evaluate(FORM)
-        if form and form["number"] != other_than and form["turn"] != turn_other_than:
+        if form and (form["conflict"] or (form["number"] != other_than and form["turn"] != turn_other_than)):
             return form
         time.sleep(0.005)
-    raise SystemExit("the page does not answer")
+    raise SystemExit(f"the page does not answer: it shows\n{page.evaluate(SHOWN)}")
 
 
 def correct(hands: Hands, url: str, right: dict[int, Slots], heard: dict[int, float], first: int, turns: int) -> None:
@@ -146,6 +148,11 @@ def correct(hands: Hands, url: str, right: dict[int, Slots], heard: dict[int, fl
                 hands.choose(wanted)
             hands.slots += 1
             form = drawn(other_than=number)
+            if form["conflict"]:
+                hands.rest(DECISION_SECONDS)
+                hands.press("i")  # mine over it
+                page.wait_for_function(f"() => !({FORM})().conflict")
+                form = drawn(other_than=number)
         hands.turns.append(form["turn"])
         hands.press("q")  # all correct, next; the next one plays as it opens
         if len(hands.turns) == turns:

@@ -71,10 +71,12 @@ def test_wherever_a_job_runs_it_learns_the_same(ws: Workspace, tiny: TinyRuns, b
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["torchrun:2", "ray"])
-def test_what_a_killed_job_left_running_is_ended(ws: Workspace, tiny: TinyRuns, backend: str, request) -> None:
+def test_what_a_killed_job_left_running_is_ended_and_its_last_save_kept(
+    ws: Workspace, tiny: TinyRuns, backend: str, request
+) -> None:
     """A launcher's processes are in sessions of their own, those of Ray children of its own."""
     place = f"ray@{request.getfixturevalue('cluster')}" if backend == "ray" else backend
-    job = wait(ws, tiny.start(100_000, place).id, lambda job: job.step >= 1)
+    job = wait(ws, tiny.start(100_000, place).id, lambda job: job.step >= 5)  # saved every third step
     worker, trainers = processes(job)
     assert trainers, job.log_tail
     worker.kill()
@@ -83,6 +85,9 @@ def test_what_a_killed_job_left_running_is_ended(ws: Workspace, tiny: TinyRuns, 
     psutil.wait_procs(trainers, timeout=10)
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in trainers)
     assert training.job_view(ws, job.id).status == "interrupted"
+    kept = wait(ws, training.keep_last_save(ws, job.id).id)
+    assert (kept.status, kept.can_resume) == ("interrupted", True), kept.log_tail
+    assert "has the weights of the last save" in (kept.error or "")
 
 
 def processes(job: JobView) -> tuple[psutil.Process, list[psutil.Process]]:

@@ -280,6 +280,7 @@ TAKES |= dict.fromkeys(
     "trainer",
 )
 TAKES |= dict.fromkeys(("score", "have_answered", "bring_in"), "trainer")
+TAKES |= {"agreement.take": "reviewer"}
 TAKES |= {"review_panel.take": ""}  # an annotator's step or a reviewer's
 TAKES |= dict.fromkeys(("add_user", "change_user", "set_minutes", "put_in_use_all_the_same"), "admin")
 TAKES |= dict.fromkeys(("delete_checkpoint", "delete_job"), "admin")
