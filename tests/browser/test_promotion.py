@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from engine.checkpoints import DEMO
+from studio.pages.shared import NOBODY
 from studio.services import corrections, dialogues, projects
 from studio.workspace import open_workspace
 from tests.browser.conftest import SAMPLE, Studio, View
@@ -25,8 +26,8 @@ def test_train_compare_promote_roll_back(
     sounds = sorted(SAMPLE.glob("*.flac"))
     for name, split, sound in (("to train on", "train", sounds[0]), ("held out", "test", sounds[1])):
         dialogue = dialogues.create_dialogue(ws, project.id, name, split)
-        turn = corrections.save_transcript(ws, dialogues.add_user_turn(ws, dialogue.id, sound).id, "hello", "anna", None)
-        corrections.save_slot(ws, turn.id, "restaurant", "area", "north", "anna", None)
+        turn = corrections.save_transcript(ws, dialogues.add_user_turn(ws, dialogue.id, sound).id, "hello", NOBODY, None)
+        corrections.save_slot(ws, turn.id, "restaurant", "area", "north", NOBODY, None)
 
     view = open_view(studio)
     view.go("train")
@@ -73,6 +74,10 @@ def test_train_compare_promote_roll_back(
     view.go("models?checkpoint=2")
     turns.get_by_role("link").first.click()
     view.says("correct.title", "Turn 1")
+    view.page.get_by_role("tab", name="Mine").click()
+    view.says("correct.mine", "Run 1 learnt from 1 turn of yours, with 1 value and 1 transcript you corrected")
+    view.says("correct.mine", "It has 0 test slots right that demo had wrong, and 1 the other way")
+    view.picture("mine")
 
     view.go("models?checkpoint=2")
     view.unfold("models.bring_panel")

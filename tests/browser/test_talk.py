@@ -100,6 +100,12 @@ def test_space_held_down_is_one_turn(view: View) -> None:
     assert all(3.5 < seconds < 6 for seconds in spoken(view)), spoken(view)
     view.field("talk.agent_text").press("Space")  # typed, not held
     sync_api.expect(part(view, "state")).to_have_text("Ready")
+    view.element("talk.speaker").get_by_label("Agent").check()
+    view.record(2)
+    sync_api.expect(turns(view)).to_have_count(3)
+    sync_api.expect(turns(view).last).to_contain_text("agent")
+    sync_api.expect(view.element("talk.speaker").get_by_label("User")).to_be_checked()  # one reply, then the user again
+    view.says("talk.state", "State after turn 2")
     view.clean()
 
 
