@@ -18,6 +18,19 @@ from tests.browser.conftest import Studio, View
 
 pytestmark = pytest.mark.browser
 
+# By format, WOZ 2.0 last, one of the files that the page shows as its example
+EXAMPLE_FILES = {
+    "manifest": "manifest.jsonl",
+    "spokenwoz": "data.json",
+    "dstc11": "train_manifest.txt",
+    "multiwoz": "testListFile.txt",
+    "multiwoz22": "train/schema.json",
+    "sgd": "train/schema.json",
+    "convlab": "data.zip",
+    "table": "turns.csv",
+    "woz20": "woz_train_en.json",
+}
+
 
 @pytest.fixture(scope="module")
 def studio(start_studio: Callable[..., Studio]) -> Studio:
@@ -29,9 +42,10 @@ def test_a_corpus_comes_in_after_a_dry_run_and_goes_out_as_an_archive(
 ) -> None:
     view = open_view(studio)
     view.go("data")
-    view.choose("data.import_format", re.compile("^woz20"))
     view.unfold("data.import_example")
-    view.says("data.import_example_text", "woz_train_en.json")
+    for name, file in EXAMPLE_FILES.items():
+        view.choose("data.import_format", re.compile(f"^{name}:"))
+        view.says("data.import_example_text", file)
     view.element("data.dry_run").click()
     view.says("data.plan", "Choose a file to upload, or give a path.")
     view.field("data.path").fill(str(exchange.EXAMPLES / "woz20"))

@@ -12,7 +12,7 @@ from tests.browser.conftest import Studio, View, sync_api
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def studio(start_studio: Callable[..., Studio]) -> Studio:
     return start_studio("--canned", "--labelled", "--team")
 
@@ -93,7 +93,4 @@ def test_turns_are_found_by_slot_speaker_and_error(log_in: Callable[[str], View]
     view.choose("correct.error", "misheard")
     view.says("correct.queue", "Next: 0 turns")
     view.picture("found-by-error")
-    view.field("correct.slot.restaurant-pricerange").fill("cheapish")
-    view.page.keyboard.press("Enter")
-    view.says("correct.hints", '"cheapish" is not in the ontology')
     view.clean()
