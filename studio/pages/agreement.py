@@ -65,8 +65,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def opened(turn_id: int | None) -> dict[Any, Any]:
         if turn_id is None:
             text = shared.empty("Nothing to decide", "Turns appear here when two people have annotated them.")
-            hidden = dict.fromkeys(takes, gr.update(visible=False))
-            return {chosen: None, title: text, audio: gr.update(value=None, visible=False), table: "", **hidden}
+            return {chosen: None, title: text, audio: gr.update(value=None, visible=False), table: "", **offered([])}
         found, item = adjudication.compare(ws, turn_id), dialogues.get_turn(ws, turn_id)
         recording = str(item.audio) if item.audio and item.audio.is_file() else None
         name = dialogues.get_dialogue(ws, item.dialogue_id).name
@@ -75,13 +74,13 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             title: f"<h3>{shared.escape(name)} · turn {item.turn_id + 1}</h3>",
             audio: gr.update(value=recording, visible=recording is not None),
             table: comparison_html(found),
-        } | dict(zip(takes, offered(found), strict=True))
+            **offered([labels.annotator for labels in found.labels]),
+        }
 
-    def offered(found: Comparison) -> list[Any]:
+    def offered(annotators: Sequence[str]) -> dict[Any, Any]:
         """Whose labels can be taken by a key."""
-        names = [labels.annotator for labels in found.labels]
-        shown = [gr.update(value=f"Take {name}'s ({n})", visible=True) for n, name in enumerate(names[:TAKES], 1)]
-        return shown + [gr.update(visible=False)] * (TAKES - len(shown))
+        names = {n: f"Take {name}'s ({n})" for n, name in enumerate(annotators, 1)}
+        return {button: gr.update(value=names.get(n), visible=n in names) for n, button in enumerate(takes, 1)}
 
     def shown(project_id: int) -> dict[Any, Any]:
         waiting = adjudication.waiting(ws, project_id)
