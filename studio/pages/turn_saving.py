@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from engine.dialogue import accepted
+from engine.dialogue import State, accepted
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
 from studio.pages.actions import LOOKS, Action, Seen, perform, sight, without_words
@@ -36,6 +36,13 @@ def typed_in(action: Action) -> tuple[str, str]:
         case ("state", _):
             return "raw", ""  # kept as it was typed
     return "", ""
+
+
+def reads_as(text: str, state: State | None) -> bool:
+    """Whether a raw text is the state, however it is spaced."""
+    with suppress(ValueError):
+        return bool(json.loads(text) == (state or {}))
+    return False
 
 
 class TurnSaving:
@@ -251,12 +258,14 @@ class TurnSaving:
     def keep_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
         """Keep the raw state that is typed unless it is what stands. Inputs: correct.raw, the turn.
 
-        Outputs: correct.raw_problem.
+        Outputs: correct.raw_problem; where the text is kept already, what was said of it since stays, as why it was not saved.
         """
-        if (turn_id := now.get("turn")) is None:
+        turn_id = now.get("turn")
+        kept = self.editor.raw_draft(turn_id) if turn_id is not None else None
+        if turn_id is None or (kept is not None and kept.text == text):
             return gr.skip()
         item = dialogues.get_turn(self.ws, turn_id, now["layer"])
-        draft = None if text == shared.pretty(item.state) else text
+        draft = None if reads_as(text, item.state) else text
         drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), "raw", draft, now["state"], now["prediction"])
         return raw_draft_html(item, self.editor.raw_draft(turn_id))
 

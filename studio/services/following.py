@@ -168,9 +168,9 @@ def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
         with ws.write() as session:
             follows.settle(session, follow, str(error) or repr(error))
         return False
+    _note(turn, moved)  # before the mark goes: a page that finds none any more looks for what it was told
     with ws.write() as session:
         follows.settle(session, follow)
-    _note(turn, moved)
     return True
 
 

@@ -159,10 +159,10 @@ def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: 
     talked.has("correct.note", "")  # it is about the other turn
     talked.page.keyboard.press("n")
     talked.has("correct.note", "is it east?")
-    talked.element("correct.transcript").locator("input, textarea").first.press_sequentially(" or in the east", delay=20)
-    talked.page.wait_for_timeout(1500)
+    with talked.sent("in the north please or in the east"):
+        talked.field("correct.transcript").press_sequentially(" or in the east", delay=20)
     address = talked.page.url
-    talked.page.close(run_before_unload=False)
+    talked.crash()
     again = open_view(talked.studio)
     again.page.goto(address)
     again.has("correct.transcript", "in the north please or in the east")
@@ -179,8 +179,7 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
     talked: View, open_view: Callable[..., View]
 ) -> None:
     def reopened(view: View) -> View:
-        view.page.wait_for_timeout(1500)
-        view.page.close(run_before_unload=False)
+        view.crash()
         again = open_view(view.studio)
         again.page.goto(address)
         again.says("correct.title", "Turn 3")
@@ -188,7 +187,8 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
 
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
     talked.says("correct.title", "Turn 3")
-    talked.field("correct.slot.restaurant-area").fill("south w")
+    with talked.sent("south w"):
+        talked.field("correct.slot.restaurant-area").fill("south w")
     address = talked.page.url
     view = reopened(talked)
     view.has("correct.slot.restaurant-area", "south w")
@@ -198,7 +198,8 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
     view.field("correct.slot.restaurant-area").press("Escape")  # what was typed
     view.has("correct.slot.restaurant-area", "north")
     view.field("correct.add_slot").fill("restaurant-food")
-    view.field("correct.add_value").fill("indi")
+    with view.sent("indi"):
+        view.field("correct.add_value").fill("indi")
     view = reopened(view)
     view.has("correct.slot.restaurant-area", "north")
     view.has("correct.add_slot", "restaurant-food")

@@ -16,7 +16,7 @@ TRAINED_WITHIN = 900  # seconds
 STEPS = 3
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def studio(base_models: object, start_studio: Callable[..., Studio]) -> Studio:
     """Of its held-out dialogues one is left to be scored on, twice."""
     started = start_studio()

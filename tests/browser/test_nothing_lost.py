@@ -125,9 +125,9 @@ def test_words_typed_on_others_than_stand_by_now_are_shown_beside_them(studio: S
     for view in (mine, theirs):
         view.go("correct?turn=1")
         view.has("correct.transcript", "i am looking for a cheap restaurant")
-    mine.field("correct.transcript").fill("my restaurant")
-    mine.page.wait_for_timeout(1500)  # the hands pause, then the tab is lost
-    mine.page.context.close()
+    with mine.sent("my restaurant"):
+        mine.field("correct.transcript").fill("my restaurant")
+    mine.crash()
     theirs.field("correct.transcript").fill("their restaurant")
     theirs.page.keyboard.press("Enter")
     theirs.says("correct.turn", "their restaurant")

@@ -68,6 +68,22 @@ def test_a_change_waits_from_its_transaction_on_until_all_that_follows_is_stored
     assert done.seen_in("ben") is None
 
 
+def test_a_page_that_finds_nothing_waiting_any_more_was_told_what_followed(
+    ws: Workspace, turns: list[TurnView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, told = follows.settle, []
+
+    def settle_told(*asked: Any) -> None:
+        told.append(following.newest())
+        settle(*asked)
+
+    monkeypatch.setattr(follows, "settle", settle_told)
+    before = following.newest()
+    correct(ws, turns[0], "south")
+    following.catch_up(ws)
+    assert told == [before + 1] == [following.newest()]
+
+
 def test_what_changes_nothing_and_what_is_refused_waits_for_nothing(ws: Workspace, turns: list[TurnView]) -> None:
     corrections.save_transcript(ws, turns[0].id, turns[0].transcript or "", "anna", None)
     with pytest.raises(StudioError):

@@ -265,6 +265,7 @@ def test_a_raw_state_that_is_typed_is_a_draft_until_it_is_saved(ws: Workspace, t
     opened = editor.opened(turn.id)
     assert (opened[editor.raw], opened[editor.raw_panel]["open"]) == (half, True)
     assert "Line 1" in page.save_raw(half, now(ws, turn), ANNA)[editor.raw_problem] and kept(ws, turn) == {"raw": half}
+    assert page.keep_raw(half, now(ws, turn), ANNA) == gr.skip(), "which a pause that comes behind leaves on view"
     corrections.save_slot(ws, turn.id, "restaurant", "food", "chinese", "ben", None)
     assert "was changed" in page.keep_raw(whole, now(ws, turn), ANNA)
     shown = page.slot_event(typed(turn, "confirm", "restaurant-food", "chinese"), now(ws, turn), ANNA)
@@ -286,6 +287,9 @@ def test_a_raw_state_that_is_typed_is_a_draft_until_it_is_saved(ws: Workspace, t
     page.keep_raw("{}", now(ws, turn), ANNA)
     page.keep_raw(saved[editor.raw_standing], now(ws, turn), ANNA)
     assert kept(ws, turn) == {}, "given up"
+    page.save_raw(whole, now(ws, turn), ANNA)
+    page.keep_raw(whole, now(ws, turn), ANNA)
+    assert kept(ws, turn) == {}, "saved, however it is spaced"
 
 
 def test_a_slot_typed_on_another_value_than_stands_by_now_is_shown_beside_it(
