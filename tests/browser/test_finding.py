@@ -95,5 +95,5 @@ def test_turns_are_found_by_slot_speaker_and_error(log_in: Callable[[str], View]
     view.picture("found-by-error")
     view.field("correct.slot.restaurant-pricerange").fill("cheapish")
     view.page.keyboard.press("Enter")
-    view.says("correct.hints", '"cheapish" is not in the ontology')
+    view.says("correct.hints", '"cheapish" is new in the ontology')
     view.clean()
