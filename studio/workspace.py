@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, ProgrammingError
@@ -36,6 +37,17 @@ class Workspace:
     def path(self, relative: str) -> Path:
         """A path as the database has it (relative, so that the folder can be moved), made absolute."""
         return self.home / relative
+
+    def download(self, name: str) -> Path:
+        """A path for a file that a browser may download, in a folder of its own; nobody guesses that of somebody else.
+
+        Raises:
+            StudioError: the disk is full or cannot be written.
+        """
+        place = self.path(DOWNLOADS) / uuid4().hex
+        with disk_errors(self.home):
+            place.mkdir(parents=True)
+        return place / name
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -11,6 +11,7 @@ import gradio as gr
 from engine.dialogue import SPEAKERS, SPLITS
 from studio.errors import StudioError
 from studio.pages import shared
+from studio.pages.delete_bar import DeleteBar
 from studio.services import call_drafts, calls
 from studio.services.call_drafts import CallView
 from studio.workspace import Workspace
@@ -84,7 +85,7 @@ class CallPanel:
                 store = gr.Button("Store as a dialogue", variant="primary", elem_id="data.store")
             with gr.Row(elem_classes="dst-bar"):
                 csv = gr.Button("Download the turns as CSV", size="sm", elem_id="data.call_csv")
-                discard = gr.Button("Discard the cut", size="sm", elem_id="data.call_discard")
+                self.discard = DeleteBar("data.call_discard", "Discard the cut")
             self.file = gr.File(visible="hidden", elem_id="data.call_csv_file", elem_classes=shared.HIDDEN_PART)
         self.notice = shared.block(elem_id="data.call_notice")
         form = [self.cut, self.table, self.name, self.split]
@@ -102,7 +103,7 @@ class CallPanel:
         for button, (_, _, change) in zip(buttons, CHANGES, strict=True):
             button.click(self._changing(change), reached, redrawn, **shared.SAVE)
         store.click(self._store, [project, *form], self.parts, **shared.ACT)
-        discard.click(self._discard, self.cut, self.parts, **shared.ACT)
+        self.discard.yes.click(self._discard, self.cut, self.parts, **shared.ACT)
         self.left.input(self._open, self.left, self.parts, **shared.LIGHT)
         written = csv.click(self._csv, form, [self.file, self.fault], **shared.ACT)
         written.then(None, self.file, None, js="(file) => dstDownload(file)", **shared.LIGHT)
@@ -111,7 +112,7 @@ class CallPanel:
     def parts(self) -> list[Any]:
         """What is shown anew with another cut."""
         parts = [self.cut, self.work, self.left, self.told, self.table, self.row, self.fault, self.audio]
-        return [*parts, self.name, self.split, self.notice]
+        return [*parts, self.name, self.split, self.notice, *self.discard.parts]
 
     def shown(self, author: str) -> dict[Any, Any]:
         """What somebody changed last and has not stored."""
@@ -133,6 +134,7 @@ class CallPanel:
             self.audio: sound(found, found.rows, 1),
             self.name: found.name,
             self.split: found.split,
+            **self.discard.closed(),
         }
 
     def _cut(
@@ -184,11 +186,13 @@ class CallPanel:
             return {self.audio: None, self.fault: shared.alert(error)}
 
     @shared.reported
-    def _keep_draft(self, sha256: str | None, table: list[list[Any]], name: str, split: str, request: gr.Request) -> None:
-        """Inputs: which cut, data.turns, data.call_name, data.call_split. Outputs: none."""
+    def _keep_draft(self, sha256: str | None, table: list[list[Any]], name: str, split: str, request: gr.Request) -> Any:
+        """Inputs: which cut, data.turns, data.call_name, data.call_split. Outputs: data.call_notice."""
         by = shared.allowed(self.ws, request)
-        if sha256:
-            call_drafts.keep(self.ws, by, sha256, table, name, split)
+        if not sha256:
+            return gr.skip()
+        call_drafts.keep(self.ws, by, sha256, table, name, split)
+        return kept(table)
 
     def _changing(self, change: Change) -> Callable[..., dict[Any, Any]]:
         """A handler that changes one row of the table, and keeps it."""

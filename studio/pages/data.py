@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 import gradio as gr
 
@@ -15,7 +14,7 @@ from studio.pages.call_panel import LONG, CallPanel
 from studio.pages.import_panel import LOOK, ImportPanel, example_html
 from studio.pages.splits_panel import SplitsPanel
 from studio.services import exchange, exports, queueing
-from studio.workspace import DOWNLOADS, Workspace
+from studio.workspace import Workspace
 
 STATUSES = [("any", ""), ("corrected or further", "corrected"), ("reviewed or final", "reviewed"), ("final", "final")]
 ANSWER = "Every recorded turn that it has not answered yet; what is corrected stays."
@@ -89,11 +88,10 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     def export(project_id: int, fmt: str, wanted: list[str], least: str, words: str, request: gr.Request) -> Any:
         """Inputs: data.project and the export's form. Outputs: data.download, data.export_notice."""
-        place = ws.path(DOWNLOADS) / uuid4().hex  # nobody guesses the address of somebody else's download
         chosen = exports.Selection(tuple(wanted), least or None, words or "")
         try:
             shared.allowed(ws, request, "reviewer")  # it holds what blind annotators wrote
-            target = place / f"{fmt}-{datetime.now():%Y-%m-%d-%H%M}.zip"
+            target = ws.download(f"{fmt}-{datetime.now():%Y-%m-%d-%H%M}.zip")
             archive, written = exports.export_archive(ws, project_id, target, fmt, chosen)
         except StudioError as error:
             return gr.update(value=None, interactive=False), shared.alert(error)

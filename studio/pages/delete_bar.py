@@ -12,11 +12,11 @@ from studio.pages import shared
 class DeleteBar:
     """The components, laid out in the row that is open; ``yes`` is the page's to wire, ``closed`` takes a first word back."""
 
-    def __init__(self, page: str) -> None:
+    def __init__(self, elem_id: str, word: str = "Delete") -> None:
         options: dict[str, Any] = {"size": "sm", "scale": 0, "min_width": 130}
-        self.ask = gr.Button("Delete", elem_id=f"{page}.delete", **options)
-        self.yes = gr.Button("Delete for good", elem_id=f"{page}.delete_yes", variant="stop", visible=False, **options)
-        self.no = gr.Button("Keep it", elem_id=f"{page}.delete_no", visible=False, **options)
+        self.ask = gr.Button(word, elem_id=elem_id, **options)
+        self.yes = gr.Button(f"{word} for good", elem_id=f"{elem_id}_yes", variant="stop", visible=False, **options)
+        self.no = gr.Button("Keep it", elem_id=f"{elem_id}_no", visible=False, **options)
         self.ask.click(self.asked, None, self.parts, **shared.LIGHT)
         self.no.click(self.closed, None, self.parts, **shared.LIGHT)
 

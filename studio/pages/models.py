@@ -33,7 +33,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             measure = gr.Button("Score on held-out dialogues", elem_id="models.score")
             queued = shared.block(elem_id="models.queued", elem_classes="dst-hint")
             with gr.Row(elem_classes="dst-bar"):
-                bar = DeleteBar("models")
+                bar = DeleteBar("models.delete")
             with gr.Accordion("Bring in a checkpoint", open=False, elem_id="models.bring_panel"):
                 path = gr.Textbox(
                     label="Its folder on the studio's machine",

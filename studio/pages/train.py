@@ -55,7 +55,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
                     "Resume with less memory", elem_id="train.less_memory", size="sm", visible=False, scale=0, min_width=130
                 )
                 keep = gr.Button("Keep the last save", elem_id="train.keep", size="sm", visible=False, scale=0, min_width=130)
-                bar = DeleteBar("train")
+                bar = DeleteBar("train.delete")
             panel = LivePanel(ws)
             scores = shared.block(elem_id="train.scores")
             with gr.Accordion("Corrections it is trained on", open=False, elem_id="train.used_panel"):

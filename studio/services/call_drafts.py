@@ -25,7 +25,7 @@ from db.models import CallDraft
 from db.models.base import utc_now
 from studio.errors import StudioError
 from studio.services import calls
-from studio.workspace import DOWNLOADS, Workspace, disk_errors
+from studio.workspace import Workspace, disk_errors
 
 FOLDER = "calls"
 
@@ -133,9 +133,7 @@ def export_csv(ws: Workspace, author: str, sha256: str | None) -> Path:
         StudioError: as ``require``, or the file cannot be written.
     """
     found = require(ws, author, sha256)
-    target = ws.path(DOWNLOADS) / uuid4().hex / f"{found.path.stem}.csv"
-    with disk_errors(ws.home):
-        target.parent.mkdir(parents=True)
+    target = ws.download(f"{found.path.stem}.csv")
     calls.write_table(target, found.rows)
     return target
 

@@ -19,7 +19,7 @@ from db.repositories import checkpoints as checkpoint_rows
 from db.repositories import snapshots
 from studio.errors import StudioError
 from studio.services.provenance import RECIPE
-from studio.workspace import DOWNLOADS, Workspace, disk_errors
+from studio.workspace import Workspace, disk_errors
 
 if TYPE_CHECKING:
     from engine.scoring import Profile
@@ -126,9 +126,8 @@ def report(ws: Workspace, baseline_id: int, checkpoint_id: int, project_id: int 
         pair = _pair(ws, session, baseline_id, checkpoint_id, project_id)
         options = Options(PROFILES[pair.evaluations[1].scores.get("profile", "strict")], None, audio="wrong")
     page = render(build(pair.manifest, pair.predictions, pair.names, options))
-    out = ws.path(DOWNLOADS) / f"{pair.names[0]}-and-{pair.names[1]}.html"
+    out = ws.download(f"{pair.names[0]}-and-{pair.names[1]}.html")
     with disk_errors(ws.home):
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
     return out
 

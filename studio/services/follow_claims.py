@@ -6,6 +6,7 @@ and where it hangs, a claim ends after ``CLAIMED_FOR``.
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from socket import gethostname
 
@@ -24,6 +25,11 @@ def is_taken(follow: Follow) -> bool:
     if follow.claimed is None or utc_now() - follow.claimed > CLAIMED_FOR:
         return False
     return follow.host != gethostname() or runs.alive(follow.pid, follow.pid_started)
+
+
+def is_own(follow: Follow) -> bool:
+    """Whether this process sees to what is taken."""
+    return (follow.host, follow.pid) == (gethostname(), os.getpid())
 
 
 def take(session: Session, follow: Follow) -> bool:

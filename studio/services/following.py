@@ -101,7 +101,7 @@ def catch_up(ws: Workspace, dialogue_id: int | None = None, again: bool = False)
             if dialogue_id is None:
                 return
             for follow, turn in found:
-                if _key(follow) not in elsewhere:
+                if _key(follow) not in elsewhere and not follow_claims.is_own(follow):  # whose thread tells it itself
                     elsewhere[_key(follow)] = _Elsewhere(follow, turn, get_dialogue(ws, dialogue_id, follow.layer))
             time.sleep(POLL_SECONDS)
             continue

@@ -212,6 +212,7 @@ def test_a_call_of_this_machine_is_cut_where_it_lies_and_what_was_left_of_it_com
     view.says("data.call_told", "another.wav")
     for name in ("here.wav", ""):
         view.element("data.call_discard").click()
+        view.element("data.call_discard_yes").click()
         if name:
             view.says("data.call_told", name)
             sync_api.expect(view.element("data.call_left")).to_be_hidden()

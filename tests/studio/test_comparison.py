@@ -44,7 +44,7 @@ def test_what_was_broken_leads_to_the_turns_and_their_recordings(ws: Workspace, 
     assert {change.kind for change in comparison.compare(ws, 2, 1).changes} == {"fixed"}
     page = comparison.report(ws, 1, 2)
     text = page.read_text(encoding="utf-8")
-    assert "run-1" in text and "restaurant-area" in text and page.parent == ws.path("tmp/exports")
+    assert "run-1" in text and "restaurant-area" in text and page.parents[1] == ws.path("tmp/exports")
     with pytest.raises(StudioError, match="two different checkpoints"):
         comparison.compare(ws, 1, 1)
     (regress.folder / "predictions-1.jsonl").unlink()

@@ -84,6 +84,33 @@ def test_a_page_that_finds_nothing_waiting_any_more_was_told_what_followed(
     assert told == [before + 1] == [following.newest()]
 
 
+def test_a_page_that_waits_for_the_studio_itself_is_told_once(
+    ws: Workspace, turns: list[TurnView], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
+    begun, go_on, real = threading.Event(), threading.Event(), propagation.propagate
+
+    def slowly(*asked: Any) -> Any:
+        begun.set()
+        assert go_on.wait(20)
+        return real(*asked)
+
+    monkeypatch.setattr(propagation, "propagate", slowly)
+    before = following.newest()
+    correct(ws, turns[0], "south")
+    studio = threading.Thread(target=following.catch_up, args=(ws,))
+    studio.start()
+    assert begun.wait(20)
+    page = threading.Thread(target=following.catch_up, args=(ws, turns[0].dialogue_id))
+    page.start()
+    page.join(0.3)
+    assert page.is_alive()
+    go_on.set()
+    for thread in (studio, page):
+        thread.join(20)
+    assert len(following.followed(turns[0].dialogue_id, before)) == 1
+
+
 def test_what_changes_nothing_and_what_is_refused_waits_for_nothing(ws: Workspace, turns: list[TurnView]) -> None:
     corrections.save_transcript(ws, turns[0].id, turns[0].transcript or "", "anna", None)
     with pytest.raises(StudioError):
