@@ -128,9 +128,10 @@ def _dialogue_22(data: dict[str, Any], split: str, report: PreparationReport) ->
 
 def _state_22(services: dict[str, dict[str, list[str]]], report: PreparationReport) -> State:
     state: State = {}
-    for slots in services.values():
+    for service, slots in services.items():
         for slot, forms in slots.items():
-            domain, _, name = slot.partition("-")
+            own = slot.startswith(f"{service}-")  # a domain may have a hyphen
+            domain, name = (service, slot.removeprefix(f"{service}-")) if own else slot.partition("-")[::2]
             if (value := state_value(forms, report)) is not None:
                 state.setdefault(domain, {})[name.removeprefix("book")] = value
     return {domain: dict(sorted(slots.items())) for domain, slots in sorted(state.items())}

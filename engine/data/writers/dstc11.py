@@ -14,7 +14,7 @@ def write(folder: Path, dialogues: Sequence[Dialogue]) -> PreparationReport:
     """Write each split into its manifest; turns count from 1.
 
     Raises:
-        WriteError: a value holds ";", which ends it in this layout.
+        WriteError: a value holds ";", which ends it in this layout, or a domain "-", which ends that.
     """
     report = PreparationReport("DSTC11", "all splits")
     text_only(report, dialogues, needs_state=False)
@@ -44,6 +44,12 @@ def _lines(dialogues: list[Dialogue]) -> Iterator[str]:
 
 
 def _state(dialogue: Dialogue, turn: Turn) -> str:
+    for domain in turn.state or {}:
+        if "-" in domain:
+            raise WriteError(
+                f"dialogue {dialogue.dialogue_id}, turn {turn.turn_id}: the domain {domain!r} holds a hyphen, which ends it "
+                "in DSTC11's manifests; write another layout"
+            )
     pairs = [f"{domain}-{slot}={joined(value)}" for domain, slot, value in iterate_slots(turn.state or {})]
     for pair in pairs:
         if ";" in pair:

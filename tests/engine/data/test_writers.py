@@ -15,7 +15,7 @@ from engine import audio
 from engine.cli import app
 from engine.data.readers import corpus_named
 from engine.data.writers import WriteError, layouts
-from engine.dialogue import SPLITS, Dialogue, Turn, read_manifest, write_manifest
+from engine.dialogue import SPLITS, Dialogue, State, Turn, read_manifest, write_manifest
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 needs_corpora = pytest.mark.skipif(not SHARED.is_dir(), reason="the corpora (../shared/data) are not here")
@@ -152,6 +152,14 @@ def test_a_call_has_its_speakers_on_their_sides_at_whole_milliseconds(tmp_path: 
         layouts()["spokenwoz"].write(tmp_path / "none", [Dialogue("../call", turns)])
 
 
+@pytest.mark.parametrize("layout", ["table", "multiwoz", "multiwoz22", "sgd", "convlab"])
+def test_a_domain_and_a_slot_with_hyphens_come_back(layout: str, tmp_path: Path) -> None:
+    state: State = {"car": {"seats": "4"}, "car-rental": {"pick-up": "north"}}
+    layouts()[layout].write(tmp_path, [Dialogue("d1", [Turn(0, "user", "a car", state=state)], "train")])
+    (dialogue,) = back(layout, tmp_path, "train")
+    assert dialogue.turns[0].state == state
+
+
 @pytest.mark.parametrize("layout", ["multiwoz", "multiwoz22", "sgd", "convlab", "dstc11"])
 def test_own_dialogues_keep_their_words_and_states_in_every_layout(layout: str, tmp_path: Path) -> None:
     turns = [
@@ -174,6 +182,9 @@ def test_what_a_layout_cannot_hold_is_said(tmp_path: Path) -> None:
     semicolon = [Dialogue("a", [Turn(0, "user", "hi", state={"hotel": {"name": "a; b"}})])]
     with pytest.raises(WriteError, match="holds a semicolon"):
         layouts()["dstc11"].write(tmp_path, semicolon)
+    hyphen = [Dialogue("a", [Turn(0, "user", "hi", state={"car-rental": {"pick-up": "north"}})])]
+    with pytest.raises(WriteError, match="the domain 'car-rental' holds a hyphen"):
+        layouts()["dstc11"].write(tmp_path, hyphen)
     report = layouts()["multiwoz"].write(tmp_path, spoken(tmp_path))
     assert "the layout has no place for audio: text and states were written" in report.notes
 
