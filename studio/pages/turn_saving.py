@@ -260,12 +260,13 @@ class TurnSaving:
 
         Outputs: correct.raw_problem; where the text is kept already, what was said of it since stays, as why it was not saved.
         """
-        turn_id = now.get("turn")
-        kept = self.editor.raw_draft(turn_id) if turn_id is not None else None
-        if turn_id is None or (kept is not None and kept.text == text):
+        if (turn_id := now.get("turn")) is None:
             return gr.skip()
         item = dialogues.get_turn(self.ws, turn_id, now["layer"])
         draft = None if reads_as(text, item.state) else text
+        kept = self.editor.raw_draft(turn_id)
+        if kept is not None and kept.text == draft:
+            return gr.skip()
         drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), "raw", draft, now["state"], now["prediction"])
         return raw_draft_html(item, self.editor.raw_draft(turn_id))
 
