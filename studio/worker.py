@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from socket import gethostname
 
 import psutil
@@ -45,6 +46,9 @@ def main() -> int:
     waiting.until_it_can_begin(ws, arguments.job_id)
     with ws.write() as session:  # where this fails the job stays in the queue: whoever looks at jobs starts another process
         job = jobs.claim(session, arguments.job_id, gethostname(), os.getpid(), started)
+        if job is not None:
+            with suppress(OSError):  # a first sign, before others can look for one
+                (ws.path(job.folder) / runs.HEARTBEAT).touch()
     if job is None:
         training.start_next(ws)  # the one it waited for may have been stopped
         return 0

@@ -135,10 +135,13 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove files older than a day. Their folders stay: another process may be about to write there."""
+    """Remove what came here more than a day ago. The folders stay: another process may be about to write there, and what it has
+    linked or unpacked is as old as it was elsewhere.
+    """
     for path in folder.rglob("*"):
         with suppress(FileNotFoundError):
-            if not path.is_dir() and time.time() - path.lstat().st_mtime > TMP_SECONDS:
+            status = path.lstat()
+            if not path.is_dir() and time.time() - max(status.st_mtime, status.st_ctime) > TMP_SECONDS:
                 path.unlink()
 
 

@@ -60,9 +60,9 @@ def to_decide(session: Session, project_id: int) -> list[tuple[Turn, list[str]]]
 
 
 def annotators(turn: Turn) -> list[str]:
-    """Who has labelled a turn blind: whose state of it stands, in the order they began."""
-    layers = dict.fromkeys(revision.layer for revision in turn.revisions if revision.layer != LABELS)
-    return [layer for layer in layers if standing(turn, RevisionKind.STATE, layer)]
+    """Who has labelled a turn blind: whose state of it stands, by name, so that each has the same place in every turn."""
+    layers = {revision.layer for revision in turn.revisions if revision.layer != LABELS}
+    return sorted(layer for layer in layers if standing(turn, RevisionKind.STATE, layer))
 
 
 def layers(session: Session, dialogue_id: int) -> Sequence[str]:

@@ -92,6 +92,8 @@ class RunFolder:
                 raise RunFolderError(f"{self.path} cannot be resumed: its {what} changed since; put it back, or start a new run")
         self.stop.unlink(missing_ok=True)
         self.result.unlink(missing_ok=True)
+        for begun in self._state.parent.glob(".tmp*"):  # what safetensors had begun to write when it was killed
+            begun.unlink()
         for left in (self.last_good, self.stopped):
             shutil.rmtree(left, ignore_errors=True)
         if state is None:

@@ -111,9 +111,10 @@ def _told_of(shell: Shell, running: Running) -> Callable[[], None]:
 
     def tell() -> None:
         nonlocal told
-        if running.trouble != told:
-            told = running.trouble
-            shell.say(told or ("saving, to stop" if shell.stop_asked else "training"))
+        if (trouble := running.trouble) != told:
+            with suppress(StudioError):  # the database cannot be reached either: it is told as soon as it can
+                shell.say(trouble or ("saving, to stop" if shell.stop_asked else "training"))
+                told = trouble
 
     return tell
 

@@ -33,6 +33,25 @@ def sight(item: TurnView) -> Seen:
     }
 
 
+def on_view(item: TurnView) -> str:
+    """The turn that a page draws, and the answer with it. The browser sends it along with what is done: by the time that the
+    server comes to it another turn may be open, or another answer stand.
+    """
+    return f"{item.id}:{item.prediction_id or ''}"
+
+
+def left_behind(seen: Seen, on_view: str) -> int | None:
+    """The turn that something was done to, where another one is open by now."""
+    turn = on_view.partition(":")[0]
+    return int(turn) if turn and int(turn) != seen.get("turn") else None
+
+
+def as_drawn(seen: Seen, on_view: str) -> Seen:
+    """What is seen of a turn, with the answer that is drawn: a newer one may be on its way."""
+    answer = on_view.partition(":")[2]
+    return seen | {"prediction": int(answer) if answer else None} if on_view else seen
+
+
 def without_words(news: Seen, now: Seen) -> Seen:
     """What is seen of a turn that is shown anew but for the words in their field: of them, what was seen before."""
     if news["transcript"] == now["transcript"]:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
-from studio.pages.actions import Seen, without_words
+from studio.pages.actions import Seen, as_drawn, left_behind, without_words
 from studio.pages.finder import DEFAULTS, Finder, address_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import heard_html, moved_html
@@ -195,10 +195,15 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         return everywhere(project_id, turn_id, wanted) | {met: before}
 
     @shared.reported
-    def accept_and_go(request: gr.Request, before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
-        """Inputs: the turns met, correct.project, the turn, the filters. Outputs: the next turn, or what is refused."""
+    def accept_and_go(request: gr.Request, on_view: str, before: list[int], project_id: int, now: Seen, *wanted: str) -> Any:
+        """Inputs: the turn on view, the turns met, correct.project, the turn, the filters.
+
+        Outputs: the next turn, or what is refused.
+        """
+        if left_behind(now, on_view):
+            return saving.look_first()
         try:
-            item = saving.carry_out(("accept",), now, request)
+            item = saving.carry_out(("accept",), as_drawn(now, on_view), request)
         except ConflictError as error:
             gr.Warning(shared.escape(error), title="Not done")
             return editor.opened(now["turn"])
@@ -230,7 +235,8 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         news = Watched(dialogue_id, number, problem)
         if known is not None and not mine and problem == known.problem:
             return gr.skip()
-        shown = {editor.moved: moved_html(changes, sorted({turn for turn, _ in mine}))} if mine else {}
+        # of a dialogue that was just opened nothing has moved yet, whatever the one before it has told since
+        shown = {editor.moved: moved_html(changes, sorted({turn for turn, _ in mine}))} if mine or known is None else {}
         return shown | {followed: news}
 
     @shared.reported
@@ -287,14 +293,14 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
 
     @shared.reported
     def answered(now: Seen, typed: str) -> Any:
-        """Show what the model answered, in the turn that is open by now; text typed meanwhile stays.
+        """Show what the model answered, in the turn that is open by now; text typed meanwhile stays, and a conflict.
 
         Inputs: the turn, correct.transcript. Outputs: one turn.
         """
         shown = editor.opened(now.get("turn"))
-        keep = {editor.notice, editor.review.note, *editor.raw_parts}
+        keep = {editor.notice, editor.review.note, *editor.raw_parts, editor.refused, editor.conflict, editor.versions}
         if typed and now:
-            keep.add(editor.transcript)
+            keep |= {editor.transcript, *editor.words_parts}
             shown[seen] = without_words(shown[seen], now)
         return {part: value for part, value in shown.items() if part not in keep}
 
@@ -330,7 +336,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     editor.back.click(go_back, seen, editor.turn_view, **shared.SAVE)
     editor.forward.click(go_forward, seen, editor.turn_view, **shared.SAVE)
     editor.doubtful.click(go_doubtful, [met, *looked_for], [met, *finder.lists, *editor.turn_view], **shared.SAVE)
-    editor.accept_and_go.click(accept_and_go, [met, *looked_for], [met, *editor.turn_view], **shared.SAVE)
+    editor.accept_and_go.click(accept_and_go, [editor.on_view, met, *looked_for], [met, *editor.turn_view], **shared.SAVE)
     saving.wire()
     finder.mine.wire(head.project)
     asked = editor.ask.click(ask_model, seen, editor.notice, show_progress_on=[editor.heard], **shared.MODEL)

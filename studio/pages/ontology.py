@@ -20,6 +20,11 @@ ACTIONS = [("Add", "add"), ("Rename", "rename"), ("Remove", "remove")]
 KINDS = [("a domain", "domain"), ("a slot", "slot"), ("values", "value")]
 
 
+def spellings_of(value: str | None) -> str:
+    """The label of a value's synonyms, which says whose they are."""
+    return f"Spellings that stand for {value or 'it'}, a line each"
+
+
 def page(ws: Workspace, demo: gr.Blocks) -> None:
     """Lay out the page and wire it to the services."""
     head = shared.head("ontology")
@@ -65,7 +70,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             notice = shared.block(elem_id="ontology.notice", elem_classes="dst-notice")
             with gr.Accordion("Synonyms of the value", open=False, elem_id="ontology.synonyms_panel"):
                 synonyms = gr.Textbox(
-                    label="Spellings that stand for it, a line each",
+                    label=spellings_of(None),
                     info="Suggestions, hints and fuzzy matching take them for the value chosen above.",
                     lines=3,
                     elem_id="ontology.synonyms",
@@ -106,7 +111,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
             history: html.history_html(versions),
             older: gr.update(choices=[(f"v{item.version}", item.version) for item in versions[1:]], value=None),
             value: gr.update(choices=there, value=None),
-            synonyms: "",
+            synonyms: gr.update(value="", label=spellings_of(None)),
             description: known.descriptions.get(place[0], {}).get(place[1], ""),
             slot_kind: known.types.get(place[0], {}).get(place[1], ""),
             **unasked(),
@@ -134,7 +139,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
     def choose_value(project_id: int, domain_name: str, slot_name: str, chosen: str | None) -> Any:
         """Inputs: ontology.project and what is chosen. Outputs: ontology.synonyms."""
         known = ontology.get_ontology(ws, project_id).synonyms.get(domain_name, {}).get(slot_name, {})
-        return "\n".join(known.get(chosen or "", ()))
+        return gr.update(value="\n".join(known.get(chosen or "", ())), label=spellings_of(chosen))
 
     @shared.reported
     def see(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
 
-from studio.errors import ConflictError
+from studio.errors import ConflictError, StudioError
 from studio.pages import shared
-from studio.services import drafts, review
+from studio.pages.actions import left_behind
+from studio.services import double, drafts, review
 from studio.services.review import EventView, Happened, Step
 from studio.services.views import TurnView
 from studio.workspace import Workspace
@@ -37,9 +39,10 @@ PAST: dict[Happened, str] = {
 class ReviewPanel:
     """The panel's components; made inside the page's layout, wired once the page knows what a save shows."""
 
-    def __init__(self, ws: Workspace, seen: gr.State) -> None:
+    def __init__(self, ws: Workspace, seen: gr.State, on_view: gr.Textbox) -> None:
         self.ws = ws
         self.seen = seen
+        self.on_view = on_view
         with gr.Accordion("Review and notes", open=True, elem_id="correct.review_panel"):
             self.note = gr.Textbox(
                 label="Note (K)",
@@ -81,26 +84,34 @@ class ReviewPanel:
         """``after_step`` says what the page shows of a turn that has taken a step, ``opened`` of one that was another by then."""
         triggers: dict[Step, Any] = {step: button.click for step, button in self.buttons.items()} | {"note": self.note.submit}
         for step, trigger in triggers.items():
-            trigger(self._on(step, after_step, opened), [self.note, self.seen], outputs, **shared.SAVE)
+            trigger(self._on(step, after_step, opened), [self.note, self.seen, self.on_view], outputs, **shared.SAVE)
         typed = [self.paused.click, self.note.blur]
-        gr.on(typed, self.keep_note, [self.note, self.seen], None, trigger_mode="always_last", **shared.LIGHT)
+        gr.on(typed, self.keep_note, [self.note, self.seen, self.on_view], None, trigger_mode="always_last", **shared.LIGHT)
 
     def draft(self, turn_id: int) -> dict[Any, Any]:
         """The note on a turn that its reader has begun and not saved."""
         draft = drafts.kept(self.ws, turn_id, shared.reader()).get("note")
         return {self.note: draft.text if draft is not None else ""}
 
-    def keep_note(self, text: str, now: dict[str, Any], request: gr.Request) -> None:
-        """Inputs: correct.note, the turn. Outputs: none."""
-        if (turn_id := now.get("turn")) is not None:
-            drafts.keep(self.ws, turn_id, shared.author(request), "note", text if text.strip() else None)
+    def keep_note(self, text: str, now: dict[str, Any], request: gr.Request, on_view: str = "") -> None:
+        """Keep what is typed unless it was just taken. Inputs: correct.note, the turn, the one on view. Outputs: none."""
+        turn_id = left_behind(now, on_view) or now.get("turn")
+        if turn_id is not None:
+            author = shared.author(request)
+            newest = review.events(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))[:1]
+            taken = any((event.author, event.text) == (author, text.strip()) for event in newest)
+            drafts.keep(self.ws, turn_id, author, "note", text if text.strip() and not taken else None)
 
     def _on(
         self, step: Step, after_step: Callable[[TurnView], dict[Any, Any]], opened: Callable[[int], dict[Any, Any]]
     ) -> Callable[..., Any]:
         @shared.reported
-        def take(text: str, now: dict[str, Any], request: gr.Request) -> Any:
-            """Inputs: correct.note, the turn. Outputs: what every save shows."""
+        def take(text: str, now: dict[str, Any], request: gr.Request, on_view: str = "") -> Any:
+            """Inputs: correct.note, the turn, the one on view. Outputs: what every save shows."""
+            if left_behind(now, on_view):
+                self.keep_note(text, now, request, on_view)
+                gr.Info("Another turn was on its way: look at it first, then press again.", duration=4)
+                return gr.skip()
             turn_id = now.get("turn")
             if turn_id is None:
                 return gr.skip()
@@ -110,7 +121,8 @@ class ReviewPanel:
             except ConflictError as error:
                 gr.Warning(shared.escape(error), title="Not done")
                 return opened(turn_id) | {self.note: text}
-            drafts.keep(self.ws, turn_id, author, "note", None)
+            with suppress(StudioError):  # it is taken, whatever becomes of the draft
+                drafts.keep(self.ws, turn_id, author, "note", None)
             return after_step(taken) | {self.note: ""}
 
         return take

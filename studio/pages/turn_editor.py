@@ -10,7 +10,7 @@ import gradio as gr
 
 from engine.dialogue import Ontology
 from studio.pages import shared, slot_form
-from studio.pages.actions import sight
+from studio.pages.actions import on_view, sight
 from studio.pages.carry_bar import CarryBar
 from studio.pages.claim_bar import ClaimBar
 from studio.pages.held_out import HeldOutBar
@@ -58,6 +58,7 @@ class TurnEditor:
         self.seen = gr.State({})
         self.refused = gr.State(None)
         self._numbers = itertools.count(1)  # a fresh number has the slot form drawn anew
+        self.on_view = gr.Textbox(visible="hidden", elem_id="correct.on_view", elem_classes=shared.HIDDEN_PART)
         self.nothing = shared.block(elem_id="correct.empty", visible=False)
         with gr.Column(visible=False, elem_id="correct.editor") as self.editor:
             self._title_bar()
@@ -78,6 +79,11 @@ class TurnEditor:
                 elem_id="correct.transcript",
                 elem_classes="key-t",
             )
+            # Words that are typed stay, too, whatever an undo brings back.
+            self.words_standing, self.words_shown = (
+                gr.Textbox(visible="hidden", elem_id=f"correct.words_{name}", elem_classes=shared.HIDDEN_PART)
+                for name in ("standing", "shown")
+            )
             self.paused = shared.paused("correct.transcript", sent_on_leaving=True)
             with gr.Column(visible=False, elem_id="correct.state") as self.state:
                 self.slots = slot_form.component()
@@ -93,7 +99,7 @@ class TurnEditor:
                     self.raw = gr.Code(language="json", interactive=True, elem_id="correct.raw", show_label=False, lines=6)
                     self.raw_problem = shared.block(elem_id="correct.raw_problem")
                     self.raw_save = shared.action("Save this state", "z", "correct.raw_save")
-            self.review = ReviewPanel(ws, self.seen)
+            self.review = ReviewPanel(ws, self.seen, self.on_view)
             with gr.Accordion("History", open=False, elem_id="correct.history_panel"):
                 self.history = shared.block(elem_id="correct.history")
                 with gr.Row(elem_classes="dst-bar"):
@@ -125,9 +131,23 @@ class TurnEditor:
     def saved_view(self) -> list[Any]:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
-        parts += [*self.raw_parts, self.raw_standing, self.raw_problem, self.history, self.version, self.turns, self.held_out]
+        parts += [
+            *self.words_parts,
+            *self.raw_parts,
+            self.raw_standing,
+            self.raw_problem,
+            self.history,
+            self.version,
+            self.turns,
+            self.held_out,
+        ]
         parts += [self.undo, self.redo, self.accept, self.accept_and_go, self.unfollowed, self.unfollowed_why]
         return [*parts, *self.review.parts, *self.guard.parts, *self.carry.parts]
+
+    @property
+    def words_parts(self) -> list[Any]:
+        """The words that stand, and those that their field was drawn with."""
+        return [self.words_standing, self.words_shown]
 
     @property
     def raw_parts(self) -> list[Any]:
@@ -137,8 +157,8 @@ class TurnEditor:
     @property
     def turn_view(self) -> list[Any]:
         """What opening a turn shows anew."""
-        parts = [self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state, self.raw_panel]
-        return [*self.saved_view, *parts]
+        parts = [self.on_view, self.nothing, self.editor, self.audio, self.heard, self.ask, self.transcript, self.state]
+        return [*self.saved_view, *parts, self.raw_panel]
 
     def raw_draft(self, turn_id: int) -> drafts.Kept | None:
         """The raw state that the reader has typed and not saved."""
@@ -208,6 +228,7 @@ class TurnEditor:
         if turn_id is None:
             return {
                 self.seen: {},
+                self.on_view: "",
                 self.turns: gr.update(choices=[], value=None),
                 self.nothing: gr.update(value=NOTHING, visible=True),
                 self.editor: gr.update(visible=False),
@@ -222,6 +243,7 @@ class TurnEditor:
             | self.review.draft(item.id)
             | {
                 self.seen: sight(item),
+                self.on_view: on_view(item),
                 self.refused: None,
                 self.conflict: gr.update(visible=False),
                 self.notice: "",
@@ -230,7 +252,7 @@ class TurnEditor:
                 self.audio: gr.update(value=recording, visible=recording is not None),
                 self.heard: heard_html(item, verdicts.of_turn(self.ws, item.id, item.layer)),
                 self.ask: gr.update(visible=item.waits_for_model),
-                self.transcript: item.transcript or "",
+                **dict.fromkeys([self.transcript, *self.words_parts], item.transcript or ""),
                 self.raw: raw.text if raw is not None else shared.pretty(item.state),
                 self.raw_shown: shared.pretty(item.state),
                 self.raw_panel: gr.update(open=True) if raw is not None else gr.skip(),

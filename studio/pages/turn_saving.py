@@ -13,7 +13,7 @@ import gradio as gr
 from engine.dialogue import State, accepted
 from studio.errors import ConflictError, StudioError
 from studio.pages import shared, slot_form
-from studio.pages.actions import LOOKS, Action, Seen, perform, sight, without_words
+from studio.pages.actions import LOOKS, Action, Seen, as_drawn, left_behind, perform, sight, without_words
 from studio.pages.slot_form import Place, event_of, value_of
 from studio.pages.turn_editor import TurnEditor
 from studio.pages.turn_html import conflict_html, json_problem, raw_draft_html
@@ -21,8 +21,8 @@ from studio.services import corrections, dialogues, double, drafts, ontology
 from studio.services.views import TurnView
 from studio.workspace import Workspace
 
-# What is typed into the raw state stays when another one stands: told by the browser, which alone knows the newest key.
-UNLESS_TYPED = "(standing, typed, shown) => (typed === shown ? [standing, standing] : [typed, shown])"
+# What is typed stays when something else comes to stand: told by the browser, which alone knows the newest key.
+UNLESS_TYPED = "(standing, typed, shown) => (typed.trim() === shown.trim() ? [standing, standing] : [typed, shown])"
 
 
 def typed_in(action: Action) -> tuple[str, str]:
@@ -56,26 +56,29 @@ class TurnSaving:
         """Connect the components of the editor."""
         editor = self.editor
         seen, saved, shown, transcript = editor.seen, editor.saved_view, editor.turn_view, editor.transcript
+        here = [seen, editor.on_view]
         editor.slots.input(self.slot_event, seen, saved, **shared.SAVE)
-        editor.paused.click(self.keep_draft, [transcript, seen], None, trigger_mode="always_last", **shared.LIGHT)
+        editor.paused.click(self.keep_draft, [transcript, *here], None, trigger_mode="always_last", **shared.LIGHT)
         restored = [transcript, editor.notice, seen, editor.refused, editor.conflict, editor.versions]
         editor.seen.change(self.restore_draft, [seen, transcript], restored, **shared.SAVE)
-        gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, seen], saved, **shared.SAVE)
-        typed = ([editor.raw, seen], editor.raw_problem)
+        gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, *here], saved, **shared.SAVE)
+        typed = ([editor.raw, *here], editor.raw_problem)
         editor.raw.input(self.keep_raw, *typed, **shared.SAVE | {"trigger_mode": "always_last"})
         editor.raw.blur(self.keep_raw, *typed, **shared.SAVE)
         told = [editor.raw_standing, *editor.raw_parts]
         editor.raw_standing.change(None, told, editor.raw_parts, js=UNLESS_TYPED, **shared.LIGHT)
-        editor.raw_save.click(self.save_raw, [editor.raw, seen], saved, **shared.SAVE)
-        editor.accept.click(self.save_accept, seen, shown, **shared.SAVE)
+        editor.raw_save.click(self.save_raw, [editor.raw, *here], saved, **shared.SAVE)
+        editor.accept.click(self.save_accept, here, shown, **shared.SAVE)
         for button, handler, asked in (
-            (editor.undo, self.save_undo, [seen]),
-            (editor.redo, self.save_redo, [seen]),
-            (editor.restore, self.save_restored, [editor.version, seen]),
+            (editor.undo, self.save_undo, here),
+            (editor.redo, self.save_redo, here),
+            (editor.restore, self.save_restored, [editor.version, *here]),
         ):
-            button.click(handler, asked, shown, **shared.SAVE).then(self.stands, seen, transcript, **shared.SAVE)
+            button.click(handler, asked, shown, **shared.SAVE).then(self.stands, seen, editor.words_standing, **shared.SAVE)
         mine = editor.keep_mine.click(self.save_refused, [editor.refused, seen], saved, **shared.SAVE)
-        mine.then(self.stands, seen, transcript, **shared.SAVE)
+        mine.then(self.stands, seen, editor.words_standing, **shared.SAVE)
+        words = [transcript, editor.words_shown]
+        editor.words_standing.change(None, [editor.words_standing, *words], words, js=UNLESS_TYPED, **shared.LIGHT)
         editor.keep_theirs.click(self.reopen, [editor.refused, seen], shown, **shared.SAVE)
         taken_over = editor.claim.wire()
         taken_over.then(editor.review.noted, seen, editor.review.events, **shared.LIGHT)
@@ -108,6 +111,8 @@ class TurnSaving:
         # A choice may arrive twice, the second time without a change: the notice of the first has to stay.
         changed = item.head != now["any"]
         drawn = dict.fromkeys(self.editor.raw_parts, shared.pretty(item.state)) if action[0] == "state" else {}
+        if action[0] == "transcript":
+            drawn = dict.fromkeys(self.editor.words_parts, item.transcript or "")
         told = {} if changed or action[0] not in ("mark", "accept") else {self.editor.notice: shared.unchanged()}
         return self.editor.after_save(item, changed, after) | told | drawn | {self.editor.seen: now | looked}
 
@@ -206,6 +211,23 @@ class TurnSaving:
         gr.Info("Saved in the turn that you had just left.", duration=4)
         return {self.editor.notice: shared.saved()}
 
+    def keep_behind(self, turn_id: int, field: str, text: str, request: gr.Request) -> Any:
+        """Keep what was typed in a turn, whose next one was on its way, as a draft there, unless it is what stands."""
+        author = shared.allowed(self.ws, request)
+        left = dialogues.get_turn(self.ws, turn_id, double.layer_of_turn(self.ws, turn_id, author))
+        same = reads_as(text, left.state) if field == "raw" else text.strip() == (left.transcript or "")
+        head = left.state_head if field == "raw" else left.transcript_head
+        drafts.keep(self.ws, turn_id, author, field, None if same else text, head, left.prediction_id)
+        if not same:
+            told = f"What you typed is kept as a draft of turn {left.turn_id + 1}, which you had just left. Open it to save it."
+            gr.Info(told, duration=6)
+        return gr.skip()
+
+    def look_first(self) -> Any:
+        """Do nothing to a turn that was not on view yet."""
+        gr.Info("Another turn was on its way: look at it first, then press again.", duration=4)
+        return gr.skip()
+
     @shared.reported
     def pass_on(self, now: Seen, place: Place | None = None, refused: Mapping[str, drafts.Kept] | None = None) -> Any:
         """Put the next doubtful slot in focus and decide nothing; without ``place`` the most doubtful one."""
@@ -213,15 +235,20 @@ class TurnSaving:
         project_id = dialogues.get_dialogue(self.ws, item.dialogue_id).project_id
         return self.editor.form(item, ontology.get_ontology(self.ws, project_id), place, refused)
 
-    def save_transcript(self, text: str, now: Seen, request: gr.Request) -> Any:
-        """Inputs: correct.transcript. Outputs: what every save shows."""
+    @shared.reported
+    def save_transcript(self, text: str, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Inputs: correct.transcript, the turn, the one on view. Outputs: what every save shows."""
+        if behind := left_behind(now, on_view):
+            return self.keep_behind(behind, "transcript", text, request)
         return self.save(("transcript", text.strip()), now, request)
 
-    def keep_draft(self, text: str, now: Seen, request: gr.Request) -> None:
-        """Keep what is typed unless it is what stands. Inputs: correct.transcript, the turn. Outputs: none."""
-        if (turn_id := now.get("turn")) is not None:
-            draft = None if self.stands(now) in (text, text.strip()) else text
-            with suppress(StudioError):  # the next pause tries again, and saving says what is wrong
+    def keep_draft(self, text: str, now: Seen, request: gr.Request, on_view: str = "") -> None:
+        """Keep what is typed unless it is what stands. Inputs: correct.transcript, the turn, the one on view. Outputs: none."""
+        with suppress(StudioError):  # the next pause tries again, and saving says what is wrong
+            if behind := left_behind(now, on_view):
+                self.keep_behind(behind, "transcript", text, request)
+            elif (turn_id := now.get("turn")) is not None:
+                draft = None if self.stands(now) in (text, text.strip()) else text
                 drafts.keep(self.ws, turn_id, shared.author(request), "transcript", draft, now["transcript"])
 
     def restore_draft(self, now: Seen, text: str, request: gr.Request) -> Any:
@@ -255,11 +282,13 @@ class TurnSaving:
         }
 
     @shared.reported
-    def keep_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
-        """Keep the raw state that is typed unless it is what stands. Inputs: correct.raw, the turn.
+    def keep_raw(self, text: str, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Keep the raw state that is typed unless it is what stands. Inputs: correct.raw, the turn, the one on view.
 
         Outputs: correct.raw_problem; where the text is kept already, what was said of it since stays, as why it was not saved.
         """
+        if behind := left_behind(now, on_view):
+            return self.keep_behind(behind, "raw", text, request)
         if (turn_id := now.get("turn")) is None:
             return gr.skip()
         item = dialogues.get_turn(self.ws, turn_id, now["layer"])
@@ -270,29 +299,40 @@ class TurnSaving:
         drafts.keep(self.ws, turn_id, shared.allowed(self.ws, request), "raw", draft, now["state"], now["prediction"])
         return raw_draft_html(item, self.editor.raw_draft(turn_id))
 
-    def save_raw(self, text: str, now: Seen, request: gr.Request) -> Any:
-        """Inputs: correct.raw. Outputs: what every save shows."""
+    @shared.reported
+    def save_raw(self, text: str, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Inputs: correct.raw, the turn, the one on view. Outputs: what every save shows."""
+        if behind := left_behind(now, on_view):
+            return self.keep_behind(behind, "raw", text, request)
         if problem := json_problem(text):
             return {self.editor.raw_problem: problem}
         draft = self.editor.raw_draft(now["turn"])
         on = {"state": draft.based_on, "prediction": draft.prediction} if draft is not None else {}
         return self.save(("state", json.loads(text)), now | on, request)
 
-    def save_undo(self, now: Seen, request: gr.Request) -> Any:
-        """Inputs: the turn. Outputs: what every save shows."""
+    def save_undo(self, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Inputs: the turn, the one on view. Outputs: what every save shows."""
+        if left_behind(now, on_view):
+            return self.look_first()
         return self.save(("undo",), now, request)
 
-    def save_redo(self, now: Seen, request: gr.Request) -> Any:
-        """Inputs: the turn. Outputs: what every save shows."""
+    def save_redo(self, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Inputs: the turn, the one on view. Outputs: what every save shows."""
+        if left_behind(now, on_view):
+            return self.look_first()
         return self.save(("redo",), now, request)
 
-    def save_restored(self, revision_id: int | None, now: Seen, request: gr.Request) -> Any:
-        """Inputs: correct.version, the turn. Outputs: what every save shows."""
+    def save_restored(self, revision_id: int | None, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Inputs: correct.version, the turn, the one on view. Outputs: what every save shows."""
+        if left_behind(now, on_view):
+            return self.look_first()
         return self.save(("restore", revision_id), now, request)
 
-    def save_accept(self, now: Seen, request: gr.Request) -> Any:
-        """Inputs: the turn. Outputs: what every save shows."""
-        return self.save(("accept",), now, request)
+    def save_accept(self, now: Seen, request: gr.Request, on_view: str = "") -> Any:
+        """Inputs: the turn, the one on view. Outputs: what every save shows."""
+        if left_behind(now, on_view):
+            return self.look_first()
+        return self.save(("accept",), as_drawn(now, on_view), request)
 
     def save_refused(self, kept: tuple[Action, Seen] | None, now: Seen, request: gr.Request) -> Any:
         """Inputs: the change that met a conflict, the turn. Outputs: what every save shows."""
@@ -314,6 +354,6 @@ class TurnSaving:
 
     @shared.reported
     def stands(self, now: Seen) -> str:
-        """Inputs: the turn. Outputs: correct.transcript."""
+        """Inputs: the turn. Outputs: correct.words_standing."""
         turn_id = now.get("turn")
         return (dialogues.get_turn(self.ws, turn_id, now["layer"]).transcript or "") if turn_id is not None else ""

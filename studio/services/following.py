@@ -54,6 +54,7 @@ class Followed:
     turn: int
     of_agent: bool
     moved: dict[str, list[Moved]]
+    key: tuple[object, ...]  # of the mark: what another studio followed is told once, however many pages waited for it
 
     def seen_in(self, layer: str) -> list[Moved] | None:
         """What of it somebody sees who reads a layer; ``None`` where it was none of theirs."""
@@ -70,6 +71,7 @@ class _Elsewhere:
 
 
 _one = threading.Lock()  # held by whoever follows
+_telling = threading.Lock()
 _numbers = itertools.count(1)
 _followed: deque[Followed] = deque(maxlen=REMEMBERED)  # of this process, to be told on the pages that are open
 
@@ -149,11 +151,13 @@ def _tell(ws: Workspace, one: _Elsewhere) -> None:
     after = get_dialogue(ws, one.turn.dialogue_id, one.follow.layer)
     pairs = zip(one.before.turns, after.turns, strict=False)  # a turn may have come
     moved = [move for old, new in pairs if new.turn_id > one.turn.turn_id for move in propagation.moved(old, new)]
-    _note(one.turn, {one.follow.layer: moved})
+    _note(one.turn, {one.follow.layer: moved}, _key(one.follow))
 
 
-def _note(turn: Turn, moved: dict[str, list[Moved]]) -> None:
-    _followed.append(Followed(next(_numbers), turn.dialogue_id, turn.turn_id, _of_agent(turn), moved))
+def _note(turn: Turn, moved: dict[str, list[Moved]], key: tuple[object, ...]) -> None:
+    with _telling:
+        if all(done.key != key for done in _followed):
+            _followed.append(Followed(next(_numbers), turn.dialogue_id, turn.turn_id, _of_agent(turn), moved, key))
 
 
 def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
@@ -168,7 +172,7 @@ def _follow(ws: Workspace, follow: Follow, turn: Turn) -> bool:
         with ws.write() as session:
             follows.settle(session, follow, str(error) or repr(error))
         return False
-    _note(turn, moved)  # before the mark goes: a page that finds none any more looks for what it was told
+    _note(turn, moved, _key(follow))  # before the mark goes: a page that finds none any more looks for what it was told
     with ws.write() as session:
         follows.settle(session, follow)
     return True

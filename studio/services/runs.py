@@ -57,7 +57,8 @@ def newest_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def has_save(folder: Path) -> bool:
     """Whether a training left a resume point."""
-    return any(file.suffix != ".partial" for file in (folder / "train" / "resume").glob("*"))
+    found = (folder / "train" / "resume").glob("*")
+    return any(file.suffix != ".partial" and not file.name.startswith(".tmp") for file in found)
 
 
 def last_metrics(folder: Path) -> dict[str, Any]:

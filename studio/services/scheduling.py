@@ -22,6 +22,7 @@ from studio.services import deaths, failures, room, runs
 from studio.workspace import Workspace, disk_errors
 
 LOOK_SECONDS = 10.0
+AWAKE = 5.0  # seconds in which a process gives a sign where the machine has slept, and its clock gone on
 DEAF = 300.0  # seconds that a job's process gets to pass a wish to stop on, if it gives no sign either
 
 
@@ -31,9 +32,10 @@ def reconcile(ws: Workspace) -> list[int]:
 
     Returns the ids of the jobs that were found interrupted.
     """
-    with ws.read() as session:
-        lost = _lost(ws, session)
-        deaf = {job.id for job in lost if _lives(ws, job)}
+    lost, deaf = _lost_and_deaf(ws)
+    if deaf:
+        time.sleep(AWAKE)
+        lost, deaf = _lost_and_deaf(ws)
     for job in lost:
         if job.pid is not None and job.pid_started is not None and job.host == gethostname():
             if job.id in deaf and runs.alive(job.pid, job.pid_started):
@@ -43,7 +45,8 @@ def reconcile(ws: Workspace) -> list[int]:
             backends.end_left(ws.path(job.folder))
     if lost:
         with ws.write() as session:
-            for job in _lost(ws, session):
+            seen_to = {_run_of(job) for job in lost}  # one that was lost since waits for the next look: its engine may live
+            for job in (job for job in _lost(ws, session) if _run_of(job) in seen_to):
                 if job.id in deaf:
                     jobs.end(job, JobStatus.STOPPED, deaths.of_deaf(job, ws.path(job.folder)))
                 else:
@@ -115,6 +118,17 @@ def environment(ws: Workspace) -> dict[str, str]:
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     own = {"DST_STUDIO_HOME": str(ws.home), "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
     return {key: value for key, value in os.environ.items() if key != local.MARK} | own
+
+
+def _lost_and_deaf(ws: Workspace) -> tuple[list[Job], set[int]]:
+    """The jobs whose process is gone or deaf, and the ids of those whose process is there."""
+    with ws.read() as session:
+        lost = _lost(ws, session)
+        return lost, {job.id for job in lost if _lives(ws, job)}
+
+
+def _run_of(job: Job) -> tuple[object, ...]:
+    return job.id, job.host, job.pid, job.pid_started
 
 
 def _lost(ws: Workspace, session: Session) -> list[Job]:

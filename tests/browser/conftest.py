@@ -7,12 +7,13 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -181,11 +182,13 @@ class View:
         """Open what is folded up, or close it."""
         self.element(elem_id).get_by_role("button").first.click()
 
-    @contextmanager
-    def sent(self, text: str) -> Iterator[None]:
-        """Wait until the server has been told of a text, as it is when the hands pause."""
-        with self.page.expect_response(lambda answer: text in (answer.request.post_data or "")):
-            yield
+    def keeps(self, text: str) -> None:
+        """Wait until the studio has a text as a draft, as it is soon after the hands pause."""
+        end = time.monotonic() + 120
+        with closing(sqlite3.connect(f"file:{self.studio.home / 'studio.db'}?mode=ro", uri=True)) as database:
+            while (text,) not in database.execute("select text from drafts").fetchall():
+                assert time.monotonic() < end, f"{text!r} is no draft"
+                time.sleep(0.1)
 
     def crash(self) -> None:
         """End the tab as a power cut would: it sends nothing more, not even that a field was left."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Studio, View
+from tests.browser.conftest import Studio, View, sync_api
 
 pytestmark = pytest.mark.browser
 
@@ -159,8 +159,8 @@ def test_what_was_typed_and_not_saved_is_there_after_the_tab_was_closed(talked: 
     talked.has("correct.note", "")  # it is about the other turn
     talked.page.keyboard.press("n")
     talked.has("correct.note", "is it east?")
-    with talked.sent("in the north please or in the east"):
-        talked.field("correct.transcript").press_sequentially(" or in the east", delay=20)
+    talked.field("correct.transcript").press_sequentially(" or in the east", delay=20)
+    talked.keeps("in the north please or in the east")
     address = talked.page.url
     talked.crash()
     again = open_view(talked.studio)
@@ -187,8 +187,8 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
 
     talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
     talked.says("correct.title", "Turn 3")
-    with talked.sent("south w"):
-        talked.field("correct.slot.restaurant-area").fill("south w")
+    talked.field("correct.slot.restaurant-area").fill("south w")
+    talked.keeps("south w")
     address = talked.page.url
     view = reopened(talked)
     view.has("correct.slot.restaurant-area", "south w")
@@ -198,8 +198,8 @@ def test_a_value_that_was_typed_and_not_entered_is_there_after_the_tab_was_close
     view.field("correct.slot.restaurant-area").press("Escape")  # what was typed
     view.has("correct.slot.restaurant-area", "north")
     view.field("correct.add_slot").fill("restaurant-food")
-    with view.sent("indi"):
-        view.field("correct.add_value").fill("indi")
+    view.field("correct.add_value").fill("indi")
+    view.keeps("indi")
     view = reopened(view)
     view.has("correct.slot.restaurant-area", "north")
     view.has("correct.add_slot", "restaurant-food")
@@ -254,6 +254,29 @@ def test_what_was_typed_is_neither_lost_when_it_is_refused_nor_a_draft_when_it_i
     talked.page.wait_for_timeout(1000)
     talked.has("correct.transcript", "in the north please")
     assert "your draft" not in talked.element("correct.notice").inner_text()
+    talked.clean()
+
+
+def test_words_typed_while_an_undo_is_on_its_way_stay(talked: View) -> None:
+    talked.element("talk.conversation").get_by_role("link", name="correct").last.click()
+    talked.field("correct.transcript").fill("in the south")
+    talked.field("correct.transcript").press("Enter")
+    talked.says("correct.turn", "in the south")
+    talked.element("correct.slots").get_by_role("button", name="Right").first.click()
+    talked.says("correct.events", "No note yet")
+    sync_api.expect(talked.element("correct.slots").locator(".dst-tick")).to_have_count(1)
+    for key in ("u", "t", "End"):
+        talked.page.keyboard.press(key)
+    talked.page.keyboard.type(" please")
+    sync_api.expect(talked.element("correct.slots").locator(".dst-tick")).to_have_count(0)
+    talked.page.wait_for_timeout(1500)
+    talked.has("correct.transcript", "in the south please")
+    talked.page.keyboard.press("Escape")  # which leaves the field, and saves it
+    talked.says("correct.turn", "in the south please")
+    talked.page.keyboard.press("u")
+    talked.has("correct.transcript", "in the south")
+    talked.page.keyboard.press("u")
+    talked.has("correct.transcript", "in the north please")
     talked.clean()
 
 

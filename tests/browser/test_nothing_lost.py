@@ -125,8 +125,8 @@ def test_words_typed_on_others_than_stand_by_now_are_shown_beside_them(studio: S
     for view in (mine, theirs):
         view.go("correct?turn=1")
         view.has("correct.transcript", "i am looking for a cheap restaurant")
-    with mine.sent("my restaurant"):
-        mine.field("correct.transcript").fill("my restaurant")
+    mine.field("correct.transcript").fill("my restaurant")
+    mine.keeps("my restaurant")
     mine.crash()
     theirs.field("correct.transcript").fill("their restaurant")
     theirs.page.keyboard.press("Enter")

@@ -87,6 +87,7 @@ def test_values_come_in_from_a_file_get_synonyms_and_an_older_version_stands_aga
     view.says("ontology.slots", "parking")
     view.choose("ontology.value", "thai")
     view.unfold("ontology.synonyms_panel")
+    view.says("ontology.synonyms", "Spellings that stand for thai")
     view.element("ontology.synonyms").locator("textarea").fill("siamese\nfrom thailand")
     view.element("ontology.save_synonyms").click()
     view.says("ontology.values", "siamese, from thailand")

@@ -259,23 +259,25 @@ def test_what_hangs_on_another_machine_is_taken_over_in_the_end(ws: Workspace, t
 
 
 @pytest.mark.databases("sqlite")
-def test_a_page_waits_for_another_studio_and_shows_what_moved(
+def test_pages_wait_for_another_studio_and_show_what_moved_once(
     ws: Workspace, turns: list[TurnView], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
     correct(ws, turns[0], "south")
     before = following.newest()
     with another_studio(ws, turns[0]):
-        page = threading.Thread(target=following.catch_up, args=(ws, turns[0].dialogue_id))
-        page.start()
+        pages = [threading.Thread(target=following.catch_up, args=(ws, turns[0].dialogue_id)) for _ in range(2)]
+        for page in pages:
+            page.start()
         time.sleep(0.3)
-        assert page.is_alive()
+        assert all(page.is_alive() for page in pages)
         with ws.read() as session:
             ((mark, _),) = follows.waiting(session)
         propagation.propagate(ws, turns[0].id)  # as the other one does
         with ws.write() as session:
             follows.settle(session, mark)
-        page.join(20)
+        for page in pages:
+            page.join(20)
     (done,) = following.followed(turns[0].dialogue_id, before)
     assert [(move.turn_id, move.old, move.new) for move in done.seen_in("") or []] == [(turns[1].id, "north", "south")]
 

@@ -161,6 +161,20 @@ def test_a_suspended_trainer_is_ended_when_somebody_stops_its_job(ws: Workspace,
 
 
 @pytest.mark.usefixtures("fake_engine")
+def test_a_job_that_gives_a_sign_once_the_machine_is_awake_again_goes_on_with_its_save(ws: Workspace, start, monkeypatch) -> None:
+    """Its clock has gone on while it slept: both the wish to stop and the last sign are hours old then."""
+    monkeypatch.setenv("FAKE_SAVE", "2")
+    job = wait(ws, start(steps=500, **SLOW).id, training_on(2))
+    training.stop_job(ws, job.id)
+    looks = iter((True, False))
+    monkeypatch.setattr(scheduling, "AWAKE", 0.1)
+    monkeypatch.setattr(scheduling, "_is_deaf", lambda *_: next(looks, False))
+    assert scheduling.reconcile(ws) == [] and next(looks, None) is None
+    stopped = wait(ws, job.id)
+    assert (stopped.status, stopped.error) == ("stopped", None)
+
+
+@pytest.mark.usefixtures("fake_engine")
 def test_a_suspended_job_process_is_ended_when_somebody_stops_its_job(ws: Workspace, start, suspend, monkeypatch) -> None:
     job = wait(ws, start(steps=500, **SLOW).id, training_on(2))
     worker = process_of(ws, job.id)

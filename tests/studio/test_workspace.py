@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from studio import workspace
 from studio.errors import StudioError
 from studio.services import checkpoints, projects
 from studio.workspace import DATABASE, Workspace, disk_errors, open_workspace
@@ -91,14 +92,18 @@ def test_a_full_disk_refuses_a_change_and_keeps_what_was(ws: Workspace, project:
     assert [view.name for view in projects.list_projects(ws)] == ["Restaurants"]
 
 
-def test_speech_left_in_the_temporary_folder_is_removed_after_a_day(ws: Workspace) -> None:
-    uploads = ws.home / "tmp" / "uploads" / "ab"
+def test_speech_left_in_the_temporary_folder_is_removed_after_a_day(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    uploads, recording = ws.home / "tmp" / "uploads" / "ab", ws.home / "recordings" / "old.wav"
     uploads.mkdir(parents=True)
-    for path, hours in ((uploads / "old.wav", 25), (ws.home / "tmp" / "old.flac", 25), (uploads / "new.wav", 1)):
+    for path in (uploads / "left.wav", ws.home / "tmp" / "left.flac", recording):
         path.write_bytes(b"speech")
-        os.utime(path, (time.time() - hours * 3600,) * 2)
+    os.utime(recording, (time.time() - 1e6,) * 2)
+    time.sleep(1.5)
+    (uploads / "new.wav").write_bytes(b"speech")
+    os.link(recording, uploads / "linked.wav")  # as a snapshot that is being made does
+    monkeypatch.setattr(workspace, "TMP_SECONDS", 1.0)
     open_workspace(ws.home)
-    assert [path.name for path in (ws.home / "tmp").rglob("*.*")] == ["new.wav"]
+    assert sorted(path.name for path in (ws.home / "tmp").rglob("*.*")) == ["linked.wav", "new.wav"]
 
 
 def test_pages_and_command_line_do_not_wait_for_torch() -> None:

@@ -201,3 +201,11 @@ def test_two_processes_never_write_to_one_run(tmp_path, monkeypatch):
 
 def losses(folder):
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_what_a_kill_left_of_a_save_goes_when_the_run_is_claimed_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / "resume").mkdir()
+    (tmp_path / "resume" / ".tmpab12").write_bytes(b"half")
+    folder.claim({})
+    assert list((tmp_path / "resume").iterdir()) == []

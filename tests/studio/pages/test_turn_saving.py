@@ -197,6 +197,9 @@ def test_each_save_is_followed_whatever_is_open_by_then(
     assert "later turns wait" not in shown[editor.title]
     assert page["claim"](opened, what, ANNA)[editor.moved] == gr.skip() == page["follow"](opened, what, ANNA), "it stays on view"
     assert page["claim"]({"turn": None}, what, ANNA)[editor.moved] == ""
+    another = dialogues.add_user_turn(ws, dialogues.create_dialogue(ws, 1, "another").id, sound(3))
+    assert page["follow"](now(ws, another), what, ANNA)[editor.moved] == "", "nothing of it in another dialogue, however late"
+    assert not {editor.conflict, editor.refused, editor.versions} & page["answered"](opened, "").keys(), "which one has to decide"
 
 
 def test_what_the_model_failed_to_follow_says_so_and_is_tried_again(
@@ -236,6 +239,56 @@ def test_a_dialogue_that_is_opened_follows_what_another_studio_left(
     shown = page["follow"](now(ws, last), None, ANNA)
     assert "south" in shown[page["keep_draft"].__self__.editor.moved]
     assert dialogues.get_turn(ws, last.id).state == {"restaurant": {"area": "south"}}
+
+
+def test_what_is_done_while_the_next_turn_is_on_its_way_is_of_the_turn_on_view(
+    ws: Workspace, turn: TurnView, sound: Callable[..., Path], tracker: FakeTracker
+) -> None:
+    later = dialogues.add_user_turn(ws, turn.dialogue_id, sound(1))
+    understanding.predict_dialogue(ws, turn.dialogue_id)
+    page = handlers(ws)
+    correct = page["keep_draft"].__self__
+    on_view, there = correct.editor.opened(turn.id)[correct.editor.on_view], now(ws, later)
+    words = dialogues.get_turn(ws, turn.id).transcript or ""
+    for key in (correct.save_accept, correct.save_undo, correct.save_redo):
+        assert key(there, ANNA, on_view) == gr.skip()
+    assert page["accept_and_go"](ANNA, on_view, [], None, there, "", "to do", "", "user", "") == gr.skip()
+    assert correct.save_restored(1, there, ANNA, on_view) == gr.skip()
+    correct.save_transcript(f"{words} ", there, ANNA, on_view)
+    assert kept(ws, turn) == {}, "what stands is no draft"
+    correct.keep_draft("a thai place", there, ANNA, on_view)
+    assert kept(ws, turn) == {"transcript": "a thai place"}
+    correct.save_transcript("a thai place!", there, ANNA, on_view)
+    correct.keep_raw('{"restaurant": {', there, ANNA, on_view)
+    correct.editor.review.keep_note("why?", there, ANNA, on_view)
+    assert kept(ws, turn) == {"transcript": "a thai place!", "raw": '{"restaurant": {', "note": "why?"}
+    correct.save_raw("{}", there, ANNA, on_view)
+    assert kept(ws, turn)["raw"] == "{}"
+    assert kept(ws, later) == {} and now(ws, later) == there and dialogues.get_turn(ws, later.id).status == "predicted"
+    assert (
+        "saved"
+        in correct.save_accept(there, ANNA, correct.editor.opened(later.id)[correct.editor.on_view])[correct.editor.notice]
+    )
+
+
+def test_an_answer_that_is_not_drawn_yet_is_not_accepted(ws: Workspace, turn: TurnView, tracker: FakeTracker) -> None:
+    page = saving(ws)
+    understanding.predict_dialogue(ws, turn.dialogue_id)
+    on_view = page.editor.opened(turn.id)[page.editor.on_view]
+    tracker.understood = {"restaurant": {"area": "west"}}
+    understanding.predict_turn(ws, turn.id)
+    page.save_accept(now(ws, turn), ANNA, on_view)  # as the server has seen the newer answer
+    assert dialogues.get_turn(ws, turn.id).status == "predicted"
+
+
+def test_a_note_that_was_taken_is_no_draft_even_if_it_is_told_later(ws: Workspace, turn: TurnView) -> None:
+    panel = saving(ws).editor.review
+    panel.keep_note("is it east?", now(ws, turn), ANNA)
+    assert kept(ws, turn) == {"note": "is it east?"}
+    take = next(fn.fn for fn in app.build(ws).fns.values() if fn.name == "take" and fn.fn.__module__.endswith("review_panel"))
+    take("is it east?", now(ws, turn), ANNA)
+    panel.keep_note("is it east? ", now(ws, turn), ANNA)
+    assert kept(ws, turn) == {}
 
 
 def test_words_typed_on_others_than_stand_by_now_are_shown_beside_them(ws: Workspace, turn: TurnView) -> None:
@@ -341,7 +394,7 @@ def test_what_is_accepted_twice_says_that_nothing_changed(ws: Workspace, turn: T
     assert "nothing changed" in correct.save_accept(now(ws, turn), ANNA)[notice]
     confirm = typed(turn, "confirm", "restaurant-area", "north")
     assert "nothing changed" in correct.slot_event(confirm, now(ws, turn), ANNA)[notice]
-    assert "nothing changed" in page["accept_and_go"](ANNA, [], None, now(ws, turn), "", "to do", "", "user", "")[notice]
+    assert "nothing changed" in page["accept_and_go"](ANNA, "", [], None, now(ws, turn), "", "to do", "", "user", "")[notice]
 
 
 def test_holding_out_asks_first_and_only_an_admin_has_it_trained_on(
