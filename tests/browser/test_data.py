@@ -100,6 +100,7 @@ def cell(view: View, row: int, column: int) -> sync_api.Locator:
 
 def type_cell(view: View, row: int, column: int, text: str) -> None:
     cell(view, row, column).dblclick()
+    view.page.wait_for_function("document.activeElement.matches('input, textarea')")  # the cell has opened
     view.page.keyboard.press("Control+A")
     view.page.keyboard.type(text)
     view.page.keyboard.press("Enter")
