@@ -17,12 +17,25 @@ window.dstDownload = (file) => {
 };
 
 // A field whose text the server wants while it is typed (a draft, a search) tells it when the hands pause, not with every key.
+// The turn that is on view may change before they do: what was typed is told with the one it was typed in.
 (() => {
   const waiting = {};
+  const typed = {}; // by field, what the server has yet to be told: the text, and what was on view
+  const onView = () => document.getElementById("correct.on_view")?.querySelector("input, textarea")?.value;
+  window.dstTyped = (id, text, shown) => {
+    const first = typed[id]?.shift();
+    if (typed[id]?.length) setTimeout(() => document.getElementById(`${id}.paused`).click());
+    return first ? [first.text, first.shown] : [text, shown];
+  };
   document.addEventListener("input", (event) => {
     const id = event.target.closest(".block[id]")?.id;
     const button = id && document.getElementById(`${id}.paused`);
     if (!button) return;
+    if (button.matches(".dst-of-turn")) {
+      const [text, shown, all] = [event.target.value, onView(), (typed[id] ??= [])];
+      if (all.length && all.at(-1).shown === shown) all.pop();
+      all.push({ text, shown });
+    }
     clearTimeout(waiting[id]);
     waiting[id] = setTimeout(() => button.click(), 350);
   });
@@ -30,7 +43,10 @@ window.dstDownload = (file) => {
   const sent = (event) => {
     const id = event.target.closest?.(".block[id]")?.id;
     const button = waiting[id] && document.getElementById(`${id}.paused`);
-    if (event.key === "Enter" || button?.matches(".dst-sent-on-leaving")) clearTimeout(waiting[id]);
+    if (event.key !== "Enter" && !button?.matches(".dst-sent-on-leaving")) return;
+    clearTimeout(waiting[id]);
+    typed[id] = (typed[id] ?? []).filter(({ shown }) => shown !== onView());
+    if (typed[id].length) button.click();
   };
   document.addEventListener("keydown", (event) => event.key === "Enter" && !event.isComposing && sent(event), true);
   document.addEventListener("focusout", sent);

@@ -40,16 +40,18 @@ def on_view(item: TurnView) -> str:
     return f"{item.id}:{item.prediction_id or ''}"
 
 
-def left_behind(seen: Seen, on_view: str) -> int | None:
+def left_behind(seen: Seen, on_view: str | None) -> int | None:
     """The turn that something was done to, where another one is open by now."""
-    turn = on_view.partition(":")[0]
+    turn = (on_view or "").partition(":")[0]
     return int(turn) if turn and int(turn) != seen.get("turn") else None
 
 
-def as_drawn(seen: Seen, on_view: str) -> Seen:
+def as_drawn(seen: Seen, on_view: str | None) -> Seen:
     """What is seen of a turn, with the answer that is drawn: a newer one may be on its way."""
+    if not on_view:
+        return seen
     answer = on_view.partition(":")[2]
-    return seen | {"prediction": int(answer) if answer else None} if on_view else seen
+    return seen | {"prediction": int(answer) if answer else None}
 
 
 def without_words(news: Seen, now: Seen) -> Seen:

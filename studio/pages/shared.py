@@ -125,12 +125,13 @@ def hint(ws: Workspace, project_id: int | None) -> str:
     return "<b>Next:</b> see on <a href='models'>Models</a> what training changed, or <a href='correct'>correct</a> more."
 
 
-def paused(elem_id: str, sent_on_leaving: bool = False) -> gr.Button:
+def paused(elem_id: str, sent_on_leaving: bool = False, of_turn: bool = False) -> gr.Button:
     """A hidden button that is pressed when somebody who types into the field ``elem_id`` pauses.
 
     An event of the field itself would go to the server with every key. ``sent_on_leaving``: leaving the field sends its text too.
+    ``of_turn``: what is told comes from `dstTyped`, with the turn that was on view when it was typed.
     """
-    classes = [HIDDEN_PART, "dst-sent-on-leaving"] if sent_on_leaving else HIDDEN_PART
+    classes = [HIDDEN_PART, *["dst-sent-on-leaving"] * sent_on_leaving, *["dst-of-turn"] * of_turn]
     return gr.Button("paused", visible="hidden", elem_id=f"{elem_id}.paused", elem_classes=classes)
 
 

@@ -84,7 +84,7 @@ class TurnEditor:
                 gr.Textbox(visible="hidden", elem_id=f"correct.words_{name}", elem_classes=shared.HIDDEN_PART)
                 for name in ("standing", "shown")
             )
-            self.paused = shared.paused("correct.transcript", sent_on_leaving=True)
+            self.paused = shared.paused("correct.transcript", sent_on_leaving=True, of_turn=True)
             with gr.Column(visible=False, elem_id="correct.state") as self.state:
                 self.slots = slot_form.component()
                 self.hints = shared.block(elem_id="correct.hints", elem_classes="dst-perhaps")

@@ -25,6 +25,10 @@ from studio.workspace import Workspace
 UNLESS_TYPED = "(standing, typed, shown) => (typed.trim() === shown.trim() ? [standing, standing] : [typed, shown])"
 
 
+# What was typed, with the turn that was on view then.
+AS_TYPED = "(text, _, shown) => (([text, shown]) => [text, null, shown])(dstTyped('correct.transcript', text, shown))"
+
+
 def typed_in(action: Action) -> tuple[str, str]:
     """The field of a draft that a change belongs to, and the text that was typed there; empty where there is none."""
     match action:
@@ -58,7 +62,7 @@ class TurnSaving:
         seen, saved, shown, transcript = editor.seen, editor.saved_view, editor.turn_view, editor.transcript
         here = [seen, editor.on_view]
         editor.slots.input(self.slot_event, seen, saved, **shared.SAVE)
-        editor.paused.click(self.keep_draft, [transcript, *here], None, trigger_mode="always_last", **shared.LIGHT)
+        editor.paused.click(self.keep_draft, [transcript, *here], None, js=AS_TYPED, trigger_mode="always_last", **shared.LIGHT)
         restored = [transcript, editor.notice, seen, editor.refused, editor.conflict, editor.versions]
         editor.seen.change(self.restore_draft, [seen, transcript], restored, **shared.SAVE)
         gr.on([transcript.submit, transcript.blur], self.save_transcript, [transcript, *here], saved, **shared.SAVE)

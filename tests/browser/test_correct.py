@@ -45,6 +45,21 @@ LEAVE_AND_TYPE = """async (place) => {
   return field.value;
 }"""
 
+LEAVE_AND_SAY = """async () => {
+  const find = (id) => document.getElementById(id).querySelector("input, textarea");
+  const [view, field] = [find("correct.on_view"), find("correct.transcript")];
+  const first = view.value;
+  document.querySelector(".key-n").click();
+  field.focus();
+  let said;
+  while (view.value === first) {
+    said = field.value = field.value === "half a w" ? "half a word" : "half a w";
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  return said;
+}"""
+
 
 @pytest.fixture(scope="module")
 def studio(start_studio: Callable[..., Studio]) -> Studio:
@@ -80,5 +95,13 @@ def test_no_click_is_lost_while_the_form_is_drawn_anew(opened: View) -> None:
     opened.says("correct.title", "Turn 2")
     opened.has("correct.slot.restaurant-area", typed)  # kept as a draft of the turn in whose form it was typed
     opened.says("correct.slots", "your draft, not saved yet")
+    said = page.evaluate(LEAVE_AND_SAY)
+    opened.says("correct.title", "Turn 3")
+    opened.has("correct.transcript", "chinese food")
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    opened.says("correct.title", "Turn 2")
+    opened.has("correct.transcript", said)
+    opened.says("correct.notice", "your draft, not saved yet")
     assert not refused
     opened.clean()

@@ -285,8 +285,9 @@ def test_a_note_that_was_taken_is_no_draft_even_if_it_is_told_later(ws: Workspac
     panel = saving(ws).editor.review
     panel.keep_note("is it east?", now(ws, turn), ANNA)
     assert kept(ws, turn) == {"note": "is it east?"}
-    take = next(fn.fn for fn in app.build(ws).fns.values() if fn.name == "take" and fn.fn.__module__.endswith("review_panel"))
-    take("is it east?", now(ws, turn), ANNA)
+    built = app.build(ws).fns.values()
+    *_, take_note = [fn.fn for fn in built if fn.name == "take" and fn.fn.__module__.endswith("review_panel")]
+    take_note("is it east?", now(ws, turn), ANNA)
     panel.keep_note("is it east? ", now(ws, turn), ANNA)
     assert kept(ws, turn) == {}
 
