@@ -201,7 +201,7 @@ def page(ws: Workspace, demo: gr.Blocks) -> None:
         Outputs: the next turn, or what is refused.
         """
         if left_behind(now, on_view):
-            return saving.look_first()
+            return shared.look_first()
         try:
             item = saving.carry_out(("accept",), as_drawn(now, on_view), request)
         except ConflictError as error:

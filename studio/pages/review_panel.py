@@ -110,8 +110,7 @@ class ReviewPanel:
             """Inputs: correct.note, the turn, the one on view. Outputs: what every save shows."""
             if left_behind(now, on_view):
                 self.keep_note(text, now, request, on_view)
-                gr.Info("Another turn was on its way: look at it first, then press again.", duration=4)
-                return gr.skip()
+                return shared.look_first()
             turn_id = now.get("turn")
             if turn_id is None:
                 return gr.skip()

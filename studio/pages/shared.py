@@ -196,6 +196,12 @@ def reported(handler: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def look_first() -> Any:
+    """Do nothing to a turn that was not on view yet."""
+    gr.Info("Another turn was on its way: look at it first, then press again.", duration=4)
+    return gr.skip()
+
+
 def escape(text: object) -> str:
     """Text as HTML: everything people or models wrote goes through here."""
     return html.escape(str(text))

@@ -131,16 +131,8 @@ class TurnEditor:
     def saved_view(self) -> list[Any]:
         """What a save shows anew: no field in which somebody may be typing (the slot form keeps what is being typed)."""
         parts = [self.seen, self.refused, self.slots, self.notice, self.title, self.conflict, self.versions, self.hints]
-        parts += [
-            *self.words_parts,
-            *self.raw_parts,
-            self.raw_standing,
-            self.raw_problem,
-            self.history,
-            self.version,
-            self.turns,
-            self.held_out,
-        ]
+        parts += [*self.words_parts, *self.raw_parts, self.raw_standing, self.raw_problem, self.history, self.version]
+        parts += [self.turns, self.held_out]
         parts += [self.undo, self.redo, self.accept, self.accept_and_go, self.unfollowed, self.unfollowed_why]
         return [*parts, *self.review.parts, *self.guard.parts, *self.carry.parts]
 

@@ -23,8 +23,6 @@ from studio.workspace import Workspace
 
 # What is typed stays when something else comes to stand: told by the browser, which alone knows the newest key.
 UNLESS_TYPED = "(standing, typed, shown) => (typed.trim() === shown.trim() ? [standing, standing] : [typed, shown])"
-
-
 # What was typed, with the turn that was on view then.
 AS_TYPED = "(text, _, shown) => (([text, shown]) => [text, null, shown])(dstTyped('correct.transcript', text, shown))"
 
@@ -227,11 +225,6 @@ class TurnSaving:
             gr.Info(told, duration=6)
         return gr.skip()
 
-    def look_first(self) -> Any:
-        """Do nothing to a turn that was not on view yet."""
-        gr.Info("Another turn was on its way: look at it first, then press again.", duration=4)
-        return gr.skip()
-
     @shared.reported
     def pass_on(self, now: Seen, place: Place | None = None, refused: Mapping[str, drafts.Kept] | None = None) -> Any:
         """Put the next doubtful slot in focus and decide nothing; without ``place`` the most doubtful one."""
@@ -317,25 +310,25 @@ class TurnSaving:
     def save_undo(self, now: Seen, request: gr.Request, on_view: str = "") -> Any:
         """Inputs: the turn, the one on view. Outputs: what every save shows."""
         if left_behind(now, on_view):
-            return self.look_first()
+            return shared.look_first()
         return self.save(("undo",), now, request)
 
     def save_redo(self, now: Seen, request: gr.Request, on_view: str = "") -> Any:
         """Inputs: the turn, the one on view. Outputs: what every save shows."""
         if left_behind(now, on_view):
-            return self.look_first()
+            return shared.look_first()
         return self.save(("redo",), now, request)
 
     def save_restored(self, revision_id: int | None, now: Seen, request: gr.Request, on_view: str = "") -> Any:
         """Inputs: correct.version, the turn, the one on view. Outputs: what every save shows."""
         if left_behind(now, on_view):
-            return self.look_first()
+            return shared.look_first()
         return self.save(("restore", revision_id), now, request)
 
     def save_accept(self, now: Seen, request: gr.Request, on_view: str = "") -> Any:
         """Inputs: the turn, the one on view. Outputs: what every save shows."""
         if left_behind(now, on_view):
-            return self.look_first()
+            return shared.look_first()
         return self.save(("accept",), as_drawn(now, on_view), request)
 
     def save_refused(self, kept: tuple[Action, Seen] | None, now: Seen, request: gr.Request) -> Any:
